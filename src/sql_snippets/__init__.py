@@ -1,0 +1,1 @@
+"""Run the SQL blocks of a MkDocs site and check what the page says about them."""

@@ -1,0 +1,250 @@
+"""The nouns of the checker: what a page holds, what a run gave, what was found wrong.
+
+Every other module takes or returns these values.  They are plain and frozen, so a snippet that was
+collected once can be run in any order, in any process, with the same verdict.
+
+Paths are POSIX strings relative to the project root, lines and columns are 1-based, and a column
+counts characters (not bytes) of the author's own line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Location:
+    """A place in a source file, as a person would look it up in an editor."""
+
+    path: str
+    line: int
+    column: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}"
+
+
+class Mark(StrEnum):
+    """The danger a page states for a block, weakest first."""
+
+    READ = "READ"
+    WRITE = "WRITE"
+    STOP = "STOP"
+
+
+class Step(StrEnum):
+    """The part a block plays when its section is followed against an incident.
+
+    ``confirm`` returns rows if and only if the incident is there; ``resolve`` ends it; ``verify``
+    returns one row whose boolean column ``resolved`` says whether it has ended.
+    """
+
+    CONFIRM = "confirm"
+    RESOLVE = "resolve"
+    VERIFY = "verify"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong with what the author wrote, found before anything was run."""
+
+    location: Location
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class LineOrigin:
+    """Where one line of a block's SQL stands in the author's file.
+
+    ``columns[i]`` is the author's column of the line's character ``i``; one more entry than the
+    line has characters, the last being the column just past its end.  It is a table and not an
+    offset because the site expands tabs.
+    """
+
+    path: str
+    line: int
+    columns: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedOutput:
+    """The ``text`` block below a snippet: what the page says will come back."""
+
+    text: str
+    location: Location
+    end_line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What the page says about one block, in its visible text and in its directive."""
+
+    mark: Mark | None = None
+    role: str | None = None
+    scenario: str | None = None
+    step: Step | None = None
+    error: str | None = None
+    rows: int | None = None
+    volatile: tuple[str, ...] = ()
+    once: bool = False
+    fill: Mapping[str, str] = field(default_factory=dict)
+    output: ExpectedOutput | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    """One SQL block that the site shows, with its claims and its way back to the source.
+
+    ``sql`` is exactly what the copy button gives.  ``problems`` belong to this block alone: they
+    fail its item and no other.
+    """
+
+    page: str
+    section: str
+    name: str
+    sql: str
+    origins: tuple[LineOrigin, ...]
+    fence: Location
+    end_line: int
+    claims: Claims = Claims()
+    excluded: str | None = None
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def id(self) -> str:
+        return f"{self.page}::{self.section}::{self.name}"
+
+    def locate(self, offset: int) -> Location:
+        """Return the author's place of the character ``offset`` (0-based) of ``sql``."""
+        before = self.sql[:offset]
+        row = min(before.count("\n"), len(self.origins) - 1)
+        origin = self.origins[row]
+        column = offset - (before.rfind("\n") + 1)
+        return Location(
+            origin.path, origin.line, origin.columns[min(column, len(origin.columns) - 1)]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """One body row of a Markdown table, cells as the reader sees them (no Markdown marks)."""
+
+    location: Location
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BoundTable:
+    """A Markdown table that a directive binds to a table of the catalog."""
+
+    page: str
+    section: str
+    name: str
+    relation: str
+    header: tuple[str, ...]
+    rows: tuple[TableRow, ...]
+    location: Location
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def id(self) -> str:
+        return f"{self.page}::{self.section}::{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """One section, followed top to bottom against the incident of its scenario."""
+
+    page: str
+    section: str
+    scenario: str
+    steps: tuple[Snippet, ...]
+    location: Location
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def id(self) -> str:
+        return f"{self.page}::{self.section}::drill"
+
+
+@dataclass(frozen=True, slots=True)
+class NotRendered:
+    """A SQL fence that the author wrote and the site does not show as one, and why."""
+
+    location: Location
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Everything the checker found on one page.
+
+    ``problems`` are those that belong to no block: a directive with nothing below it, say.
+    """
+
+    path: str
+    snippets: tuple[Snippet, ...] = ()
+    tables: tuple[BoundTable, ...] = ()
+    drills: tuple[Drill, ...] = ()
+    not_rendered: tuple[NotRendered, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a result: its name and its PostgreSQL type as ``format_type`` prints it."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerError:
+    """An error the server reported.  ``offset`` counts characters of the block's SQL from 0."""
+
+    sqlstate: str
+    message: str
+    detail: str | None = None
+    hint: str | None = None
+    context: str | None = None
+    offset: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one run of one block gave back.
+
+    ``columns`` and ``rows`` are those of the last statement that returned rows, which is all that
+    the SQL Editor shows; a row holds the server's own text form, ``None`` for null.  ``tag`` is
+    the command tag of the last statement.  ``seconds`` is the time of the statement alone.
+    """
+
+    columns: tuple[Column, ...] | None
+    rows: tuple[tuple[str | None, ...], ...]
+    tag: str
+    error: ServerError | None
+    notices: tuple[str, ...]
+    seconds: float
+    isolation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One reason why a block, table or drill is not true, drawn for a person to read."""
+
+    location: Location
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What a scenario fixture yields: an incident that can be seen without the page's help.
+
+    ``is_present`` looks at the database by itself, so that neither the page's diagnosis nor its
+    verification is trusted about its own success.  ``values`` fill placeholders by name.
+    """
+
+    is_present: Callable[[], bool]
+    values: Mapping[str, object] = field(default_factory=dict)
