@@ -1,0 +1,1 @@
+"""The MkDocs edge: show beside each block what its last run proved."""

@@ -1,0 +1,1 @@
+"""The pytest edge: collect the pages, run their blocks, report."""
