@@ -232,10 +232,15 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One reason why a block, table or drill is not true, drawn for a person to read."""
+    """One reason why a block, table or drill is not true.
+
+    ``notes`` are drawn below the source, each ``label: text`` (detail, hint, nearest).
+    """
 
     location: Location
     message: str
+    sqlstate: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
