@@ -1,0 +1,504 @@
+"""Results as ``psql`` prints them, and the comparison of what a page shows with what came back.
+
+The layout is that of ``psql`` with its default settings (aligned, border 1, ASCII lines, null as
+nothing), because that is what readers know and can paste from a terminal.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise, zip_longest
+
+from sql_snippets.model import Column, Outcome, ServerError
+
+ANY = "..."
+"""What an author writes for a cell, or for a line of rows, that may be anything."""
+
+# The types that psql's column_type_alignment() sets to the right.
+_RIGHT_ALIGNED = frozenset(
+    {
+        "smallint",
+        "integer",
+        "bigint",
+        "real",
+        "double precision",
+        "numeric",
+        "money",
+        "oid",
+        "xid",
+        "xid8",
+        "cid",
+    }
+)
+_TAB_STOP = 8
+_RULE = re.compile(r"-+(\+-+)*")
+_FOOTER = re.compile(r"\((\d+) rows?\)")
+_UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE)
+# The fraction belongs to the number: the server drops it when it happens to be zero.
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_CONTEXT_LINES = 2
+
+Cells = tuple[str, ...]
+
+
+def display_width(text: str) -> int:
+    """Return the terminal columns ``text`` takes: wide characters two, combining ones none."""
+    return sum(
+        0
+        if unicodedata.combining(character) or unicodedata.category(character) in {"Cf", "Me"}
+        else 2
+        if unicodedata.east_asian_width(character) in {"W", "F"}
+        else 1
+        for character in text
+    )
+
+
+def _printable(line: str) -> str:
+    """Spell control characters and expand tabs the way psql does in an aligned cell."""
+    parts: list[str] = []
+    width = 0
+    for character in line:
+        if character == "\t":
+            shown = " " * (_TAB_STOP - width % _TAB_STOP)
+        elif character == "\r":
+            shown = "\\r"
+        elif unicodedata.category(character) == "Cc":
+            code = ord(character)
+            shown = f"\\x{code:02X}" if code <= 0x7F else f"\\u{code:04X}"  # noqa: PLR2004
+        else:
+            shown = character
+        parts.append(shown)
+        width += display_width(shown)
+    return "".join(parts)
+
+
+def _cell_lines(value: str | None) -> list[str]:
+    return [_printable(line) for line in (value or "").split("\n")]
+
+
+def _is_right_aligned(column: Column) -> bool:
+    return re.sub(r"\(.*?\)", "", column.type) in _RIGHT_ALIGNED
+
+
+def _header_lines(headers: Sequence[Sequence[str]], widths: Sequence[int]) -> list[str]:
+    lines = []
+    for number in range(max(map(len, headers))):
+        cells = []
+        for lines_of_header, width in zip(headers, widths, strict=True):
+            text = lines_of_header[number] if number < len(lines_of_header) else ""
+            space = width - display_width(text)
+            more = "+" if number + 1 < len(lines_of_header) else " "
+            cells.append(f" {' ' * (space // 2)}{text}{' ' * ((space + 1) // 2)}{more}")
+        lines.append("|".join(cells))
+    return lines
+
+
+def _row_lines(
+    cells: Sequence[Sequence[str]], widths: Sequence[int], right_aligned: Sequence[bool]
+) -> list[str]:
+    last = len(cells) - 1
+    lines = []
+    for number in range(max(map(len, cells))):
+        parts = []
+        for index, (lines_of_cell, width) in enumerate(zip(cells, widths, strict=True)):
+            present = number < len(lines_of_cell)
+            text = lines_of_cell[number] if present else ""
+            more = number + 1 < len(lines_of_cell)
+            space = " " * (width - display_width(text))
+            if present and right_aligned[index]:
+                padded = space + text
+            elif index < last or more:
+                padded = text + space
+            else:
+                padded = text
+            end = "+" if more else " " if index < last else ""
+            parts.append(f" {padded}{end}")
+        lines.append("|".join(parts))
+    return lines
+
+
+def _footer(count: int) -> str:
+    return f"({count} row)" if count == 1 else f"({count} rows)"
+
+
+def format_table(columns: Sequence[Column], rows: Sequence[Sequence[str | None]]) -> str:
+    """Return the result as ``psql`` prints it, without the empty line psql puts after it."""
+    if not columns:
+        return f"--\n{_footer(len(rows))}"
+    headers = [_cell_lines(column.name) for column in columns]
+    cells = [[_cell_lines(value) for value in row] for row in rows]
+    widths = [
+        max(display_width(line) for lines in column for line in lines)
+        for column in zip(headers, *cells, strict=True)
+    ]
+    right_aligned = [_is_right_aligned(column) for column in columns]
+    lines = _header_lines(headers, widths)
+    lines.append("+".join("-" * (width + 2) for width in widths))
+    for row in cells:
+        lines += _row_lines(row, widths, right_aligned)
+    lines.append(_footer(len(rows)))
+    return "\n".join(lines)
+
+
+def format_error(error: ServerError) -> str:
+    """Return the error as ``psql`` prints it, without the excerpt of the statement."""
+    lines = [f"ERROR:  {error.message}"]
+    lines += [f"DETAIL:  {error.detail}"] if error.detail else []
+    lines += [f"HINT:  {error.hint}"] if error.hint else []
+    return "\n".join(lines)
+
+
+def format_outcome(outcome: Outcome) -> str:
+    """Return what the reader of the page would see: the error, the rows or the command tag."""
+    if outcome.error is not None:
+        return format_error(outcome.error)
+    if outcome.columns is None:
+        return outcome.tag
+    return format_table(outcome.columns, outcome.rows)
+
+
+def shape(cell: str) -> str:
+    """Return ``cell`` with everything taken out that a volatile value may change."""
+    return _NUMBER.sub("0", _UUID.sub("uuid", cell))
+
+
+def _tidy(text: str) -> str:
+    """Drop what only the width of the column made: outer blanks, blanks before a ``+``."""
+    return re.sub(r"\s+\+$", "+", text.strip())
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """The table an author wrote: header, lines of cells (``None`` for a line ``...``), count."""
+
+    header: Cells
+    lines: tuple[Cells | None, ...]
+    count: int | None
+
+
+def _boundaries(rule: str) -> list[int]:
+    return [match.start() for match in re.finditer(r"\+", rule)]
+
+
+def _split(line: str, boundaries: Sequence[int]) -> Cells:
+    """Split a line at the rule's crossings where it keeps to them, else at every bar."""
+    positions: list[int] = []
+    width = 0
+    wanted = set(boundaries)
+    for index, character in enumerate(line):
+        if width in wanted and character == "|":
+            positions.append(index)
+        width += display_width(character)
+    if len(positions) == len(boundaries):
+        edges = [-1, *positions, len(line)]
+        return tuple(_tidy(line[start + 1 : end]) for start, end in pairwise(edges))
+    return tuple(_tidy(part) for part in line.split("|"))
+
+
+def _parse(text: str) -> _Shown | None:
+    """Read a table in psql's layout; ``None`` when there is no rule line and so no table."""
+    lines = [line.rstrip() for line in text.strip("\n").split("\n")]
+    start = next((i for i, line in enumerate(lines) if _RULE.fullmatch(line.strip())), None)
+    if start is None:
+        return None
+    indent = len(lines[start]) - len(lines[start].lstrip())
+    boundaries = [indent + position for position in _boundaries(lines[start].strip())]
+    parts = [_split(line, boundaries) for line in lines[:start]]
+    header = tuple(
+        "\n".join(part.removesuffix("+") for part in column if part)
+        for column in zip_longest(*parts, fillvalue="")
+    )
+    count = None
+    body: list[Cells | None] = []
+    for line in lines[start + 1 :]:
+        footer = _FOOTER.fullmatch(line.strip())
+        if footer:
+            count = int(footer[1])
+            break
+        several = bool(boundaries)
+        if line.strip() == ANY and (several or _is_row_wildcard(line)):
+            body.append(None)
+        else:
+            body.append(_split(line, boundaries))
+    while body and body[-1] is not None and not any(body[-1]) and count is None:
+        body.pop()
+    return _Shown(header, tuple(body), count)
+
+
+def _is_row_wildcard(line: str) -> bool:
+    """In a table of one column ``...`` at the very edge is a line, after a blank it is a cell."""
+    return not line.startswith(" ")
+
+
+def _same(expected: str, actual: str, *, volatile: bool) -> bool:
+    if expected == ANY:
+        return True
+    if volatile:
+        return bool(expected) == bool(actual) and shape(expected) == shape(actual)
+    return expected == actual
+
+
+def _physical_cells(cells: Sequence[Sequence[str]]) -> list[Cells]:
+    """Return the lines psql needs for one row, each as the texts between the bars."""
+    return [
+        tuple(
+            _tidy(lines[number] + ("+" if number + 1 < len(lines) else ""))
+            if number < len(lines)
+            else ""
+            for lines in cells
+        )
+        for number in range(max(map(len, cells), default=1))
+    ]
+
+
+def _match_row(
+    shown: Sequence[Cells | None], row: Sequence[str | None], volatile: Sequence[bool]
+) -> int | None:
+    """Return how many shown lines from the first on are this row, ``None`` when they are not.
+
+    A cell ``...`` stands for a value of any number of lines, so only the other cells say how many
+    lines the row takes.
+    """
+    if not shown or shown[0] is None or len(shown[0]) != len(row):
+        return None
+    kept = [
+        [""] if first == ANY else _cell_lines(value)
+        for first, value in zip(shown[0], row, strict=True)
+    ]
+    physical = _physical_cells(kept)
+    if len(shown) < len(physical):
+        return None
+    for number, actual in enumerate(physical):
+        line = shown[number]
+        if line is None or len(line) != len(actual):
+            return None
+        for expected, got, may_change in zip(line, actual, volatile, strict=True):
+            if not _same(expected, got, volatile=may_change):
+                return None
+    return len(physical)
+
+
+def _matches(
+    shown: Sequence[Cells | None],
+    rows: Sequence[Sequence[str | None]],
+    volatile: Sequence[bool],
+) -> bool:
+    """Say whether the shown lines are these rows; a line ``...`` stands for any number of them."""
+    # Reachable row counts before each shown line: linear in memory, no recursion on long results.
+    reachable: dict[int, set[int]] = {0: {0}}
+    for position in range(len(shown) + 1):
+        starts = reachable.pop(position, set())
+        if not starts:
+            continue
+        if position == len(shown):
+            return len(rows) in starts
+        if shown[position] is None:
+            reachable.setdefault(position + 1, set()).update(range(min(starts), len(rows) + 1))
+            continue
+        for start in starts:
+            if start < len(rows):
+                taken = _match_row(shown[position:], rows[start], volatile)
+                if taken is not None:
+                    reachable.setdefault(position + taken, set()).add(start + 1)
+    return False
+
+
+def _header_of(columns: Sequence[Column]) -> Cells:
+    return tuple("\n".join(line.strip() for line in _cell_lines(column.name)) for column in columns)
+
+
+def _first_difference(shown: _Shown, outcome: Outcome, volatile: Sequence[bool]) -> str:
+    """Name the first row and column where a page without ``...`` lines differs."""
+    position = 0
+    for number, row in enumerate(outcome.rows, start=1):
+        rest = shown.lines[position:]
+        if not rest or rest[0] is None:
+            break
+        taken = _match_row(rest, row, volatile)
+        if taken is not None:
+            position += taken
+            continue
+        if len(rest[0]) != len(row):
+            return f"row {number}: the page shows {len(rest[0])} cells, the result has {len(row)}"
+        actual = _physical_cells([_cell_lines(value) for value in row])[0]
+        for column, expected, got, may_change in zip(
+            outcome.columns or (), rest[0], actual, volatile, strict=True
+        ):
+            if not _same(expected, got, volatile=may_change):
+                kind = " (volatile, so only its shape counts)" if may_change else ""
+                return (
+                    f'row {number}, column "{column.name}"{kind}: '
+                    f"the page shows {_quoted(expected)}, the result has {_quoted(got)}"
+                )
+        return f"row {number} has a value of several lines that differs"
+    if None in shown.lines:
+        return "the rows do not match the lines around the `...`"
+    rows_shown = "fewer" if position >= len(shown.lines) else "more"
+    return f"the page shows {rows_shown} rows than the result has ({len(outcome.rows)})"
+
+
+def _quoted(cell: str) -> str:
+    return f'"{cell}"' if cell else "nothing"
+
+
+def _diff(expected: str, actual: str, key: Callable[[str], object]) -> str:
+    """Return the lines that differ, with a little around them; ``-`` the page, ``+`` the result."""
+    left = [line.rstrip() for line in expected.strip("\n").split("\n")]
+    right = [line.rstrip() for line in actual.split("\n")]
+    matcher = difflib.SequenceMatcher(
+        None, [key(line) for line in left], [key(line) for line in right], autojunk=False
+    )
+    lines: list[str] = []
+    for group in matcher.get_grouped_opcodes(_CONTEXT_LINES):
+        lines += ["  ⋮"] if lines else []
+        for operation, i1, i2, j1, j2 in group:
+            if operation == "equal":
+                lines += [f"    {line}".rstrip() for line in left[i1:i2]]
+            else:
+                lines += [f"  - {line}" for line in left[i1:i2]]
+                lines += [f"  + {line}" for line in right[j1:j2]]
+    return "\n".join(lines)
+
+
+def _line_key(volatile: Sequence[bool], boundaries: Sequence[int]) -> Callable[[str], object]:
+    @cache
+    def key(line: str) -> object:
+        if _RULE.fullmatch(line.strip()):
+            return "rule"
+        cells = _split(line, boundaries)
+        if len(cells) != len(volatile):
+            return line.strip()
+        return tuple(
+            shape(cell) if may_change else cell
+            for cell, may_change in zip(cells, volatile, strict=True)
+        )
+
+    return key
+
+
+def _compare_error(expected: str, error: ServerError) -> str | None:
+    """Compare the lines an author kept of an error; the statement's excerpt is not compared."""
+
+    def tidy(line: str) -> str:
+        # The SQL Editor and psql's VERBOSITY verbose put the SQLSTATE before the message.
+        return re.sub(r"^ERROR:\s+(?:[0-9A-Z]{5}:\s+)?", "ERROR: ", " ".join(line.split()))
+
+    excerpt = re.compile(r"LINE \d+:|\s*\^\s*$")
+    wanted = [line for line in expected.splitlines() if line.strip() and not excerpt.match(line)]
+    got = format_error(error)
+    available = iter([tidy(line) for line in got.splitlines()])
+    found = all(
+        line.strip() == ANY or any(tidy(line) == other for other in available) for line in wanted
+    )
+    if wanted and found:
+        return None
+    return "the error is not the one the page shows\n" + _diff(expected, got, tidy)
+
+
+def _compare_table(
+    expected: str, shown: _Shown, outcome: Outcome, volatile: Collection[str]
+) -> str | None:
+    columns = outcome.columns or ()
+    unknown = sorted(set(volatile) - {column.name for column in columns})
+    if unknown:
+        return f"volatile={','.join(unknown)}: the result has no such column"
+    may_change = [column.name in volatile for column in columns]
+    if shown.header != _header_of(columns):
+        difference = (
+            f"the columns differ: the page shows {', '.join(shown.header)}, "
+            f"the result has {', '.join(_header_of(columns))}"
+        )
+    elif not _matches(shown.lines, outcome.rows, may_change):
+        difference = _first_difference(shown, outcome, may_change)
+    elif shown.count is not None and shown.count != len(outcome.rows):
+        difference = f"the page says {_footer(shown.count)}, the result has {len(outcome.rows)}"
+    else:
+        return None
+    rule = next(line for line in expected.splitlines() if _RULE.fullmatch(line.strip()))
+    key = _line_key(may_change, _boundaries(rule))
+    return f"{difference}\n" + _diff(expected, format_outcome(outcome), key)
+
+
+def compare(expected: str, outcome: Outcome, volatile: Collection[str] = ()) -> str | None:
+    """Return ``None`` when the page shows what came back, else what differs, for a person.
+
+    Trailing blanks and the width of columns do not count.  ``...`` as a whole cell is any value,
+    as a whole line any number of rows.  A cell of a column in ``volatile`` must only have the same
+    shape: null or not, with numbers (and UUIDs) free.  The ``(n rows)`` line counts where the page
+    has it.
+    """
+    if expected.strip() == ANY:
+        return None
+    if outcome.error is not None:
+        return _compare_error(expected, outcome.error)
+    shown = _parse(expected)
+    if shown is not None and outcome.columns:
+        return _compare_table(expected, shown, outcome, volatile)
+    actual = format_outcome(outcome)
+    if expected.split() == actual.split():
+        return None
+    return "the output differs\n" + _diff(expected, actual, str.strip)
+
+
+def accept(expected: str, outcome: Outcome, volatile: Collection[str] = ()) -> str:
+    """Return the text that replaces ``expected`` on the page, without trailing blanks.
+
+    The author's wildcards live on: a column of ``...`` stays one, a ``...`` line keeps the number
+    of rows before and after it, and a volatile cell that still fits is not touched.
+    """
+    shown = _parse(expected)
+    columns = outcome.columns
+    if outcome.error is not None or not columns or shown is None:
+        text = format_outcome(outcome)
+    elif shown.header != _header_of(columns):
+        text = format_table(columns, outcome.rows)
+    else:
+        text = _accept_rows(shown, columns, outcome.rows, volatile)
+    return "\n".join(line.rstrip() for line in text.split("\n"))
+
+
+def _accept_rows(
+    shown: _Shown,
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[str | None]],
+    volatile: Collection[str],
+) -> str:
+    written = [line for line in shown.lines if line is not None]
+    width = len(columns)
+    any_columns = {
+        index
+        for index in range(width)
+        if written and all(len(line) == width and line[index] == ANY for line in written)
+    }
+    one_line_each = len(written) == len(rows) == len(shown.lines)
+
+    def keep(number: int, index: int, value: str | None) -> str | None:
+        if index in any_columns:
+            return ANY
+        old = written[number][index] if one_line_each and len(written[number]) == width else None
+        if old is not None and (
+            old == ANY
+            or (columns[index].name in volatile and _same(old, value or "", volatile=True))
+        ):
+            return old
+        return value
+
+    kept = [
+        tuple(keep(number, index, value) for index, value in enumerate(row))
+        for number, row in enumerate(rows)
+    ]
+    if None not in shown.lines:
+        return format_table(columns, kept)
+    before = shown.lines.index(None)
+    after = len(shown.lines) - 1 - max(i for i, line in enumerate(shown.lines) if line is None)
+    head = kept[:before]
+    tail = kept[max(len(kept) - after, before) :] if after else []
+    lines = format_table(columns, [*head, *tail]).split("\n")
+    middle = len(format_table(columns, head).split("\n")) - 1
+    footer = [_footer(len(rows))] if shown.count is not None else []
+    return "\n".join([*lines[:middle], ANY, *lines[middle:-1], *footer])
