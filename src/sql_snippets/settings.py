@@ -1,0 +1,118 @@
+"""What a run is to use, decided in one place: command line, then environment, then ini file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ENVIRONMENT_PREFIX = "SQL_SNIPPETS_"
+DEFAULT_SERVER = "embedded"
+DEFAULT_TIMEOUT = 30.0
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"", "0", "false", "no", "off"})
+
+
+class SettingsError(ValueError):
+    """A setting has a value that cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of one run; ``timeout`` in seconds, paths absolute."""
+
+    root: Path
+    server: str
+    allow_remote_server: bool
+    report: Path | None
+    update: bool
+    platform: Path | None
+    migrations: Path | None
+    seed: Path | None
+    role: str
+    timeout: float
+    cache_dir: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The three places a setting can stand in, strongest first."""
+
+    command_line: Mapping[str, object]
+    environment: Mapping[str, str]
+    ini: Mapping[str, str]
+
+    def text(self, name: str) -> tuple[str, str]:
+        """Return the value (empty when unset) and where it was found, for an error."""
+        option = self.command_line.get(name)
+        if option not in {None, False, ""}:
+            return str(option), f"--sql-{name.replace('_', '-')}"
+        variable = ENVIRONMENT_PREFIX + name.upper()
+        if self.environment.get(variable):
+            return self.environment[variable], variable
+        return self.ini.get(name, ""), f"sql_{name} in the ini file"
+
+    def flag(self, name: str) -> bool:
+        value, where = self.text(name)
+        if value.lower() not in _TRUE | _FALSE:
+            raise SettingsError(f"{where} is {value!r}; write true or false")
+        return value.lower() in _TRUE
+
+    def existing(self, name: str, root: Path, *, folder: bool = False) -> Path | None:
+        value, where = self.text(name)
+        if not value:
+            return None
+        path = root / value
+        if not (path.is_dir() if folder else path.is_file()):
+            kind = "folder" if folder else "file"
+            raise SettingsError(f"{where} is {value!r}; there is no such {kind} below {root}")
+        return path
+
+    def seconds(self, name: str, default: float) -> float:
+        value, where = self.text(name)
+        if not value:
+            return default
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = -1.0
+        # Two comparisons, as a nan is neither.
+        if not 0 < seconds < float("inf"):
+            raise SettingsError(f"{where} is {value!r}; write a number of seconds above 0")
+        return seconds
+
+
+def _default_cache_dir(environment: Mapping[str, str]) -> Path:
+    base = environment.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "sql-snippets"
+
+
+def decide(
+    root: Path,
+    *,
+    command_line: Mapping[str, object],
+    environment: Mapping[str, str],
+    ini: Mapping[str, str],
+) -> Settings:
+    """Return the settings; the keys of all three mappings are the names of the fields.
+
+    An environment variable is the field's name in capitals after ``SQL_SNIPPETS_``.  Raise
+    `SettingsError` for a value that cannot be used, naming where it stands.
+    """
+    source = _Source(command_line, environment, ini)
+    report, _ = source.text("report")
+    cache_dir, _ = source.text("cache_dir")
+    return Settings(
+        root=root,
+        server=source.text("server")[0] or DEFAULT_SERVER,
+        allow_remote_server=source.flag("allow_remote_server"),
+        # Relative to where the command was typed, as any file named on a command line.
+        report=Path(report).absolute() if report else None,
+        update=source.flag("update"),
+        platform=source.existing("platform", root, folder=True),
+        migrations=source.existing("migrations", root, folder=True),
+        seed=source.existing("seed", root),
+        role=source.text("role")[0] or "postgres",
+        timeout=source.seconds("timeout", DEFAULT_TIMEOUT),
+        cache_dir=(root / cache_dir) if cache_dir else _default_cache_dir(environment),
+    )
