@@ -1,0 +1,40 @@
+-- A schema for everything the Data API must not show: settings, services, reminders, alerts.
+-- The Data API serves the schemas listed in config.toml ([api] schemas), and this is not one.
+--
+-- To undo: drop schema reminder cascade;  (loses settings, dispatched reminders and alerts)
+
+create schema reminder;
+comment on schema reminder is
+  'Internals of the reminder job. Not served by the Data API; used by the job and by operators.';
+revoke all on schema reminder from public, anon, authenticated, service_role;
+
+-- PostgreSQL lets PUBLIC execute every new function.  A revoke bound to a schema cannot take that
+-- back; only the form without "in schema" can, and only for objects made from here on by this role.
+alter default privileges revoke execute on functions from public;
+
+create table reminder.settings (
+  only_row boolean primary key default true check (only_row),
+  reminder_after_days integer not null default 30 check (reminder_after_days between 1 and 365),
+  repeat_every_days integer not null default 7 check (repeat_every_days between 1 and 365),
+  failure_threshold integer not null default 3 check (failure_threshold between 1 and 100),
+  batch_size integer not null default 10000 check (batch_size between 1 and 100000),
+  run_time_limit interval not null default '90 seconds' check (run_time_limit >= '0 seconds'),
+  manual_run_time_limit interval not null default '40 seconds'
+    check (manual_run_time_limit >= '0 seconds'),
+  alert_max_attempts integer not null default 6 check (alert_max_attempts between 1 and 100),
+  runbook_url text not null
+    default 'https://runbooks.example.org/operations/cron-reminder-runbook/'
+    check (runbook_url ~ '^https?://')
+);
+comment on table reminder.settings is 'The numbers an operator may change, in exactly one row.';
+comment on column reminder.settings.only_row is 'Always true: the primary key that keeps this one row.';
+comment on column reminder.settings.reminder_after_days is 'Days without contact after which the first reminder is due.';
+comment on column reminder.settings.repeat_every_days is 'Days between two reminders while contact stays missing.';
+comment on column reminder.settings.failure_threshold is 'Consecutive failed runs at which an alert is raised.';
+comment on column reminder.settings.batch_size is 'Active assignments looked at in one transaction of a run.';
+comment on column reminder.settings.run_time_limit is 'A scheduled run starts no further batch after this long. Below the platform''s statement timeout of 2 minutes.';
+comment on column reminder.settings.manual_run_time_limit is 'The same for a run by hand. Below the 60 seconds of the SQL Editor.';
+comment on column reminder.settings.alert_max_attempts is 'Deliveries tried for one alert before it counts as undelivered.';
+comment on column reminder.settings.runbook_url is 'Address of the runbook, the start of every link in an alert.';
+
+insert into reminder.settings default values;

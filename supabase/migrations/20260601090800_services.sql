@@ -1,0 +1,69 @@
+-- ReminderSchedulerService finds what is due, ReminderDispatchService writes it down.  Both work on
+-- a range of assignments at a time and never row by row.
+--
+-- To undo: drop the functions of this file.
+
+create function reminder.due_on(
+  p_waiting_since date, p_today date, p_after_days integer, p_repeat_days integer
+) returns date
+language sql immutable
+set search_path = ''
+as $$
+  select case
+    when p_today - p_waiting_since >= p_after_days then
+      p_waiting_since + p_after_days
+        + ((p_today - p_waiting_since - p_after_days) / p_repeat_days) * p_repeat_days
+  end
+$$;
+comment on function reminder.due_on(date, date, integer, integer) is
+  'The latest day up to today on which a reminder fell due, or null. It depends on the last contact and not on the day of the run, so a late run dispatches the same reminder.';
+
+create function reminder.reminder_scheduler_service(
+  p_today date, p_after_id bigint, p_up_to_id bigint
+) returns table (assignment_id bigint, mentor_id uuid, due_on date)
+language sql stable rows 10000
+set search_path = ''
+as $$
+  select due.id, due.mentor_id, due.due_on
+  from (
+    select
+      a.id,
+      a.mentor_id,
+      reminder.due_on(
+        coalesce(a.last_contact_date, a.started_on), p_today,
+        s.reminder_after_days, s.repeat_every_days
+      ) as due_on
+    from public.assignments a
+    cross join reminder.settings s
+    where a.status = 'active' and a.id > p_after_id and a.id <= p_up_to_id
+  ) due
+  where due.due_on is not null
+$$;
+comment on function reminder.reminder_scheduler_service(date, bigint, bigint) is
+  'ReminderSchedulerService: the active assignments in a key range for which a reminder is due.';
+
+create function reminder.reminder_dispatch_service(
+  p_run_id bigint, p_today date, p_after_id bigint, p_up_to_id bigint
+) returns bigint
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_written bigint;
+begin
+  insert into reminder.dispatched_reminders (assignment_id, due_on, mentor_id, run_id)
+  select due.assignment_id, due.due_on, due.mentor_id, p_run_id
+  from reminder.reminder_scheduler_service(p_today, p_after_id, p_up_to_id) due
+  on conflict on constraint dispatched_reminders_pkey do nothing;
+  get diagnostics v_written = row_count;
+  return v_written;
+end
+$$;
+comment on function reminder.reminder_dispatch_service(bigint, date, bigint, bigint) is
+  'ReminderDispatchService: writes the due reminders of a key range, each at most once, and returns how many were new.';
+
+revoke all on function
+  reminder.due_on(date, date, integer, integer),
+  reminder.reminder_scheduler_service(date, bigint, bigint),
+  reminder.reminder_dispatch_service(bigint, date, bigint, bigint)
+  from public;

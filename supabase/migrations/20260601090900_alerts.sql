@@ -1,0 +1,225 @@
+-- Alerts: queued in the transaction that logs the failure, sent through pg_net, and followed until
+-- the receiver has answered.  pg_net itself neither retries nor treats an HTTP error as one, and
+-- its answers are gone after six hours or a crash; what is kept here is not.
+--
+-- The webhook's address is read from Vault at the moment of sending and is written nowhere else.
+--
+-- To undo: drop the functions of this file, then reminder.alerts and reminder.alert_kinds.
+
+create table reminder.alert_kinds (
+  kind text primary key,
+  runbook_anchor text not null unique,
+  meaning text not null
+);
+comment on table reminder.alert_kinds is 'Every alert the database can send, and the runbook section it leads to.';
+comment on column reminder.alert_kinds.kind is 'Name of the alert.';
+comment on column reminder.alert_kinds.runbook_anchor is 'Anchor of the section in the runbook.';
+comment on column reminder.alert_kinds.meaning is 'What the alert says, in one sentence.';
+
+insert into reminder.alert_kinds (kind, runbook_anchor, meaning) values
+  ('consecutive_failures', 'repeated-failures', 'The reminder job failed several times in a row.'),
+  ('recovered', 'recovered', 'The reminder job succeeded again after an alert.'),
+  ('test', 'send-a-test-alert', 'Somebody tests the way to this channel.');
+
+create table reminder.alerts (
+  id bigint generated always as identity primary key,
+  kind text not null references reminder.alert_kinds (kind),
+  streak_run_id bigint,
+  run_id bigint,
+  message text not null,
+  status text not null default 'queued'
+    check (status in ('queued', 'sent', 'delivered', 'undelivered')),
+  attempts integer not null default 0,
+  next_attempt_at timestamptz not null default now(),
+  request_id bigint,
+  error text,
+  created_at timestamptz not null default now(),
+  delivered_at timestamptz,
+  -- Once a streak: a second insert for the same streak is refused, not checked for.
+  constraint alerts_once_per_streak unique (kind, streak_run_id)
+);
+comment on table reminder.alerts is 'Alerts and what became of them.';
+comment on column reminder.alerts.id is 'Key of the alert.';
+comment on column reminder.alerts.kind is 'Which alert it is.';
+comment on column reminder.alerts.streak_run_id is 'First run of the streak of failures it is about; null for a test.';
+comment on column reminder.alerts.run_id is 'The run that raised it; null for a test.';
+comment on column reminder.alerts.message is 'The text that is sent.';
+comment on column reminder.alerts.status is 'queued, sent, delivered or undelivered.';
+comment on column reminder.alerts.attempts is 'How often it was handed to pg_net.';
+comment on column reminder.alerts.next_attempt_at is 'Not tried again before this time.';
+comment on column reminder.alerts.request_id is 'Request of the last attempt, in net._http_response for six hours.';
+comment on column reminder.alerts.error is 'Why the last attempt failed; null when it did not.';
+comment on column reminder.alerts.created_at is 'When it was raised.';
+comment on column reminder.alerts.delivered_at is 'When the receiver had answered with a 2xx status.';
+
+create index alerts_open_idx on reminder.alerts (next_attempt_at) where status in ('queued', 'sent');
+
+-- Reads the answers that have come in.  An answer counts as a failure when it timed out, never
+-- connected, or carries any status but 2xx.  No answer after ten minutes: the worker is down or
+-- the answer was lost in a crash.
+create function reminder.collect_alert_responses() returns integer
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_changed integer;
+begin
+  with answered as (
+    select
+      a.id,
+      r.id is not null and coalesce(r.status_code between 200 and 299, false) as ok,
+      case
+        when r.id is null then 'No answer from pg_net after ten minutes: is its worker running?'
+        when r.timed_out then 'The receiver did not answer in time.'
+        when r.error_msg is not null then 'The receiver could not be reached.'
+        else format('The receiver answered with HTTP status %s.', r.status_code)
+      end as why
+    from reminder.alerts a
+    left join net._http_response r on r.id = a.request_id
+    where a.status = 'sent'
+      and (r.id is not null or a.next_attempt_at <= clock_timestamp())
+  )
+  update reminder.alerts a
+  set
+    status = case
+      when w.ok then 'delivered'
+      when a.attempts >= s.alert_max_attempts then 'undelivered'
+      else 'queued'
+    end,
+    delivered_at = case when w.ok then clock_timestamp() end,
+    error = case when not w.ok then w.why end,
+    next_attempt_at = clock_timestamp() + reminder.alert_back_off(a.attempts)
+  from answered w, reminder.settings s
+  where a.id = w.id;
+  get diagnostics v_changed = row_count;
+  return v_changed;
+end
+$$;
+comment on function reminder.collect_alert_responses() is
+  'Marks sent alerts as delivered, or for another try, by the answers pg_net has received; returns how many changed.';
+
+create function reminder.alert_back_off(p_attempts integer) returns interval
+language sql immutable
+set search_path = ''
+as $$
+  select least(interval '5 minutes' * power(2, greatest(p_attempts - 1, 0)), interval '6 hours')
+$$;
+comment on function reminder.alert_back_off(integer) is
+  'The wait before the next attempt: five minutes, doubled each time, six hours at most.';
+
+create function reminder.send_alerts() returns integer
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_url text;
+  v_alert record;
+  v_sent integer := 0;
+begin
+  for v_alert in
+    select a.id, a.kind, a.run_id, a.message, s.runbook_url || '#' || k.runbook_anchor as runbook
+    from reminder.alerts a
+    join reminder.alert_kinds k on k.kind = a.kind
+    cross join reminder.settings s
+    where a.status = 'queued' and a.next_attempt_at <= clock_timestamp()
+    order by a.id
+    -- Two deliveries at once share the work instead of sending everything twice.
+    for update of a skip locked
+  loop
+    if v_url is null then
+      select d.decrypted_secret into v_url
+      from vault.decrypted_secrets d
+      where d.name = 'REMINDER_ALERT_WEBHOOK_URL';
+    end if;
+    if coalesce(v_url, '') = '' then
+      -- Not an attempt: nothing was tried, and the alert waits for the secret.
+      update reminder.alerts a
+      set error = 'Vault has no secret named REMINDER_ALERT_WEBHOOK_URL.'
+      where a.id = v_alert.id;
+      continue;
+    end if;
+    update reminder.alerts a
+    set
+      request_id = net.http_post(
+        url := v_url,
+        body := jsonb_build_object(
+          'text', v_alert.message || E'\n' || v_alert.runbook,
+          'alert', v_alert.kind,
+          'run_id', v_alert.run_id,
+          'runbook', v_alert.runbook
+        ),
+        timeout_milliseconds := 5000
+      ),
+      status = 'sent',
+      attempts = a.attempts + 1,
+      error = null,
+      next_attempt_at = clock_timestamp() + interval '10 minutes'
+    where a.id = v_alert.id;
+    v_sent := v_sent + 1;
+  end loop;
+  return v_sent;
+end
+$$;
+comment on function reminder.send_alerts() is
+  'Hands every queued alert that is due to pg_net; returns how many.';
+
+create function reminder.deliver_alerts() returns table (id bigint, kind text, status text, error text)
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform reminder.collect_alert_responses();
+  perform reminder.send_alerts();
+  return query
+    select a.id, a.kind, a.status, a.error
+    from reminder.alerts a
+    where a.status <> 'delivered'
+    order by a.id;
+end
+$$;
+comment on function reminder.deliver_alerts() is
+  'Collects answers, sends what is due, and returns the alerts that have not arrived yet.';
+
+create function reminder.retry_alerts() returns table (id bigint, kind text, status text, error text)
+language plpgsql
+set search_path = ''
+as $$
+begin
+  update reminder.alerts a
+  set status = 'queued', attempts = 0, next_attempt_at = clock_timestamp()
+  where a.status = 'undelivered'
+     or (a.status = 'queued' and a.error is not null);
+  return query select d.id, d.kind, d.status, d.error from reminder.deliver_alerts() d;
+end
+$$;
+comment on function reminder.retry_alerts() is
+  'Sends again, at once, every alert that failed; for use after the cause was removed.';
+
+create function reminder.send_test_alert(p_requested_by text) returns bigint
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_id bigint;
+begin
+  insert into reminder.alerts (kind, message)
+  values (
+    'test',
+    format('Test of the reminder job''s alert channel, sent by %s. Nothing is wrong.', p_requested_by)
+  )
+  returning alerts.id into v_id;
+  perform reminder.send_alerts();
+  return v_id;
+end
+$$;
+comment on function reminder.send_test_alert(text) is
+  'Sends an alert that says it is a test; returns its id in reminder.alerts.';
+
+revoke all on function
+  reminder.collect_alert_responses(),
+  reminder.alert_back_off(integer),
+  reminder.send_alerts(),
+  reminder.deliver_alerts(),
+  reminder.retry_alerts(),
+  reminder.send_test_alert(text)
+  from public;

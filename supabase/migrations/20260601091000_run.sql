@@ -1,0 +1,388 @@
+-- The run itself: acquire the lock, invoke ReminderSchedulerService batch by batch, log the result,
+-- release the lock, count a failure, raise the alert at the threshold.
+--
+-- Why a procedure.  A row that is visible as "running" needs a commit before the work starts, and
+-- only a procedure can commit.  What follows from that, and was tried on PostgreSQL 15 and 17:
+--   * it can have no SET clause and cannot be SECURITY DEFINER, so it qualifies every name itself;
+--   * it must be the only statement of its message.  `call reminder.run_job()` works as a cron
+--     command and alone in the SQL Editor; after a SET, inside DO ... EXECUTE (the Dashboard's
+--     "Run command") or in a transaction block it is refused, and the first line below sees to it
+--     that this happens before anything is locked or written;
+--   * no COMMIT may stand in a block with EXCEPTION, so each step that can fail is caught in a
+--     small block of its own and committed after it.
+--
+-- Why a session lock, tried and never waited for.  A transaction lock would be gone at the first
+-- commit.  A session lock lasts over all batches and goes with the session, however that ends.  A
+-- run that finds it held says so in the log and ends well: waiting would only queue up runs.
+--
+-- Why role postgres and no timeout of its own.  pg_cron runs a job as the role that scheduled it,
+-- and the Dashboard's switch only works for jobs of postgres.  statement_timeout (2 minutes on the
+-- platform) covers the whole CALL: commits do not restart it and nothing inside can extend it.
+-- Raising it would mean ALTER ROLE postgres, for every other session too.  So a run stops itself
+-- after settings.run_time_limit (90 seconds), keeps what it did, and the next run goes on from
+-- there; the 2 minutes stay as the hard limit.  A run by hand stops after 40 seconds because the
+-- SQL Editor gives up after 60.
+--
+-- To undo: unschedule the job first, then drop the procedures and functions of this file.
+
+create function reminder.lock_key() returns bigint
+language sql immutable parallel safe
+set search_path = ''
+as $$ select 741852963::bigint $$;
+comment on function reminder.lock_key() is
+  'Key of the advisory lock of the reminder job. In pg_locks: classid 0, objid 741852963, objsubid 1.';
+
+create function reminder.lock_holder() returns integer
+language sql stable
+set search_path = ''
+as $$
+  select l.pid
+  from pg_catalog.pg_locks l
+  where l.locktype = 'advisory'
+    and l.granted
+    and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = current_database())
+    and l.classid = (reminder.lock_key() >> 32)::oid
+    and l.objid = (reminder.lock_key() & 4294967295)::oid
+    and l.objsubid = 1
+  limit 1
+$$;
+comment on function reminder.lock_holder() is
+  'Process that holds the lock of the reminder job, or null.';
+
+create function reminder.consecutive_failures() returns integer
+language sql stable
+set search_path = ''
+as $$
+  select coalesce(
+    (
+      select l.consecutive_failures
+      from public.cron_execution_logs l
+      where l.status not in ('running', 'skipped')
+      order by l.id desc
+      limit 1
+    ),
+    0
+  )
+$$;
+comment on function reminder.consecutive_failures() is
+  'Failed, timed out and abandoned runs in a row, skipped runs left out.';
+
+create function reminder.raise_alert(
+  p_kind text, p_streak_run_id bigint, p_run_id bigint, p_message text
+) returns void
+language sql
+set search_path = ''
+as $$
+  insert into reminder.alerts (kind, streak_run_id, run_id, message)
+  values (p_kind, p_streak_run_id, p_run_id, p_message)
+  on conflict on constraint alerts_once_per_streak do nothing
+$$;
+comment on function reminder.raise_alert(text, bigint, bigint, text) is
+  'Queues an alert, once for each kind and streak.';
+
+create function reminder.log_skipped_run(
+  p_trigger_source text, p_triggered_by text, p_reason text
+) returns bigint
+language sql
+set search_path = ''
+as $$
+  insert into public.cron_execution_logs
+    (trigger_source, triggered_by, trigger_reason, status, finished_at,
+     error_message, consecutive_failures, blocked_by_pid)
+  select
+    p_trigger_source, p_triggered_by, p_reason, 'skipped', clock_timestamp(),
+    coalesce(
+      format('Another run holds the lock: process %s.', h.pid),
+      'Another run held the lock and has just ended.'
+    ),
+    reminder.consecutive_failures(), h.pid
+  from (select reminder.lock_holder() as pid) h
+  returning id
+$$;
+comment on function reminder.log_skipped_run(text, text, text) is
+  'Writes the row of a run that found the lock held, with the process that holds it.';
+
+create function reminder.close_run(
+  p_run_id bigint, p_status text, p_error_code text, p_error_message text
+) returns integer
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_failures integer := 0;
+  v_streak bigint;
+  v_settings reminder.settings%rowtype;
+begin
+  select * into strict v_settings from reminder.settings;
+  if p_status <> 'succeeded' then
+    v_failures := reminder.consecutive_failures() + 1;
+  end if;
+  update public.cron_execution_logs l
+  set
+    status = p_status,
+    finished_at = clock_timestamp(),
+    error_code = p_error_code,
+    error_message = p_error_message,
+    consecutive_failures = v_failures
+  where l.id = p_run_id and l.status = 'running';
+
+  -- The streak is known by its first failure: the row that counted to one.
+  select l.id into v_streak
+  from public.cron_execution_logs l
+  where l.status in ('failed', 'timed_out', 'abandoned')
+    and l.consecutive_failures = 1
+    and l.id <= p_run_id
+  order by l.id desc
+  limit 1;
+
+  if v_failures >= v_settings.failure_threshold then
+    perform reminder.raise_alert(
+      'consecutive_failures', v_streak, p_run_id,
+      format(
+        'The reminder job failed %s times in a row. Run %s %s: %s (SQLSTATE %s).',
+        v_failures, p_run_id, replace(p_status, '_', ' '),
+        coalesce(p_error_message, 'no message'), coalesce(p_error_code, 'none')
+      )
+    );
+  elsif p_status = 'succeeded' and exists (
+    select from reminder.alerts a
+    where a.kind = 'consecutive_failures' and a.streak_run_id = v_streak
+  ) then
+    perform reminder.raise_alert(
+      'recovered', v_streak, p_run_id,
+      format('The reminder job works again: run %s succeeded.', p_run_id)
+    );
+  end if;
+  return v_failures;
+end
+$$;
+comment on function reminder.close_run(bigint, text, text, text) is
+  'Completes the row of a run, counts the failures in a row, and raises the alert at the threshold in the same transaction.';
+
+create function reminder.close_abandoned_runs() returns integer
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_run_id bigint;
+  v_closed integer := 0;
+begin
+  -- Whoever has the lock knows that no run is alive: a row that still says "running" lost its
+  -- session.  Without the lock nothing may be closed.
+  if not pg_catalog.pg_try_advisory_xact_lock(reminder.lock_key()) then
+    return 0;
+  end if;
+  for v_run_id in
+    select l.id from public.cron_execution_logs l where l.status = 'running' order by l.id
+  loop
+    perform reminder.close_run(
+      v_run_id, 'abandoned', null,
+      'The session of this run ended before it could log its result.'
+    );
+    v_closed := v_closed + 1;
+  end loop;
+  return v_closed;
+end
+$$;
+comment on function reminder.close_abandoned_runs() is
+  'Closes rows that say running although no run holds the lock; returns how many. Does nothing while a run is alive.';
+
+create function reminder.open_run(
+  p_trigger_source text, p_triggered_by text, p_reason text
+) returns table (run_id bigint, resume_after_id bigint)
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_resume bigint;
+begin
+  perform reminder.close_abandoned_runs();
+  -- A run that stopped early is taken up where it stopped, so that its last assignments are not
+  -- the ones that never have their turn.
+  select case when l.status = 'succeeded' then null else l.last_assignment_id end into v_resume
+  from public.cron_execution_logs l
+  where l.status not in ('running', 'skipped')
+  order by l.id desc
+  limit 1;
+  return query
+    insert into public.cron_execution_logs
+      (trigger_source, triggered_by, trigger_reason, status, consecutive_failures,
+       last_assignment_id)
+    values
+      (p_trigger_source, p_triggered_by, p_reason, 'running', reminder.consecutive_failures(),
+       v_resume)
+    returning id, coalesce(v_resume, 0);
+end
+$$;
+comment on function reminder.open_run(text, text, text) is
+  'Closes abandoned rows, writes the row of a new run, and says after which assignment to begin.';
+
+create function reminder.run_batch(
+  p_run_id bigint, p_today date, p_after_id bigint, p_stop_id bigint
+) returns bigint
+language plpgsql
+set search_path = ''
+-- The application's own transactions are shorter than this; whoever holds a row for longer makes
+-- the run fail with 55P03 instead of making it wait.
+set lock_timeout = '2s'
+as $$
+declare
+  v_last bigint;
+  v_evaluated bigint;
+  v_dispatched bigint;
+begin
+  select max(b.id), count(*) into v_last, v_evaluated
+  from (
+    select a.id
+    from public.assignments a
+    where a.status = 'active' and a.id > p_after_id and (p_stop_id is null or a.id <= p_stop_id)
+    order by a.id
+    limit (select s.batch_size from reminder.settings s)
+  ) b;
+  if v_last is null then
+    return null;
+  end if;
+  v_dispatched := reminder.reminder_dispatch_service(p_run_id, p_today, p_after_id, v_last);
+  update public.cron_execution_logs l
+  set
+    assignments_evaluated = l.assignments_evaluated + v_evaluated,
+    reminders_dispatched = l.reminders_dispatched + v_dispatched,
+    last_assignment_id = v_last
+  where l.id = p_run_id;
+  return v_last;
+end
+$$;
+comment on function reminder.run_batch(bigint, date, bigint, bigint) is
+  'One batch of a run in one transaction; returns the last assignment looked at, or null when none is left.';
+
+create procedure reminder.run_job(
+  p_trigger_source text default 'cron',
+  p_triggered_by text default 'peer-mentor-reminders',
+  p_reason text default null
+)
+language plpgsql
+as $$
+declare
+  v_started constant timestamptz := pg_catalog.clock_timestamp();
+  v_today constant date := (v_started at time zone 'utc')::date;
+  v_run_id bigint;
+  v_resume bigint;
+  v_position bigint;
+  v_wrapped boolean;
+  v_limit interval;
+  v_status text := 'succeeded';
+  v_code text;
+  v_message text;
+begin
+  commit;
+
+  if not pg_catalog.pg_try_advisory_lock(reminder.lock_key()) then
+    perform reminder.log_skipped_run(p_trigger_source, p_triggered_by, p_reason);
+    return;
+  end if;
+
+  begin
+    select o.run_id, o.resume_after_id into strict v_run_id, v_resume
+    from reminder.open_run(p_trigger_source, p_triggered_by, p_reason) o;
+    select case p_trigger_source when 'manual' then s.manual_run_time_limit else s.run_time_limit end
+    into strict v_limit
+    from reminder.settings s;
+  exception when query_canceled or others then
+    -- A session that stays open, such as psql, would keep the lock.
+    perform pg_catalog.pg_advisory_unlock(reminder.lock_key());
+    raise;
+  end;
+  commit;
+
+  -- From where the last run stopped to the end, then from the beginning to there.
+  v_position := v_resume;
+  v_wrapped := v_resume = 0;
+  loop
+    if pg_catalog.clock_timestamp() - v_started >= v_limit then
+      v_status := 'timed_out';
+      v_code := '57014';
+      v_message := pg_catalog.format(
+        'Stopped after its time limit of %s; the next run goes on from here.', v_limit);
+      exit;
+    end if;
+    begin
+      v_position := reminder.run_batch(
+        v_run_id, v_today, v_position, case when v_wrapped and v_resume > 0 then v_resume end);
+    exception when query_canceled or others then
+      get stacked diagnostics v_code = returned_sqlstate, v_message = message_text;
+      -- The statement timeout and a cancel by hand share one SQLSTATE; the clock tells them apart.
+      v_status := case
+        when v_code = '57014' and pg_catalog.clock_timestamp() - v_started >= v_limit then 'timed_out'
+        else 'failed'
+      end;
+    end;
+    commit;
+    exit when v_status <> 'succeeded';
+    if v_position is null then
+      exit when v_wrapped;
+      v_wrapped := true;
+      v_position := 0;
+    end if;
+  end loop;
+
+  begin
+    perform reminder.close_run(v_run_id, v_status, v_code, v_message);
+  exception when query_canceled or others then
+    perform pg_catalog.pg_advisory_unlock(reminder.lock_key());
+    raise;
+  end;
+  commit;
+  perform pg_catalog.pg_advisory_unlock(reminder.lock_key());
+
+  -- After the lock is free: what goes wrong with an alert must not hold up the next run, and is
+  -- put right by the delivery job.
+  begin
+    perform reminder.send_alerts();
+  exception when others then
+    raise warning 'Alerts stay queued: %', sqlerrm;
+  end;
+  commit;
+
+  if v_status <> 'succeeded' then
+    raise exception using
+      errcode = v_code,
+      message = pg_catalog.format('Reminder run %s %s: %s', v_run_id, pg_catalog.replace(v_status, '_', ' '), v_message),
+      hint = pg_catalog.format('See public.cron_execution_logs where id = %s. What it had done is kept.', v_run_id);
+  end if;
+end
+$$;
+comment on procedure reminder.run_job(text, text, text) is
+  'One run of the reminder job. Called by pg_cron with no arguments; for a run by hand use reminder.run_manually.';
+
+create procedure reminder.run_manually(requested_by text, reason text)
+language plpgsql
+as $$
+begin
+  commit;
+  if coalesce(pg_catalog.btrim(requested_by), '') = '' or coalesce(pg_catalog.btrim(reason), '') = '' then
+    raise exception using
+      errcode = 'invalid_parameter_value',
+      message = 'A run by hand needs the name of the person who starts it and a reason.',
+      hint = 'call reminder.run_manually(requested_by => ''...'', reason => ''...'')';
+  end if;
+  call reminder.run_job('manual', pg_catalog.btrim(requested_by), pg_catalog.btrim(reason));
+end
+$$;
+comment on procedure reminder.run_manually(text, text) is
+  'Starts the reminder job by hand. It takes the same lock as a scheduled run, so the two cannot overlap.';
+
+revoke all on function
+  reminder.lock_key(),
+  reminder.lock_holder(),
+  reminder.consecutive_failures(),
+  reminder.raise_alert(text, bigint, bigint, text),
+  reminder.log_skipped_run(text, text, text),
+  reminder.close_run(bigint, text, text, text),
+  reminder.close_abandoned_runs(),
+  reminder.open_run(text, text, text),
+  reminder.run_batch(bigint, date, bigint, bigint)
+  from public;
+revoke all on procedure
+  reminder.run_job(text, text, text),
+  reminder.run_manually(text, text)
+  from public;

@@ -1,0 +1,60 @@
+-- Puts right last contact dates that fell behind, as after a bulk load with the triggers off.
+--
+-- To undo: drop function reminder.repair_last_contact; drop view reminder.stale_last_contact;
+
+create view reminder.stale_last_contact with (security_invoker = true) as
+  select
+    a.id as assignment_id,
+    a.mentor_id,
+    a.last_contact_date,
+    seen.occurred_on as logged_contact
+  from public.assignments a
+  cross join lateral (
+    select act.occurred_on
+    from public.activities act
+    join public.activity_types t on t.code = act.activity_type
+    where act.assignment_id = a.id
+      and t.counts_as_contact
+      and act.registered_at > coalesce(
+        (
+          select max(c.corrected_at)
+          from reminder.last_contact_corrections c
+          where c.assignment_id = a.id
+        ),
+        '-infinity'
+      )
+    order by act.occurred_on desc
+    limit 1
+  ) seen
+  where a.last_contact_date is null or a.last_contact_date < seen.occurred_on;
+comment on view reminder.stale_last_contact is
+  'Assignments whose last contact date is older than a contact that was logged. Normally empty.';
+comment on column reminder.stale_last_contact.assignment_id is 'The assignment.';
+comment on column reminder.stale_last_contact.mentor_id is 'Its mentor.';
+comment on column reminder.stale_last_contact.last_contact_date is 'The date that the job goes by.';
+comment on column reminder.stale_last_contact.logged_contact is 'The latest contact that was logged.';
+
+create function reminder.repair_last_contact() returns integer
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_repaired integer;
+begin
+  -- Locked first, in key order, so that a registration at the same moment is not overwritten.
+  perform a.id
+  from public.assignments a
+  where a.id in (select s.assignment_id from reminder.stale_last_contact s)
+  order by a.id
+  for no key update;
+  update public.assignments a
+  set last_contact_date = s.logged_contact
+  from reminder.stale_last_contact s
+  where a.id = s.assignment_id;
+  get diagnostics v_repaired = row_count;
+  return v_repaired;
+end
+$$;
+comment on function reminder.repair_last_contact() is
+  'Moves every last contact date that fell behind forward to the latest logged contact; returns how many.';
+revoke all on function reminder.repair_last_contact() from public;
