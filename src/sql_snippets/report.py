@@ -1,0 +1,126 @@
+"""The report of a run: one JSON file with what was run, on what, and each verdict."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+FORMAT = 1
+
+Kind = Literal["block", "table", "drill"]
+Verdict = Literal["passed", "failed", "excluded"]
+
+
+class ReportError(Exception):
+    """A report cannot be written or read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One item of the report; ``seconds`` is the time of the statement or, for a drill, of all."""
+
+    id: str
+    page: str
+    section: str
+    name: str
+    line: int
+    kind: Kind
+    verdict: Verdict
+    mark: str | None = None
+    role: str | None = None
+    sql_sha256: str | None = None
+    seconds: float | None = None
+    isolation: str | None = None
+    rows: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """The server of a run: how it was chosen, its version, the platform parts that were real."""
+
+    kind: str
+    version: str
+    real_parts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All of a run.  ``server`` is ``None`` when nothing needed one."""
+
+    created: str
+    server: ServerFacts | None
+    migration_head: str | None
+    recipe: str | None
+    items: tuple[Entry, ...]
+
+
+def hash_sql(sql: str) -> str:
+    """Return the hash by which a reader of the report knows a block again."""
+    return hashlib.sha256(sql.encode()).hexdigest()
+
+
+def make_report(
+    entries: Iterable[Entry],
+    *,
+    server: ServerFacts | None,
+    migration_head: str | None,
+    recipe: str | None,
+) -> Report:
+    """Return the report, its items in the order of pages and lines whatever order they ran in."""
+    items = sorted(entries, key=lambda entry: (entry.page, entry.line, entry.id))
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    return Report(created, server, migration_head, recipe, tuple(items))
+
+
+def to_json(report: Report) -> str:
+    """Return the report as it is written to a file."""
+    content = {"format": FORMAT, **asdict(report)}
+    return json.dumps(content, ensure_ascii=False, indent=2) + "\n"
+
+
+def write_report(report: Report, path: Path) -> None:
+    """Write the file as a whole, so that nobody reads half of one; raise `ReportError`."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(to_json(report), encoding="utf-8")
+        temporary.replace(path)
+    except OSError as err:
+        temporary.unlink(missing_ok=True)
+        raise ReportError(f"{path}: the report cannot be written: {err.strerror}") from err
+
+
+def entry_from(values: Mapping[str, Any]) -> Entry:
+    """Return the entry that `dataclasses.asdict` took apart."""
+    return Entry(**values)
+
+
+def read_report(path: Path) -> Report:
+    """Read a report; raise `ReportError` when there is none or it is of another format."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as err:
+        raise ReportError(f"{path}: no report can be read: {err}") from err
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ReportError(f"{path}: not a report of format {FORMAT}; make it again")
+    try:
+        server = content["server"]
+        facts = server and ServerFacts(
+            server["kind"], server["version"], tuple(server["real_parts"])
+        )
+        return Report(
+            content["created"],
+            facts,
+            content["migration_head"],
+            content["recipe"],
+            tuple(entry_from(item) for item in content["items"]),
+        )
+    except (KeyError, TypeError) as err:
+        raise ReportError(f"{path}: the report lacks or has an unknown field: {err}") from err
