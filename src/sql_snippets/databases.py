@@ -1,0 +1,370 @@
+"""The migrated template, its clones, and a database in which background workers run."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import cast
+
+import psycopg
+from psycopg import sql as query
+
+from sql_snippets.building import WORKER_SETTINGS, Built, MigrationFailed, build
+from sql_snippets.recipes import Recipe
+from sql_snippets.servers import Server, ServerUnavailable, prepared
+from sql_snippets.servers.binaries import Binaries, find_binaries
+from sql_snippets.servers.cluster import Cluster, open_cluster
+
+__all__ = [
+    "Database",
+    "MigrationFailed",
+    "Template",
+    "attach_template",
+    "open_live_database",
+    "open_template",
+]
+
+PREFIX = "sql_snippets_"
+TEMPLATE = f"{PREFIX}template"
+# The database that Supabase's own settings and cron.job name.
+MAINTENANCE = "postgres"
+
+# Part of the cache key: raise it when this module or the cluster's settings change what is stored.
+_PREPARED_FORMAT = "1"
+
+_numbers = itertools.count(1)
+
+logger = logging.getLogger("sql_snippets")
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """One database to run in.  ``role`` is who the documented reader is."""
+
+    server: Server
+    name: str
+    role: str
+
+    def connect(
+        self,
+        role: str | None = None,
+        application_name: str = "",
+        *,
+        autocommit: bool = True,
+        options: str = "",
+    ) -> psycopg.Connection[tuple[object, ...]]:
+        """Log in as ``role`` (none: the recipe's), so that its own settings apply.
+
+        ``options`` are command-line options for the session.  Raises ServerUnavailable.
+        """
+        return self.server.connect(
+            self.name,
+            role or self.role,
+            application_name=application_name,
+            autocommit=autocommit,
+            options=options,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """The migrated database that nobody connects to, because a connection blocks cloning."""
+
+    server: Server
+    name: str
+    role: str
+    maintenance: str
+    migration_head: str | None
+    recipe_digest: str
+    stand_ins: tuple[str, ...]
+    owner: str
+    grants: tuple[tuple[str, ...], ...] = field(default=(), repr=False)
+    has_settings: bool = False
+
+    @contextmanager
+    def clone(self) -> Iterator[Database]:
+        """Give a database of its own, equal to the template, and drop it afterwards.
+
+        Owner, grants and settings of the database come along, which ``create database`` alone
+        does not copy.  Raises ServerUnavailable.
+        """
+        name = f"{PREFIX}{os.getpid()}_{next(_numbers)}"
+        with self.server.connect(self.maintenance) as admin:
+            try:
+                self._create(admin, name)
+            except psycopg.Error as err:
+                _drop(self.server, self.maintenance, name)
+                raise ServerUnavailable(
+                    f"The template {self.name} could not be cloned: "
+                    f"{self.server.without_secrets(str(err))}"
+                ) from err
+        try:
+            yield Database(self.server, name, self.role)
+        finally:
+            _drop(self.server, self.maintenance, name)
+
+    def to_json(self) -> str:
+        """Return what another process on this machine needs to attach to this template.
+
+        It holds the server's password, where there is one: hand it on, do not print it.
+        """
+        return json.dumps(asdict(self))
+
+    def _create(self, admin: psycopg.Connection[tuple[object, ...]], name: str) -> None:
+        new = query.Identifier(name)
+        admin.execute(
+            query.SQL("create database {} template {} owner {} strategy file_copy").format(
+                new, query.Identifier(self.name), query.Identifier(self.owner)
+            )
+        )
+        for statement in _grants(new, self.grants):
+            admin.execute(statement)
+        if self.has_settings:
+            # "alter database ... set" would have to quote each value as its setting wants it.
+            admin.execute(
+                "insert into pg_db_role_setting "
+                "select new.oid, setting.setrole, setting.setconfig "
+                "from pg_db_role_setting setting "
+                "join pg_database old on old.oid = setting.setdatabase and old.datname = %s "
+                "join pg_database new on new.datname = %s",
+                (self.name, name),
+            )
+        if self.server.kind == "url":
+            admin.execute(_mark(name))
+
+
+def attach_template(text: str) -> Template:
+    """Return the template that another process holds open, from its ``to_json``."""
+    values = json.loads(text)
+    server = values.pop("server")
+    server["real_parts"] = tuple(server["real_parts"])
+    server["parameters"] = tuple((name, value) for name, value in server["parameters"])
+    values["grants"] = tuple(tuple(grant) for grant in values["grants"])
+    values["stand_ins"] = tuple(values["stand_ins"])
+    return Template(server=Server(**server), **values)
+
+
+@contextmanager
+def open_template(
+    choice: str, recipe: Recipe, *, cache_dir: Path, allow_remote: bool = False
+) -> Iterator[Template]:
+    """Give a server that holds the recipe's database as a template, ready to clone.
+
+    ``choice`` is ``embedded``, ``system`` or the URL of a server.  A prepared data directory is
+    taken from ``cache_dir`` where it fits, and kept there otherwise.
+    Raises ServerUnavailable, MigrationFailed and RecipeError.
+    """
+    with ExitStack() as stack:
+        if choice in {"embedded", "system"}:
+            server, built = stack.enter_context(_prepared_server(choice, recipe, cache_dir))
+            name, maintenance = TEMPLATE, MAINTENANCE
+        else:
+            from sql_snippets.servers.url import open_url  # noqa: PLC0415 - this needs us
+
+            server, maintenance = stack.enter_context(open_url(choice, recipe.role, allow_remote))
+            name = f"{PREFIX}{os.getpid()}_{next(_numbers)}_template"
+            built = stack.enter_context(_built_on(server, maintenance, name, recipe))
+        server = replace(server, real_parts=built.real_parts)
+        yield _describe(server, name, maintenance, recipe, built)
+
+
+@contextmanager
+def open_live_database(choice: str, recipe: Recipe, *, cache_dir: Path) -> Iterator[Database]:
+    """Give the recipe's database on a server of its own, with its background workers running.
+
+    There a schedule really fires, in the database ``postgres`` as on Supabase, and workers and
+    tests reach the server by TCP.  Raises ServerUnavailable, MigrationFailed and RecipeError.
+    """
+    if choice not in {"embedded", "system"}:
+        raise ServerUnavailable(
+            "A database with running workers needs a server of its own, whose settings name it: "
+            "--sql-server embedded or system, not a URL."
+        )
+    binaries = find_binaries(choice)
+    workers = _workers(binaries, recipe)
+    with open_cluster(binaries) as cluster:
+        built = _prepare(cluster, recipe, workers, cache_dir)
+        server = cluster.start({}, tcp=not workers)
+        with server.connect("template1") as admin:
+            # The prepared cluster keeps the migrated database under the template's name.
+            admin.execute(query.SQL("drop database {}").format(query.Identifier(MAINTENANCE)))
+            _rename(admin, TEMPLATE, MAINTENANCE)
+        if workers:
+            cluster.stop()
+            server = cluster.start(_preload(workers, MAINTENANCE), tcp=True)
+        if any(part.startswith("pg_cron ") for part in built.real_parts):
+            with server.connect(MAINTENANCE) as admin:
+                # A job remembers the port its server had when it was scheduled.
+                admin.execute("update cron.job set nodeport = %s", (server.port,))
+        yield Database(replace(server, real_parts=built.real_parts), MAINTENANCE, recipe.role)
+
+
+@contextmanager
+def _prepared_server(
+    choice: str, recipe: Recipe, cache_dir: Path
+) -> Iterator[tuple[Server, Built]]:
+    binaries = find_binaries(choice)
+    workers = _workers(binaries, recipe)
+    with open_cluster(binaries) as cluster:
+        built = _prepare(cluster, recipe, workers, cache_dir)
+        # The workers serve a database without their extension: nothing fires, nothing holds the
+        # template.
+        yield cluster.start(_preload(workers, MAINTENANCE)), built
+
+
+def _prepare(cluster: Cluster, recipe: Recipe, workers: tuple[str, ...], cache_dir: Path) -> Built:
+    """Fill the cluster's data directory, from the cache where it can be, and leave it stopped."""
+    key = _key(cluster.binaries, recipe)
+    with prepared.locked_entry(cache_dir, key) as entry:
+        if entry is not None and entry.exists():
+            try:
+                notes = prepared.restore(entry, cluster.data, cluster.user)
+                return Built(
+                    tuple(cast("list[str]", notes["real_parts"])),
+                    tuple(cast("list[str]", notes["stand_ins"])),
+                )
+            except (prepared.Damaged, KeyError, TypeError) as err:
+                logger.warning("A prepared database is damaged and made again: %s", err)
+                cluster.empty()
+        built = _build_cluster(cluster, recipe, workers)
+        if entry is not None:
+            prepared.store(entry, cluster.data, asdict(built))
+        return built
+
+
+def _build_cluster(cluster: Cluster, recipe: Recipe, workers: tuple[str, ...]) -> Built:
+    cluster.initialize()
+    # Built under the name it has on Supabase, so that what it writes about itself is the same.
+    server = cluster.start(_preload(workers, MAINTENANCE))
+    built = build(server, MAINTENANCE, recipe)
+    if workers:
+        cluster.stop()
+        server = cluster.start({})
+    with server.connect("template1") as admin:
+        _rename(admin, MAINTENANCE, TEMPLATE)
+        admin.execute(
+            query.SQL("create database {} template template0").format(query.Identifier(MAINTENANCE))
+        )
+    cluster.stop()
+    return built
+
+
+@contextmanager
+def _built_on(server: Server, maintenance: str, name: str, recipe: Recipe) -> Iterator[Built]:
+    try:
+        with server.connect(maintenance) as admin:
+            admin.execute(
+                query.SQL("create database {} template template0").format(query.Identifier(name))
+            )
+            admin.execute(_mark(name))
+        yield build(server, name, recipe)
+    finally:
+        _drop(server, maintenance, name)
+
+
+def _describe(
+    server: Server, name: str, maintenance: str, recipe: Recipe, built: Built
+) -> Template:
+    with server.connect(maintenance) as admin:
+        row = admin.execute(
+            "select pg_get_userbyid(datdba), datacl is null, exists (select 1 "
+            "from pg_db_role_setting where setdatabase = pg_database.oid) "
+            "from pg_database where datname = %s",
+            (name,),
+        ).fetchone()
+        assert row is not None
+        owner, default_grants, has_settings = row
+        grants = admin.execute(
+            "select case grantee when 0 then '' else pg_get_userbyid(grantee) end, "
+            "privilege_type, is_grantable::text from pg_database, aclexplode(datacl) "
+            "where datname = %s order by 1, 2",
+            (name,),
+        ).fetchall()
+    return Template(
+        server=server,
+        name=name,
+        role=recipe.role,
+        maintenance=maintenance,
+        migration_head=recipe.migration_head,
+        recipe_digest=recipe.digest(),
+        stand_ins=built.stand_ins,
+        owner=str(owner),
+        grants=()
+        if default_grants
+        else (("", "", ""), *(tuple(str(value) for value in grant) for grant in grants)),
+        has_settings=bool(has_settings),
+    )
+
+
+def _grants(
+    database: query.Identifier, grants: tuple[tuple[str, ...], ...]
+) -> Iterator[query.Composed]:
+    """Yield the statements that give a clone the template's grants; none when it has the default."""
+    for grantee, privilege, grantable in grants:
+        if not privilege:
+            yield query.SQL("revoke all on database {} from public").format(database)
+            continue
+        yield query.SQL("grant {} on database {} to {}{}").format(
+            query.SQL(privilege),  # type: ignore[arg-type]
+            database,
+            query.Identifier(grantee) if grantee else query.SQL("public"),
+            query.SQL(" with grant option" if grantable == "true" else ""),
+        )
+
+
+def _workers(binaries: Binaries, recipe: Recipe) -> tuple[str, ...]:
+    """The preloaded libraries: those that are installed here and that a stand-in would replace."""
+    return tuple(
+        name
+        for name in sorted(recipe.stand_ins())
+        if name in WORKER_SETTINGS
+        and binaries.has_library(name)
+        and binaries.extension_version(name)
+    )
+
+
+def _preload(workers: tuple[str, ...], database: str) -> Mapping[str, str]:
+    if not workers:
+        return {}
+    served = {WORKER_SETTINGS[name]: database for name in workers}
+    return {"shared_preload_libraries": ",".join(workers), **served}
+
+
+def _key(binaries: Binaries, recipe: Recipe) -> str:
+    extensions = [(name, binaries.extension_version(name)) for name in sorted(recipe.stand_ins())]
+    parts = (_PREPARED_FORMAT, str(binaries.bin_dir), binaries.version, recipe.digest(), extensions)
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+def _rename(admin: psycopg.Connection[tuple[object, ...]], old: str, new: str) -> None:
+    admin.execute(
+        query.SQL("alter database {} rename to {}").format(
+            query.Identifier(old), query.Identifier(new)
+        )
+    )
+
+
+def _mark(name: str) -> query.Composed:
+    """Note on a database of somebody's server that it is ours, and whose."""
+    note = json.dumps({"made_by": "sql-snippets", "pid": os.getpid(), "host": os.uname().nodename})
+    return query.SQL("comment on database {} is {}").format(
+        query.Identifier(name), query.Literal(note)
+    )
+
+
+def _drop(server: Server, maintenance: str, name: str) -> None:
+    with (
+        contextlib.suppress(ServerUnavailable, psycopg.Error),
+        server.connect(maintenance) as admin,
+    ):
+        admin.execute(
+            query.SQL("drop database if exists {} with (force)").format(query.Identifier(name))
+        )
