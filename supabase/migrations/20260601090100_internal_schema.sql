@@ -38,3 +38,32 @@ comment on column reminder.settings.alert_max_attempts is 'Deliveries tried for 
 comment on column reminder.settings.runbook_url is 'Address of the runbook, the start of every link in an alert.';
 
 insert into reminder.settings default values;
+
+-- Every function reads this row; without it nothing would run and nothing would say so.
+create function reminder.keep_settings() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  raise exception using
+    errcode = 'restrict_violation',
+    message = 'The settings row of the reminder job cannot be deleted.',
+    hint = 'Update it instead.';
+end
+$$;
+comment on function reminder.keep_settings() is 'Trigger function: refuses to delete the settings.';
+revoke all on function reminder.keep_settings() from public;
+
+create trigger keep_settings
+  before delete or truncate on reminder.settings
+  for each statement execute function reminder.keep_settings();
+comment on trigger keep_settings on reminder.settings is 'The one row stays.';
+
+-- A name or reason that is still a placeholder of the runbook, such as <your_name>, says nothing.
+create function reminder.is_filled_in(p_text text) returns boolean
+language sql immutable
+set search_path = ''
+as $$ select coalesce(btrim(p_text) <> '' and p_text !~ '^\s*<[a-z_]+>\s*$', false) $$;
+comment on function reminder.is_filled_in(text) is
+  'True for a text that a person wrote: not null, not blank, not a placeholder of the runbook.';
+revoke all on function reminder.is_filled_in(text) from public;

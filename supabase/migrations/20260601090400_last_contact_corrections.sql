@@ -35,11 +35,11 @@ as $$
 declare
   v_old date;
 begin
-  if coalesce(btrim(p_reason), '') = '' or coalesce(btrim(p_corrected_by), '') = '' then
+  if not reminder.is_filled_in(p_reason) or not reminder.is_filled_in(p_corrected_by) then
     raise exception using
       errcode = 'invalid_parameter_value',
       message = 'A correction needs a reason and the name of the person who makes it.',
-      hint = 'Fill in reason and corrected_by.';
+      hint = 'Fill in p_reason and p_corrected_by.';
   end if;
   if p_new_date > (now() at time zone 'utc')::date + 1 then
     raise exception using

@@ -202,6 +202,12 @@ as $$
 declare
   v_id bigint;
 begin
+  if not reminder.is_filled_in(p_requested_by) then
+    raise exception using
+      errcode = 'invalid_parameter_value',
+      message = 'A test alert needs the name of the person who sends it.',
+      hint = 'Whoever receives it will want to ask.';
+  end if;
   insert into reminder.alerts (kind, message)
   values (
     'test',

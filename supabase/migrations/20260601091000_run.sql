@@ -359,7 +359,7 @@ language plpgsql
 as $$
 begin
   commit;
-  if coalesce(pg_catalog.btrim(requested_by), '') = '' or coalesce(pg_catalog.btrim(reason), '') = '' then
+  if not reminder.is_filled_in(requested_by) or not reminder.is_filled_in(reason) then
     raise exception using
       errcode = 'invalid_parameter_value',
       message = 'A run by hand needs the name of the person who starts it and a reason.',

@@ -1,0 +1,109 @@
+-- One look at everything: the operator's first query, short enough to type on a phone.
+--
+-- To undo: drop view reminder.health; drop view reminder.stuck_lock;
+
+create view reminder.stuck_lock with (security_invoker = true) as
+  select
+    a.pid,
+    a.usename::text as role,
+    a.application_name,
+    a.state,
+    date_trunc('second', clock_timestamp() - coalesce(a.query_start, a.backend_start)) as since
+  from pg_catalog.pg_stat_activity a
+  where a.pid = reminder.lock_holder()
+    -- A run is one statement and has ended after two minutes.  So whoever holds the lock without
+    -- running a statement, or runs one for ten minutes, is not a run that is still working.
+    and (a.state <> 'active' or a.query_start < clock_timestamp() - interval '10 minutes');
+comment on view reminder.stuck_lock is
+  'The session that holds the lock of the reminder job although no run can still be working. Normally empty.';
+comment on column reminder.stuck_lock.pid is 'Process of the session.';
+comment on column reminder.stuck_lock.role is 'Role it is logged in as.';
+comment on column reminder.stuck_lock.application_name is 'Program: pg_cron for a scheduled run.';
+comment on column reminder.stuck_lock.state is 'What the session is doing.';
+comment on column reminder.stuck_lock.since is 'How long ago its last statement began.';
+
+create view reminder.health with (security_invoker = true) as
+  with
+    job as (
+      select j.active, j.schedule from cron.job j where j.jobname = 'peer-mentor-reminders'
+    ),
+    success as (
+      select max(l.finished_at) as at
+      from public.cron_execution_logs l
+      where l.status = 'succeeded'
+    ),
+    latest as (
+      select l.id, l.status, l.error_code, l.consecutive_failures
+      from public.cron_execution_logs l
+      where l.status not in ('running', 'skipped')
+      order by l.id desc
+      limit 1
+    )
+  select
+    1 as step,
+    'schedule' as what,
+    coalesce((select job.active from job), false) as ok,
+    coalesce(
+      (select case when job.active then 'active' else 'disabled' end || ', ' || job.schedule || ' UTC' from job),
+      'not registered'
+    ) as finding,
+    'missed-runs' as section
+  union all
+  select
+    2, 'last success',
+    coalesce(success.at > clock_timestamp() - interval '25 hours', false),
+    coalesce(
+      format('%s hours ago', floor(extract(epoch from clock_timestamp() - success.at) / 3600)),
+      'never'
+    ),
+    'missed-runs'
+  from success
+  union all
+  select
+    3, 'lock',
+    not exists (select from reminder.stuck_lock),
+    case when reminder.lock_holder() is null then 'free' else 'held by process ' || reminder.lock_holder() end,
+    'stuck-lock'
+  union all
+  select
+    4, 'failures in a row',
+    coalesce((select latest.consecutive_failures from latest), 0) = 0,
+    coalesce(
+      (
+        select case
+          when latest.consecutive_failures = 0 then '0'
+          else format('%s, last %s', latest.consecutive_failures, coalesce(latest.error_code, latest.status))
+        end
+        from latest
+      ),
+      '0'
+    ),
+    case
+      when (select latest.status = 'timed_out' or latest.error_code in ('57014', '55P03') from latest)
+        then 'service-timeout'
+      else 'repeated-failures'
+    end
+  union all
+  select
+    5, 'alerts not delivered',
+    count(*) = 0, count(*)::text, 'alert-not-delivered'
+  from reminder.alerts a
+  where a.status = 'undelivered' or (a.status = 'queued' and a.error is not null)
+  union all
+  select
+    6, 'duplicate guard',
+    count(*) = 1, case when count(*) = 1 then 'in place' else 'missing' end, 'duplicate-reminders'
+  from pg_catalog.pg_constraint c
+  where c.conrelid = to_regclass('reminder.dispatched_reminders') and c.contype = 'p'
+  union all
+  select
+    7, 'stale contact dates',
+    count(*) = 0, count(*)::text, 'reminders-after-contact'
+  from reminder.stale_last_contact;
+comment on view reminder.health is
+  'One row a check: whether it is well, what was found, and the runbook section to go to if it is not.';
+comment on column reminder.health.step is 'Order of the checks: the first one that is not ok comes first.';
+comment on column reminder.health.what is 'What is checked.';
+comment on column reminder.health.ok is 'True when nothing is to be done.';
+comment on column reminder.health.finding is 'What was found.';
+comment on column reminder.health.section is 'Anchor of the runbook section that helps.';
