@@ -199,11 +199,12 @@ def _nearest_function(connection: psycopg.Connection, name: str) -> str | None:
 def _wrong_name(error: ServerError, sql: str) -> str | None:
     """Return the name the error is about: at its place in the SQL, else as its message quotes it.
 
-    The place comes first because the wording of messages depends on the server's language.
+    The place comes first because the wording of messages depends on the server's language; but it
+    may be no more than the start of the statement, so the message must have the name too.
     """
     if error.offset is not None:
         found = _NAME_AT.match(sql, error.offset)
-        if found:
+        if found and split_name(found[0])[-1] in error.message:
             return found[0]
     quoted = _MESSAGE_NAME.search(error.message)
     return (quoted[1] or quoted[2]) if quoted else None

@@ -23,6 +23,7 @@ from sql_snippets.model import (
     TableRow,
 )
 from sql_snippets.psql import compare
+from sql_snippets.servers.server import ServerUnavailable
 
 READ_ONLY_VIOLATION = "25006"
 QUERY_CANCELED = "57014"
@@ -342,7 +343,7 @@ def suggest_from(database: Connectable) -> Suggest:
         try:
             with database.connect(application_name="sql-snippets") as connection:
                 return suggest(connection, error, sql)
-        except psycopg.Error:
+        except (psycopg.Error, ServerUnavailable):
             return None
 
     return look_up

@@ -18,7 +18,7 @@ Verdict = Literal["passed", "failed", "excluded"]
 
 
 class ReportError(Exception):
-    """A report cannot be written or read."""
+    """A report cannot be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,10 @@ class ServerFacts:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All of a run.  ``server`` is ``None`` when nothing needed one."""
+    """All of a run.  A run that needed no server has one with an empty ``version``."""
 
     created: str
-    server: ServerFacts | None
+    server: ServerFacts
     migration_head: str | None
     recipe: str | None
     items: tuple[Entry, ...]
@@ -69,7 +69,7 @@ def hash_sql(sql: str) -> str:
 def make_report(
     entries: Iterable[Entry],
     *,
-    server: ServerFacts | None,
+    server: ServerFacts,
     migration_head: str | None,
     recipe: str | None,
 ) -> Report:
@@ -100,27 +100,3 @@ def write_report(report: Report, path: Path) -> None:
 def entry_from(values: Mapping[str, Any]) -> Entry:
     """Return the entry that `dataclasses.asdict` took apart."""
     return Entry(**values)
-
-
-def read_report(path: Path) -> Report:
-    """Read a report; raise `ReportError` when there is none or it is of another format."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as err:
-        raise ReportError(f"{path}: no report can be read: {err}") from err
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ReportError(f"{path}: not a report of format {FORMAT}; make it again")
-    try:
-        server = content["server"]
-        facts = server and ServerFacts(
-            server["kind"], server["version"], tuple(server["real_parts"])
-        )
-        return Report(
-            content["created"],
-            facts,
-            content["migration_head"],
-            content["recipe"],
-            tuple(entry_from(item) for item in content["items"]),
-        )
-    except (KeyError, TypeError) as err:
-        raise ReportError(f"{path}: the report lacks or has an unknown field: {err}") from err

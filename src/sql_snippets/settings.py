@@ -58,15 +58,9 @@ class _Source:
             raise SettingsError(f"{where} is {value!r}; write true or false")
         return value.lower() in _TRUE
 
-    def existing(self, name: str, root: Path, *, folder: bool = False) -> Path | None:
-        value, where = self.text(name)
-        if not value:
-            return None
-        path = root / value
-        if not (path.is_dir() if folder else path.is_file()):
-            kind = "folder" if folder else "file"
-            raise SettingsError(f"{where} is {value!r}; there is no such {kind} below {root}")
-        return path
+    def path(self, name: str, root: Path) -> Path | None:
+        value, _ = self.text(name)
+        return root / value if value else None
 
     def seconds(self, name: str, default: float) -> float:
         value, where = self.text(name)
@@ -101,7 +95,6 @@ def decide(
     """
     source = _Source(command_line, environment, ini)
     report, _ = source.text("report")
-    cache_dir, _ = source.text("cache_dir")
     return Settings(
         root=root,
         server=source.text("server")[0] or DEFAULT_SERVER,
@@ -109,10 +102,10 @@ def decide(
         # Relative to where the command was typed, as any file named on a command line.
         report=Path(report).absolute() if report else None,
         update=source.flag("update"),
-        platform=source.existing("platform", root, folder=True),
-        migrations=source.existing("migrations", root, folder=True),
-        seed=source.existing("seed", root),
+        platform=source.path("platform", root),
+        migrations=source.path("migrations", root),
+        seed=source.path("seed", root),
         role=source.text("role")[0] or "postgres",
         timeout=source.seconds("timeout", DEFAULT_TIMEOUT),
-        cache_dir=(root / cache_dir) if cache_dir else _default_cache_dir(environment),
+        cache_dir=source.path("cache_dir", root) or _default_cache_dir(environment),
     )
