@@ -1,0 +1,202 @@
+"""The part of pg_net that plain SQL cannot stand in for: the worker that sends the requests.
+
+It does what the extension's background worker does, in the same order and transactions: it takes
+up to 200 queued rows, sends them at the same time, and writes every answer; the rows are gone and
+the answers visible when the slowest request of the batch has ended, together.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.message import Message
+from http.client import HTTPException
+from ssl import SSLCertVerificationError, SSLError
+from typing import Any, Protocol
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+APPLICATION_NAME = "pg_net 0.20 (stand-in)"
+BATCH_SIZE = 200
+TTL = "6 hours"
+
+_POLL_SECONDS = 0.1
+_TAKE = """
+with taken as (select id from net.http_request_queue order by id limit %s)
+delete from net.http_request_queue q
+using taken
+where q.id = taken.id
+returning q.id, q.method, q.url, q.timeout_milliseconds, q.headers, q.body
+"""
+_EXPIRE = """
+with expired as (
+  select ctid from net._http_response where created < now() - %s::interval order by created limit %s
+)
+delete from net._http_response r using expired where r.ctid = expired.ctid
+"""
+_ANSWER = """
+insert into net._http_response
+  (id, status_code, content, headers, content_type, timed_out, error_msg)
+values (%s, %s, %s, %s, %s, %s, %s)
+"""
+
+
+class Connectable(Protocol):
+    """A database that a worker can log in to, as the role the settings of Supabase name."""
+
+    def connect(self, role: str | None = ..., application_name: str = ...) -> psycopg.Connection:
+        """Log in."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Response:
+    status_code: int | None = None
+    content: str | None = None
+    headers: dict[str, str] | None = None
+    timed_out: bool = False
+    error_msg: str | None = None
+
+    @property
+    def content_type(self) -> str | None:
+        names = {name.lower(): value for name, value in (self.headers or {}).items()}
+        return names.get("content-type")
+
+
+@dataclass(slots=True)
+class NetWorker:
+    """The worker thread's way to tell what it has done."""
+
+    sent: int = 0
+    failure: BaseException | None = None
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def run(self, connection: psycopg.Connection[Any]) -> None:
+        try:
+            with ThreadPoolExecutor(max_workers=16, thread_name_prefix="pg_net") as pool:
+                connection.execute("listen pg_net_wake")
+                while not self._stop.is_set():
+                    if self._one_batch(connection, pool):
+                        continue
+                    # A wake-up ends the wait; a row inserted without one is found by polling.
+                    for _ in connection.notifies(timeout=_POLL_SECONDS, stop_after=1):
+                        pass
+        except BaseException as err:  # noqa: BLE001 - handed over to the thread that waits for us
+            self.failure = err
+        finally:
+            connection.close()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def _one_batch(self, connection: psycopg.Connection[Any], pool: ThreadPoolExecutor) -> int:
+        with connection.transaction():
+            connection.execute(_EXPIRE, (TTL, BATCH_SIZE))
+            rows = connection.execute(_TAKE, (BATCH_SIZE,)).fetchall()
+            answers = pool.map(lambda row: (row[0], _send(*row[1:])), rows)
+            for request_id, answer in answers:
+                connection.execute(
+                    _ANSWER,
+                    (
+                        request_id,
+                        answer.status_code,
+                        answer.content or None,
+                        None if answer.headers is None else Jsonb(answer.headers),
+                        answer.content_type,
+                        answer.timed_out,
+                        answer.error_msg,
+                    ),
+                )
+        self.sent += len(rows)
+        return len(rows)
+
+
+@contextmanager
+def running_net_worker(database: Connectable) -> Iterator[NetWorker]:
+    """Send what is queued in ``database`` for as long as the block lasts.
+
+    The worker's own failure is raised at the end of the block: a test whose worker died must not
+    pass as one whose requests were lost.
+    """
+    connection = database.connect(application_name=APPLICATION_NAME)
+    worker = NetWorker()
+    thread = threading.Thread(target=worker.run, args=(connection,), name="pg_net", daemon=True)
+    thread.start()
+    try:
+        yield worker
+    finally:
+        worker.stop()
+        thread.join()
+    if worker.failure is not None:
+        raise worker.failure
+
+
+def _send(
+    method: str, url: str, timeout_ms: int, headers: dict[str, str] | None, body: bytes | None
+) -> _Response:
+    started = time.monotonic()
+    try:
+        request = urllib.request.Request(  # noqa: S310 - the opener below knows http(s) alone
+            url,
+            data=b"" if method == "POST" and body is None else body,
+            # Without headers the extension does not name itself either.
+            headers={} if headers is None else {**headers, "User-Agent": "pg_net/0.20"},
+            method=method,
+        )
+        with _opener().open(request, timeout=timeout_ms / 1000) as reply:
+            return _answered(reply.status, reply.headers, reply.read())
+    except urllib.error.HTTPError as err:
+        # 4xx and 5xx are answers like any other.
+        with err:
+            return _answered(err.code, err.headers, err.read())
+    except (OSError, HTTPException, ValueError) as err:
+        return _failed(err, timeout_ms, (time.monotonic() - started) * 1000)
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """Return one that goes straight to the address: no proxies, no files, redirects followed."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+        urllib.request.HTTPRedirectHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        urllib.request.UnknownHandler(),
+    ):
+        opener.add_handler(handler)
+    return opener
+
+
+def _answered(status: int, headers: Message, content: bytes) -> _Response:
+    return _Response(
+        status_code=status,
+        content=content.decode("utf-8", errors="replace"),
+        headers={name.lower(): value for name, value in headers.items()},
+    )
+
+
+def _failed(err: Exception, timeout_ms: int, took_ms: float) -> _Response:
+    """Return what the extension writes: libcurl's words, which never hold the address."""
+    cause = err.reason if isinstance(err, urllib.error.URLError) else err
+    if isinstance(cause, TimeoutError):
+        message = f"Timeout of {timeout_ms} ms reached. Total time: {took_ms:f} ms"
+        return _Response(timed_out=True, error_msg=message)
+    if isinstance(cause, socket.gaierror):
+        return _Response(error_msg="Couldn't resolve host name")
+    if isinstance(cause, SSLCertVerificationError):
+        return _Response(error_msg="SSL peer certificate or SSH remote key was not OK")
+    if isinstance(cause, SSLError):
+        return _Response(error_msg="SSL connect error")
+    if isinstance(cause, ConnectionRefusedError):
+        return _Response(error_msg="Couldn't connect to server")
+    if isinstance(cause, str) or isinstance(err, ValueError):
+        return _Response(error_msg="Unsupported protocol")
+    return _Response(error_msg="Failure when receiving data from the peer")
