@@ -1,0 +1,195 @@
+"""The command ``sql-snippets``: say what is on the pages, without running any of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sql_snippets.pages import PageError, read_page
+from sql_snippets.site import SiteError, load_site
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sql_snippets.model import Claims, Location, Page, Snippet
+
+# What MkDocs takes for a page.
+PAGE_SUFFIXES = frozenset({".md", ".markdown", ".mdown", ".mkdn", ".mkd"})
+
+EXIT_OK = 0
+EXIT_UNREADABLE = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status: 0, or 2 when something cannot be read."""
+    arguments = _parser().parse_args(argv)
+    pages: list[Page] = []
+    errors: list[str] = []
+    for path in arguments.paths:
+        try:
+            site = load_site(path)
+            files = list(find_pages(path))
+        except (SiteError, PageError) as err:
+            errors.append(str(err))
+            continue
+        for file in files:
+            try:
+                pages.append(read_page(file, site))
+            except PageError as err:
+                errors.append(str(err))
+            except SiteError as err:
+                errors.append(str(err))
+                break
+    if arguments.json:
+        print(json.dumps(as_json(pages), indent=2, ensure_ascii=False))
+    else:
+        for line in as_text(pages):
+            print(line)
+    for error in dict.fromkeys(errors):
+        print(f"sql-snippets: error: {error}", file=sys.stderr)
+    return EXIT_UNREADABLE if errors else EXIT_OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sql-snippets",
+        description="Find the SQL blocks of a MkDocs site. To run them, use pytest.",
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"%(prog)s {version('sql-snippets')}"
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    listing = commands.add_parser(
+        "list",
+        help="list the SQL blocks of pages, with what the pages say about them",
+        description=(
+            "List every SQL block that the site shows, found by the Markdown extensions of the "
+            "nearest mkdocs.yml, with what the page says about it; and every SQL fence that is "
+            "written and not shown, with the reason. Nothing is run."
+        ),
+        epilog="Exit status: 0, or 2 when a page or the configuration cannot be read.",
+    )
+    listing.add_argument(
+        "paths", nargs="+", type=Path, metavar="PATH", help="a page, or a folder of pages"
+    )
+    listing.add_argument(
+        "--json",
+        action="store_true",
+        help='print one object with the lists "blocks", "not_rendered" and "problems"',
+    )
+    return parser
+
+
+def find_pages(path: Path) -> Iterator[Path]:
+    """Yield the pages at a path, in name order: the file itself, or all below a folder.
+
+    Folders whose name starts with a dot are passed over, as MkDocs does.
+    """
+    if not path.exists():
+        raise PageError(f"{path} does not exist.")
+    if not path.is_dir():
+        yield path
+        return
+    for file in sorted(path.rglob("*")):
+        hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
+        if not hidden and file.suffix.lower() in PAGE_SUFFIXES and file.is_file():
+            yield file
+
+
+def as_json(pages: Sequence[Page]) -> dict[str, list[dict[str, Any]]]:
+    """Return the inventory of pages as plain values for JSON."""
+    return {
+        "blocks": [_block(snippet) for page in pages for snippet in page.snippets],
+        "not_rendered": [
+            {**_place(item.location), "reason": item.reason}
+            for page in pages
+            for item in page.not_rendered
+        ],
+        "problems": [
+            {**_place(problem.location), "message": problem.message}
+            for page in pages
+            for problem in _all_problems(page)
+        ],
+    }
+
+
+def as_text(pages: Sequence[Page]) -> Iterator[str]:
+    """Yield the lines of the inventory for a person to read."""
+    count = 0
+    for page in pages:
+        for snippet in page.snippets:
+            count += 1
+            yield f"{snippet.page}:{_lines(snippet)[0]}  {snippet.id}"
+            yield f"    {_first_line(snippet.sql)}"
+            if claims := _describe(snippet.claims):
+                yield f"    claims: {claims}"
+            if snippet.excluded is not None:
+                yield f"    not run: {snippet.excluded}"
+    for page in pages:
+        for item in page.not_rendered:
+            yield f"{item.location}: not shown by the site: {item.reason}"
+        for problem in _all_problems(page):
+            yield f"{problem.location}: {problem.message}"
+    lost = sum(len(page.not_rendered) for page in pages)
+    wrong = sum(len(_all_problems(page)) for page in pages)
+    yield (
+        f"{_counted(count, 'block')} on {_counted(len(pages), 'page')}, "
+        f"{lost} written but not shown, {_counted(wrong, 'problem')}"
+    )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _block(snippet: Snippet) -> dict[str, Any]:
+    first, last = _lines(snippet)
+    return {
+        "path": snippet.page,
+        "line": first,
+        "end_line": last,
+        "id": snippet.id,
+        "sql": snippet.sql,
+        "claims": asdict(snippet.claims),
+        "excluded": snippet.excluded,
+    }
+
+
+def _lines(snippet: Snippet) -> tuple[int, int]:
+    return snippet.origins[0].line, snippet.origins[-1].line
+
+
+def _place(location: Location) -> dict[str, Any]:
+    return asdict(location)
+
+
+def _all_problems(page: Page) -> list[Any]:
+    owners = (*page.snippets, *page.tables, *page.drills)
+    problems = [*page.problems, *(problem for owner in owners for problem in owner.problems)]
+    return sorted(problems, key=lambda problem: problem.location)
+
+
+def _first_line(sql: str) -> str:
+    line, *more = sql.strip().split("\n")
+    return f"{line} ..." if more else line
+
+
+def _describe(claims: Claims) -> str:
+    parts = [str(claims.mark)] if claims.mark else []
+    if claims.role:
+        parts.append(f"role {claims.role}")
+    if claims.scenario:
+        step = f" ({claims.step})" if claims.step else ""
+        parts.append(f"scenario {claims.scenario}{step}")
+    if claims.error:
+        parts.append(f"error {claims.error}")
+    if claims.rows is not None:
+        parts.append(_counted(claims.rows, "row"))
+    if claims.output:
+        parts.append(f"output at line {claims.output.location.line}")
+    return ", ".join(parts)
