@@ -47,6 +47,13 @@ insert into net._http_response
   (id, status_code, content, headers, content_type, timed_out, error_msg)
 values (%s, %s, %s, %s, %s, %s, %s)
 """
+# What libcurl says, most specific first.
+_CURL_WORDS: tuple[tuple[type[Exception], str], ...] = (
+    (socket.gaierror, "Couldn't resolve host name"),
+    (SSLCertVerificationError, "SSL peer certificate or SSH remote key was not OK"),
+    (SSLError, "SSL connect error"),
+    (ConnectionRefusedError, "Couldn't connect to server"),
+)
 
 
 class Connectable(Protocol):
@@ -189,14 +196,7 @@ def _failed(err: Exception, timeout_ms: int, took_ms: float) -> _Response:
     if isinstance(cause, TimeoutError):
         message = f"Timeout of {timeout_ms} ms reached. Total time: {took_ms:f} ms"
         return _Response(timed_out=True, error_msg=message)
-    if isinstance(cause, socket.gaierror):
-        return _Response(error_msg="Couldn't resolve host name")
-    if isinstance(cause, SSLCertVerificationError):
-        return _Response(error_msg="SSL peer certificate or SSH remote key was not OK")
-    if isinstance(cause, SSLError):
-        return _Response(error_msg="SSL connect error")
-    if isinstance(cause, ConnectionRefusedError):
-        return _Response(error_msg="Couldn't connect to server")
-    if isinstance(cause, str) or isinstance(err, ValueError):
+    if not isinstance(cause, Exception) or isinstance(err, ValueError):
         return _Response(error_msg="Unsupported protocol")
-    return _Response(error_msg="Failure when receiving data from the peer")
+    words = (text for kind, text in _CURL_WORDS if isinstance(cause, kind))
+    return _Response(error_msg=next(words, "Failure when receiving data from the peer"))
