@@ -1,1 +1,159 @@
-"""The MkDocs edge: show beside each block what its last run proved."""
+"""The MkDocs edge: show beside each block what its last run proved.
+
+It also compares, page by page, the SQL that the built site shows with the SQL that the checks
+know.  A block that only one of the two has would be one that nobody runs, or that nobody sees.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from mkdocs.config import config_options
+from mkdocs.config.base import Config
+from mkdocs.exceptions import PluginError
+from mkdocs.plugins import BasePlugin, event_priority, get_plugin_logger
+
+from sql_snippets.built_html import (
+    Insertion,
+    ShownBlock,
+    add_class,
+    insert,
+    read_blocks,
+)
+from sql_snippets.model import Page
+from sql_snippets.pages import read_page
+from sql_snippets.site import Site, SiteError, load_site
+from sql_snippets.stamps import Report, ReportError, read_report, stamp, summary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.livereload import LiveReloadServer
+    from mkdocs.structure.pages import Page as SitePage
+
+    from sql_snippets.model import Snippet
+
+_log = get_plugin_logger("sql-snippets")
+_TITLE_END = re.compile(r"</h1>")
+
+
+class SqlSnippetsConfig(Config):  # type: ignore[no-untyped-call]
+    """The plugin's options.  ``report`` is relative to the folder of ``mkdocs.yml``."""
+
+    report = config_options.Type(str, default=".cache/sql-snippets/report.json")
+
+
+def _first_line(sql: str) -> str:
+    return next((line.strip() for line in sql.splitlines() if line.strip()), "(empty)")
+
+
+def find_difference(shown: Sequence[ShownBlock], known: Sequence[Snippet]) -> str | None:
+    """Return a sentence on the first block that the page and the checks do not have in common."""
+    for block, snippet in zip(shown, known, strict=False):
+        if block.text.rstrip("\n") != snippet.sql.rstrip("\n"):
+            return (
+                f"the page shows the SQL block {_first_line(block.text)!r} where the checks have "
+                f"{_first_line(snippet.sql)!r} ({snippet.fence})"
+            )
+    if len(shown) > len(known):
+        extra = _first_line(shown[len(known)].text)
+        return (
+            f"the page shows {len(shown)} SQL blocks and the checks know {len(known)}; "
+            f"nobody runs {extra!r}"
+        )
+    if len(shown) < len(known):
+        missing = known[len(shown)]
+        return (
+            f"the page shows {len(shown)} SQL blocks and the checks know {len(known)}; nobody sees "
+            f"{_first_line(missing.sql)!r} ({missing.fence}). The language must be visible in the "
+            f"HTML: set pygments_lang_class: true for pymdownx.highlight"
+        )
+    return None
+
+
+def annotate(html: str, page: Page, report: Report | None) -> str:
+    """Return a page's HTML with marks, stamps and outputs shown as such.
+
+    Blocks and snippets are paired in order, so `find_difference` must have found none.
+    """
+    blocks = read_blocks(html)
+    snippets = iter(page.snippets)
+    insertions: list[Insertion] = []
+    for index, block in enumerate(blocks):
+        if not block.is_sql:
+            continue
+        snippet = next(snippets)
+        insertions.append(add_class(html, block.tag, "sql-block"))
+        insertions.append(Insertion(block.end, stamp(snippet, report)))
+        if block.mark is not None:
+            name = f"sql-mark sql-mark--{block.mark.mark.value.lower()}"
+            insertions.append(add_class(html, block.mark.tag, name))
+        following = blocks[index + 1] if index + 1 < len(blocks) else None
+        if snippet.claims.output is not None and following is not None and not following.is_sql:
+            insertions.append(add_class(html, following.tag, "sql-output"))
+    title = _TITLE_END.search(html)
+    if title and page.snippets:
+        insertions.append(Insertion(title.end(), summary(page.snippets, report)))
+    return insert(html, insertions)
+
+
+class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyped-call]
+    """Puts a stamp below every SQL block, and stops a build whose SQL the checks do not know."""
+
+    def __init__(self) -> None:
+        self._serving = False
+        self._site: Site | None = None
+        self._report: Report | None = None
+
+    def on_startup(self, *, command: Literal["build", "gh-deploy", "serve"], dirty: bool) -> None:
+        """Note whether someone is editing: then a difference is shown, and the site stays up."""
+        del dirty
+        self._serving = command == "serve"
+
+    def _path(self, config: MkDocsConfig) -> Path:
+        return Path(config.config_file_path).parent / self.config.report
+
+    def on_pre_build(self, *, config: MkDocsConfig) -> None:
+        """Read the site's settings and the last report; a site without a report is fine."""
+        try:
+            self._site = load_site(Path(config.config_file_path).parent)
+        except SiteError as err:
+            raise PluginError(f"sql-snippets: {err}") from err
+        try:
+            self._report = read_report(self._path(config))
+        except ReportError as err:
+            self._report = None
+            _log.warning("%s", err)
+
+    def on_serve(
+        self, server: LiveReloadServer, /, *, config: MkDocsConfig, builder: Callable[..., None]
+    ) -> None:
+        """Build again when the checks have written a new report."""
+        del builder
+        folder = self._path(config).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        server.watch(str(folder), recursive=False)
+
+    @event_priority(-100)  # last, so that what is compared is what is written
+    def on_post_page(self, output: str, /, *, page: SitePage, config: MkDocsConfig) -> str:
+        """Compare the page with what the checks know, then add the stamps."""
+        del config
+        known = self._read(page)
+        shown = [block for block in read_blocks(output) if block.is_sql]
+        difference = find_difference(shown, known.snippets)
+        if difference is None:
+            return annotate(output, known, self._report)
+        message = f"{page.file.src_uri}: {difference}."
+        if not self._serving:
+            raise PluginError(f"sql-snippets: {message}")
+        _log.warning("%s", message)
+        return output
+
+    def _read(self, page: SitePage) -> Page:
+        source = page.file.abs_src_path
+        if self._site is None or source is None:
+            return Page(page.file.src_uri)
+        return read_page(Path(source), self._site)

@@ -1,0 +1,59 @@
+"""Check the runbook, then serve the site with the verdicts beside its blocks."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from scripts.tasks.common import REPORT, ROOT, VENV, VENV_PYTHON, TaskError, environment, run, say
+from scripts.tasks.prepare import prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+HOST = "127.0.0.1"
+PORT = 8000
+HIGHEST_PORT = 65535
+TESTS_FAILED = 1
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Set up, check, and become the server; does not return unless something is missing."""
+    parser = argparse.ArgumentParser(prog="scripts/serve", description=__doc__)
+    parser.add_argument("--port", type=int, default=PORT, help=f"default {PORT}")
+    port: int = parser.parse_args(arguments).port
+    _require_free(port)
+    prepare("site")
+    say("Running the SQL of the pages against a fresh database")
+    status = run([VENV_PYTHON, "-m", "pytest", "docs", "--sql-report", REPORT, "-q"])
+    _say_verdict(status)
+    say(f"Serving on http://{HOST}:{port}/ (Ctrl-C ends it)")
+    command = [str(VENV / "bin" / "mkdocs"), "serve", "--livereload", "-a", f"{HOST}:{port}"]
+    # In the place of this process: an interrupt ends the server and nothing is left to wait for.
+    os.chdir(ROOT)
+    os.execve(command[0], command, environment())  # noqa: S606
+
+
+def _require_free(port: int) -> None:
+    if not 0 < port <= HIGHEST_PORT:
+        raise TaskError(f"{port} is no port: choose one from 1 to {HIGHEST_PORT}.")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as err:
+            raise TaskError(
+                f"Port {port} of {HOST} cannot be used ({err.strerror}). End what uses it, or "
+                f"choose another: scripts/serve --port {port + 1 if port < HIGHEST_PORT else PORT}"
+            ) from err
+
+
+def _say_verdict(status: int) -> None:
+    if status == 0:
+        say("Every SQL block passed")
+    elif status == TESTS_FAILED:
+        say("Some checks FAILED (above). The site marks the blocks that did")
+    else:
+        say(f"The checks did NOT run to the end (above, status {status}). Stamps may be missing")

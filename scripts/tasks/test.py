@@ -1,0 +1,54 @@
+"""Pass the tests: lint, types, spelling, every test, and a strict build of the site."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts.tasks.common import REPORT, VENV, VENV_PYTHON, TaskError, is_ci, run, say
+from scripts.tasks.prepare import prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+WORKERS = "2"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run pytest with ``arguments``, or everything when there are none."""
+    prepare("dev")
+    if is_ci():
+        _require_every_part()
+    if arguments:
+        return run([VENV_PYTHON, "-m", "pytest", *arguments])
+    tools = VENV / "bin"
+    steps: list[tuple[str, list[str | Path]]] = [
+        ("Lint", [tools / "ruff", "check"]),
+        ("Format", [tools / "ruff", "format", "--check"]),
+        ("Types", [tools / "mypy"]),
+        ("Spelling", [tools / "codespell", "--toml", "codespell.toml"]),
+        ("Tests", [VENV_PYTHON, "-m", "pytest", "-n", WORKERS, "--sql-report", REPORT]),
+        ("Site", [tools / "mkdocs", "build", "--strict"]),
+    ]
+    failed = []
+    for name, command in steps:
+        say(name)
+        if run(command) != 0:
+            failed.append(name)
+    if failed:
+        say(f"FAILED: {', '.join(failed)}")
+        return 1
+    say(f"PASSED: {', '.join(name for name, _ in steps)}")
+    return 0
+
+
+def _require_every_part() -> None:
+    """Raise `TaskError` when a part is missing for whose want tests would be skipped."""
+    missing = []
+    if not list(Path("/usr/lib/postgresql").glob("*/lib/pg_cron.so")):
+        missing.append("PostgreSQL with pg_cron")
+    if not shutil.which("chromium"):
+        missing.append("Chromium")
+    if missing:
+        raise TaskError(f"CI is set and this machine lacks {' and '.join(missing)}: run .ci/run")

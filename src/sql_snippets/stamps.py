@@ -1,0 +1,186 @@
+"""What a page says about the last run of each of its blocks, as HTML, from the run's report."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from hashlib import sha256
+from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from sql_snippets.model import Snippet
+
+REPORT_FORMAT = 1
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class ReportError(Exception):
+    """A report file is there and cannot be used."""
+
+
+class Verdict(StrEnum):
+    """What is known about a block as it stands on the page."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    EXCLUDED = "excluded"
+    UNCHECKED = "unchecked"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What the report says about one block; ``seconds`` is the time of its SQL alone."""
+
+    verdict: Verdict
+    sql_sha256: str | None
+    seconds: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The last run: when, on which server, with which parts real, and each block by its id."""
+
+    created: datetime
+    version: str
+    real_parts: tuple[str, ...]
+    runs: Mapping[str, Run]
+
+
+def read_report(path: Path) -> Report | None:
+    """Return the report at ``path``, or ``None`` where there is none yet.
+
+    Raise `ReportError` for a file that is not a report of the format this version writes.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    try:
+        data = json.loads(text)
+        if data["format"] != REPORT_FORMAT:
+            raise ReportError(
+                f"{path} is a report of format {data['format']}; this version reads format "
+                f"{REPORT_FORMAT}. Run the checks again with --sql-report {path}."
+            )
+        server = data["server"]
+        return Report(
+            created=datetime.fromisoformat(data["created"]),
+            version=str(server["version"]).removeprefix("PostgreSQL ").split(" ")[0],
+            real_parts=tuple(server["real_parts"]),
+            runs={
+                item["id"]: Run(
+                    verdict=Verdict(item["verdict"]),
+                    sql_sha256=item.get("sql_sha256"),
+                    seconds=item.get("seconds"),
+                    reason=item.get("reason"),
+                )
+                for item in data["items"]
+                if item["kind"] == "block"
+            },
+        )
+    except (ValueError, TypeError, KeyError, AttributeError) as err:
+        raise ReportError(
+            f"{path} is not a report that can be read ({type(err).__name__}: {err}). "
+            f"Run the checks again with --sql-report {path}."
+        ) from err
+
+
+def _run_of(snippet: Snippet, report: Report | None) -> Run | None:
+    """Return the run of this very text: a run of what stood here before proves nothing."""
+    run = report.runs.get(snippet.id) if report else None
+    if run is None or run.verdict is Verdict.UNCHECKED:
+        return None
+    same = run.sql_sha256 == sha256(snippet.sql.encode()).hexdigest()
+    return run if same else None
+
+
+def verdict_of(snippet: Snippet, report: Report | None) -> Verdict:
+    """Return what is known about a block as it stands on the page now."""
+    run = _run_of(snippet, report)
+    return run.verdict if run else Verdict.UNCHECKED
+
+
+def show_date(moment: datetime) -> str:
+    """Return a date as a person writes it, the same in every locale."""
+    return f"{moment.day} {_MONTHS[moment.month - 1]} {moment.year}"
+
+
+def show_seconds(seconds: float) -> str:
+    """Return a duration with no more digits than a reader needs."""
+    milliseconds = round(seconds * 1000)
+    if milliseconds == 0:
+        return "under 1 ms"
+    return f"{milliseconds} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def _time(report: Report) -> str:
+    moment = report.created
+    return f'<time datetime="{moment.isoformat()}">{show_date(moment)}</time>'
+
+
+def _parts(report: Report) -> str:
+    if not report.real_parts:
+        return "platform parts: stand-ins"
+    return escape(f"real {', '.join(report.real_parts)}")
+
+
+def _facts(*facts: str) -> str:
+    return "".join(f'<span class="sql-stamp__fact">{fact}</span>' for fact in facts)
+
+
+def stamp(snippet: Snippet, report: Report | None) -> str:
+    """Return the HTML that stands below a block."""
+    run = _run_of(snippet, report)
+    reason = ""
+    if run is None or report is None:
+        verdict, word = Verdict.UNCHECKED, "Not checked"
+        known = report is not None and snippet.id in report.runs
+        facts = _facts("the SQL was changed after its last run" if known else "no run of it yet")
+    elif run.verdict is Verdict.EXCLUDED:
+        verdict, word = run.verdict, "Not run"
+        facts = _facts(escape(run.reason or snippet.excluded or "excluded"))
+    else:
+        verdict = run.verdict
+        word = "Passed" if verdict is Verdict.PASSED else "Failed"
+        shown = [_time(report), f"PostgreSQL {escape(report.version)}", _parts(report)]
+        if snippet.claims.scenario:
+            shown.append("with the incident produced")
+        if run.seconds is not None:
+            shown.append(show_seconds(run.seconds))
+        facts = _facts(*shown)
+        if verdict is Verdict.FAILED and run.reason:
+            reason = f'<span class="sql-stamp__reason">{escape(run.reason.strip())}</span>'
+    return (
+        f'<p class="sql-stamp sql-stamp--{verdict}" data-sql-id="{escape(snippet.id)}">'
+        f'<span class="sql-stamp__verdict">{word}</span>{facts}{reason}</p>'
+    )
+
+
+def summary(snippets: Sequence[Snippet], report: Report | None) -> str:
+    """Return the one line at the top of a page that says how its blocks stand."""
+    verdicts = [verdict_of(snippet, report) for snippet in snippets]
+    failed = verdicts.count(Verdict.FAILED)
+    unchecked = verdicts.count(Verdict.UNCHECKED)
+    excluded = verdicts.count(Verdict.EXCLUDED)
+    run = len(verdicts) - excluded
+    blocks = "1 SQL block" if run == 1 else f"{run} SQL blocks"
+    state, words = "passed", f"All {blocks} on this page passed"
+    if run == 1:
+        words = "The SQL block on this page passed"
+    if failed:
+        state, words = "failed", f"{failed} of {blocks} on this page failed"
+    elif unchecked:
+        state, words = "unchecked", f"{unchecked} of {blocks} on this page not checked"
+    elif run == 0:
+        state, words = "unchecked", "No SQL block on this page is run"
+    facts = [words]
+    if report is not None and unchecked < len(verdicts):
+        facts += [_time(report), f"PostgreSQL {escape(report.version)}", _parts(report)]
+    return f'<p class="sql-summary sql-summary--{state}">{" · ".join(facts)}</p>'
