@@ -25,7 +25,9 @@ comment on column reminder.stuck_lock.since is 'How long ago its last statement 
 create view reminder.health with (security_invoker = true) as
   with
     job as (
-      select j.active, j.schedule from cron.job j where j.jobname = 'peer-mentor-reminders'
+      select j.active, j.schedule
+      from cron.job j
+      where j.jobname = 'peer-mentor-reminders' and j.username = 'postgres'
     ),
     success as (
       select max(l.finished_at) as at
