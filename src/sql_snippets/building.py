@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +44,12 @@ class Built:
     stand_ins: tuple[str, ...]
 
 
-def build(server: Server, dbname: str, recipe: Recipe) -> Built:
+def build(
+    server: Server,
+    dbname: str,
+    recipe: Recipe,
+    after_platform: Callable[[], None] = lambda: None,
+) -> Built:
     """Run platform, migrations and seed in the empty database ``dbname``.
 
     Each file is one simple-query message, so one implicit transaction, as the Supabase CLI sends
@@ -53,6 +58,7 @@ def build(server: Server, dbname: str, recipe: Recipe) -> Built:
     """
     with server.connect(dbname) as connection:
         built = _build_platform(connection, recipe)
+    after_platform()
     for path in (*recipe.migrations, *((recipe.seed,) if recipe.seed else ())):
         # A session each: a setting made in one file does not reach the next.
         with server.connect(dbname, recipe.role) as connection:

@@ -19,7 +19,7 @@ from psycopg import sql as query
 
 from sql_snippets.building import WORKER_SETTINGS, Built, MigrationFailed, build
 from sql_snippets.recipes import Recipe
-from sql_snippets.servers import Server, ServerUnavailable, prepared
+from sql_snippets.servers import Server, ServerUnavailable, prepared, url
 from sql_snippets.servers.binaries import Binaries, find_binaries
 from sql_snippets.servers.cluster import Cluster, open_cluster
 
@@ -138,7 +138,7 @@ class Template:
                 (self.name, name),
             )
         if self.server.kind == "url":
-            admin.execute(_mark(name))
+            admin.execute(url.mark(name))
 
 
 def attach_template(text: str) -> Template:
@@ -167,9 +167,9 @@ def open_template(
             server, built = stack.enter_context(_prepared_server(choice, recipe, cache_dir))
             name, maintenance = TEMPLATE, MAINTENANCE
         else:
-            from sql_snippets.servers.url import open_url  # noqa: PLC0415 - this needs us
-
-            server, maintenance = stack.enter_context(open_url(choice, recipe.role, allow_remote))
+            server, maintenance = stack.enter_context(
+                url.open_url(choice, recipe.role, allow_remote=allow_remote)
+            )
             name = f"{PREFIX}{os.getpid()}_{next(_numbers)}_template"
             built = stack.enter_context(_built_on(server, maintenance, name, recipe))
         server = replace(server, real_parts=built.real_parts)
@@ -264,8 +264,14 @@ def _built_on(server: Server, maintenance: str, name: str, recipe: Recipe) -> It
             admin.execute(
                 query.SQL("create database {} template template0").format(query.Identifier(name))
             )
-            admin.execute(_mark(name))
-        yield build(server, name, recipe)
+            admin.execute(url.mark(name))
+        known = url.roles(server, maintenance)
+        yield build(
+            server,
+            name,
+            recipe,
+            after_platform=lambda: url.give_passwords(server, maintenance, known),
+        )
     finally:
         _drop(server, maintenance, name)
 
@@ -280,7 +286,8 @@ def _describe(
             "from pg_database where datname = %s",
             (name,),
         ).fetchone()
-        assert row is not None
+        if row is None:
+            raise ServerUnavailable(f"The template {name} has gone from the server.")
         owner, default_grants, has_settings = row
         grants = admin.execute(
             "select case grantee when 0 then '' else pg_get_userbyid(grantee) end, "
@@ -307,13 +314,13 @@ def _describe(
 def _grants(
     database: query.Identifier, grants: tuple[tuple[str, ...], ...]
 ) -> Iterator[query.Composed]:
-    """Yield the statements that give a clone the template's grants; none when it has the default."""
+    """Yield the statements that give a clone the template's grants."""
     for grantee, privilege, grantable in grants:
         if not privilege:
             yield query.SQL("revoke all on database {} from public").format(database)
             continue
         yield query.SQL("grant {} on database {} to {}{}").format(
-            query.SQL(privilege),  # type: ignore[arg-type]
+            query.SQL(privilege),
             database,
             query.Identifier(grantee) if grantee else query.SQL("public"),
             query.SQL(" with grant option" if grantable == "true" else ""),
@@ -321,7 +328,7 @@ def _grants(
 
 
 def _workers(binaries: Binaries, recipe: Recipe) -> tuple[str, ...]:
-    """The preloaded libraries: those that are installed here and that a stand-in would replace."""
+    """Return the libraries to preload: those that are installed here and that a stand-in would replace."""
     return tuple(
         name
         for name in sorted(recipe.stand_ins())
@@ -349,14 +356,6 @@ def _rename(admin: psycopg.Connection[tuple[object, ...]], old: str, new: str) -
         query.SQL("alter database {} rename to {}").format(
             query.Identifier(old), query.Identifier(new)
         )
-    )
-
-
-def _mark(name: str) -> query.Composed:
-    """Note on a database of somebody's server that it is ours, and whose."""
-    note = json.dumps({"made_by": "sql-snippets", "pid": os.getpid(), "host": os.uname().nodename})
-    return query.SQL("comment on database {} is {}").format(
-        query.Identifier(name), query.Literal(note)
     )
 
 

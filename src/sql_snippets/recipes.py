@@ -49,7 +49,7 @@ class Recipe:
         return self.migrations[-1].stem if self.migrations else None
 
     def stand_ins(self) -> dict[str, Path]:
-        """The platform files that stand in for an extension, by the extension's name."""
+        """Return the platform files that stand in for an extension, by the extension's name."""
         named = ((stand_in_for(read_sql(path)), path) for path in self.platform)
         return {name: path for name, path in named if name is not None}
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from typing import cast
 
 import psycopg
-from psycopg.pq import ExecStatus
+from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 
 from sql_snippets import messages
@@ -15,6 +17,28 @@ from sql_snippets.model import Column, Outcome
 
 APPLICATION_NAME = "supabase/dashboard-query-editor"
 READ_ONLY = "-c default_transaction_read_only=on"
+
+# In one message with the block, so that now() is the time of the block, as without a transaction.
+_BEGIN = "begin;"
+# active_sql_transaction, invalid_transaction_termination, feature_not_supported
+_ONLY_OUTSIDE_TRANSACTION = {"25001", "2D000", "0A000"}
+# Not call and do (a body can commit, and can catch the refusal to), not explain (rolled-back rows
+# swell the estimates), not what ends, needs or sets up a transaction.
+_SAME_IN_TRANSACTION = {
+    *("select", "with", "values", "table", "(", "show"),
+    *("insert", "update", "delete", "merge", "truncate"),
+    *("create", "alter", "drop", "comment", "grant", "revoke"),
+    *("set", "reset", "notify", "listen", "unlisten"),
+}
+_SET_OF_TRANSACTION = {"local", "session", "transaction", "constraints"}
+# Statistics, sizes, row versions and transaction ids tell of rows that were rolled back; the text
+# of the running query shows the "begin"; a signal must not hit another block's session.
+_SEES_MORE_THAN_DATA = re.compile(
+    r"pg_stat|_size\b|\b(?:ctid|xmin|xmax|cmin|cmax|reltuples|relpages|current_query)\b"
+    r"|txid_|_xact_id|pg_.*snapshot|pg_.*_wal|_backend\b|dblink",
+    re.IGNORECASE,
+)
+_SEQUENCES = "select seqrelid, pg_sequence_last_value(seqrelid) from pg_sequence"
 
 _FIRST_USER_OID = 16384
 _builtin_types: dict[tuple[int, int, int], str] = {}
@@ -36,6 +60,102 @@ def run_as_editor(
     with _session(database, role, read_only=read_only) as connection:
         reply = messages.send(connection, sql, timeout=timeout)
         return _outcome(connection, sql, reply, "clone")
+
+
+def run_isolated(  # noqa: PLR0913 - each says one thing about one run
+    template: Template,
+    shared: Database,
+    sql: str,
+    *,
+    role: str,
+    timeout: float = 30.0,
+    read_only: bool = False,
+) -> Outcome:
+    """Run ``sql`` so that nothing of it stays, with the outcome that it has on a clone.
+
+    The cheap way is a transaction on ``shared``, a clone that only this function uses, which is
+    rolled back; sequences, which no rollback moves back, are set back.  A block whose outcome
+    could differ there runs on a clone of its own.
+    Raises ServerUnavailable.
+    """
+    if not needs_clone(sql):
+        outcome = _run_in_transaction(shared, sql, role, timeout, read_only=read_only)
+        if outcome.error is None or outcome.error.sqlstate not in _ONLY_OUTSIDE_TRANSACTION:
+            return outcome
+    with template.clone() as database:
+        return run_as_editor(database, sql, role=role, timeout=timeout, read_only=read_only)
+
+
+def needs_clone(sql: str) -> bool:
+    """Whether the outcome could depend on the transaction around it, or on blocks before it.
+
+    Statements pass by the words they start with, so what is not known here takes the slower way.
+    """
+    for statement in lexer.statements(sql):
+        first, second, *_ = (*statement.words, "", "")
+        if first not in _SAME_IN_TRANSACTION:
+            return True
+        if first == "set" and second in _SET_OF_TRANSACTION:
+            return True
+    return _SEES_MORE_THAN_DATA.search(sql) is not None
+
+
+def _run_in_transaction(
+    shared: Database, sql: str, role: str, timeout: float, *, read_only: bool
+) -> Outcome:
+    # What cannot write cannot move a sequence either.
+    before = {} if read_only else _sequences(shared)
+    try:
+        with _session(shared, role, read_only=read_only) as connection:
+            reply = messages.send(connection, _BEGIN + sql, timeout=timeout)
+            reply = replace(reply, results=reply.results[1:], error=_shifted(reply.error))
+            if reply.error is None:
+                state = connection.info.transaction_status
+                if state != TransactionStatus.INTRANS:
+                    raise RuntimeError(
+                        f"The block ended the transaction it ran in (state {state.name}) though "
+                        "it has no word for that; the database it ran on can no longer be used."
+                    )
+                # What a commit would check must be checked; a commit itself must not happen.
+                last = messages.send(connection, "set constraints all immediate", timeout=timeout)
+                reply = replace(reply, error=last.error, notices=reply.notices + last.notices)
+                if last.error is not None:
+                    reply = replace(
+                        reply,
+                        error=replace(last.error, offset=None),
+                        results=reply.results[:-1],
+                    )
+            outcome = _outcome(connection, sql, reply, "transaction")
+            # Not the end of the "with" block, which would commit.
+            connection.close()
+            return outcome
+    finally:
+        if not read_only:
+            _set_back(shared, before)
+
+
+def _shifted(error: ServerError | None) -> ServerError | None:
+    if error is None or error.offset is None:
+        return error
+    return replace(error, offset=max(error.offset - len(_BEGIN), 0))
+
+
+def _sequences(database: Database) -> dict[int, int | None]:
+    with database.server.connect(database.name) as admin:
+        rows = admin.execute(_SEQUENCES).fetchall()
+    return {cast("int", oid): cast("int | None", value) for oid, value in rows}
+
+
+def _set_back(database: Database, before: dict[int, int | None]) -> None:
+    with database.server.connect(database.name) as admin:
+        for oid, value in admin.execute(_SEQUENCES).fetchall():
+            former = before.get(cast("int", oid))
+            if value != former:
+                admin.execute(
+                    "select setval(%s::oid::regclass, coalesce(%s, seqstart), %s) "
+                    "from pg_sequence where seqrelid = %s",
+                    (oid, former, former is not None, oid),
+                )
 
 
 def _session(

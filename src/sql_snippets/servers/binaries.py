@@ -38,18 +38,22 @@ class Binaries:
     share_dir: Path
 
     def tool(self, name: str) -> Path:
+        """Return the path of a program."""
         return self.bin_dir / name
 
     def has_library(self, name: str) -> bool:
+        """Whether a library that the server can load is installed."""
         return any((self.library_dir / f"{name}{end}").is_file() for end in (".so", ".dylib"))
 
     def extension_version(self, name: str) -> str | None:
-        """The version that ``create extension`` would install, if its files are here."""
+        """Return the version that ``create extension`` would install, if its files are here."""
         control = self.share_dir / "extension" / f"{name}.control"
         if not control.is_file():
             return None
         match = re.search(
-            r"^\s*default_version\s*=\s*'([^']*)'", control.read_text(encoding="utf-8"), re.MULTILINE
+            r"^\s*default_version\s*=\s*'([^']*)'",
+            control.read_text(encoding="utf-8"),
+            re.MULTILINE,
         )
         return match[1] if match else "unknown"
 

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 from sql_snippets.servers import guardian
 from sql_snippets.servers.binaries import Binaries
@@ -63,14 +64,17 @@ class Cluster:
     binaries: Binaries
     directory: Path
     user: str | None
-    guardian: subprocess.Popen[bytes]
+    commands: IO[bytes]
+    answers: IO[bytes]
 
     @property
     def data(self) -> Path:
+        """The data directory, and the directory of the Unix socket."""
         return self.directory / "data"
 
     @property
     def log(self) -> Path:
+        """The server's log."""
         return self.directory / "log"
 
     def initialize(self) -> None:
@@ -96,7 +100,7 @@ class Cluster:
                 check=False,
                 cwd="/",
                 env=_environment(),
-                **guardian.identity(self.user),  # type: ignore[call-overload]
+                **guardian.identity(self.user),
             )
             if done.returncode == 0:
                 return
@@ -202,10 +206,8 @@ class Cluster:
         return f" The end of its log:\n{tail}" if tail else " Its log is empty."
 
     def _tell(self, message: Mapping[str, object]) -> None:
-        assert self.guardian.stdin is not None
         try:
-            self.guardian.stdin.write(json.dumps(message).encode() + b"\n")
-            self.guardian.stdin.flush()
+            self.commands.write(json.dumps(message).encode() + b"\n")
         except OSError as err:
             raise ServerUnavailable(
                 f"The guardian process of the server in {self.directory} has gone."
@@ -213,11 +215,10 @@ class Cluster:
 
     def _answer(self, seconds: float) -> dict[str, object]:
         """Return the guardian's next line, or nothing when there is none in time."""
-        assert self.guardian.stdout is not None
-        ready, _, _ = select.select([self.guardian.stdout], [], [], seconds)
+        ready, _, _ = select.select([self.answers], [], [], seconds)
         if not ready:
             return {}
-        line = self.guardian.stdout.readline()
+        line = self.answers.readline()
         if not line:
             raise ServerUnavailable(
                 f"The guardian process of the server in {self.directory} has gone."
@@ -228,7 +229,7 @@ class Cluster:
 
 @contextmanager
 def open_cluster(binaries: Binaries) -> Iterator[Cluster]:
-    """Make a run directory with an empty data directory; at the end neither it nor a server is left.
+    """Make a run directory with an empty data directory; at the end nothing of it is left.
 
     As root the server runs as ``postgres``, or ``nobody`` where there is no such user, because
     PostgreSQL refuses to run as root.
@@ -263,14 +264,15 @@ def open_cluster(binaries: Binaries) -> Iterator[Cluster]:
     finally:
         # The guardian holds its own copy: the directory is stale when the guardian is dead.
         os.close(lock)
-    with process:
-        try:
-            make_directory(directory / "data", user)
-            yield Cluster(_reachable(binaries, directory, user), directory, user, process)
-        finally:
-            assert process.stdin is not None
-            process.stdin.close()
-            process.wait()
+    with process, contextlib.ExitStack() as closing:
+        commands, answers = process.stdin, process.stdout
+        if commands is None or answers is None:
+            raise AssertionError
+        # Closing its input is what tells the guardian to clean up; "with process" then waits.
+        closing.callback(commands.close)
+        make_directory(directory / "data", user)
+        reachable = _reachable(binaries, directory, user)
+        yield Cluster(reachable, directory, user, commands, answers)
 
 
 def sweep(base: Path) -> None:
@@ -317,7 +319,7 @@ def _end_postmaster(data: Path) -> None:
     """End the postmaster of an abandoned directory, if the process of that number is still it."""
     try:
         number = int((data / "postmaster.pid").read_text(encoding="utf-8").split("\n")[0])
-        command = subprocess.run(
+        command = subprocess.run(  # noqa: S603 - a number is all that varies
             ["ps", "-o", "args=", "-p", str(number)],  # noqa: S607
             capture_output=True,
             text=True,
@@ -406,7 +408,7 @@ def _runs_as(user: str, program: Path) -> bool:
             check=False,
             cwd="/",
             env=_environment(),
-            **guardian.identity(user),  # type: ignore[call-overload]
+            **guardian.identity(user),
         )
     except PermissionError:
         return False
@@ -414,7 +416,7 @@ def _runs_as(user: str, program: Path) -> bool:
 
 
 def _environment() -> dict[str, str]:
-    """The environment without what would change a server's locale, time zone or settings."""
+    """Return the environment without what would change a server's locale, time zone or settings."""
     kept = {
         name: value
         for name, value in os.environ.items()

@@ -23,68 +23,95 @@ import subprocess
 import sys
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # collections.abc costs time to import
+    from collections.abc import Iterator
+    from typing import Any
+
 STOP_SECONDS = 10.0
 PARENT_CHECK_SECONDS = 1.0
 
 
+class Guardian:
+    """The server we started, if any, and what the parent has been told about it."""
+
+    def __init__(self) -> None:
+        self.child: subprocess.Popen[bytes] | None = None
+
+    def obey(self, command: dict[str, object]) -> None:
+        """Carry out one command and answer it."""
+        if "stop" in command:
+            code = _stop(self.child, int(str(command["stop"]))) if self.child else 0
+            self.child = None
+            _answer({"stopped": code})
+            return
+        try:
+            self.child = _start(command)
+        except (OSError, KeyError) as err:
+            _answer({"error": str(err)})
+        else:
+            _answer({"pid": self.child.pid})
+
+    def report(self) -> None:
+        """Tell the parent, once, when the server has ended by itself."""
+        if self.child is not None and self.child.poll() is not None:
+            _answer({"exited": self.child.returncode})
+            self.child = None
+
+
 def main() -> None:
     """Serve commands until the parent is gone, then leave nothing behind."""
-    directories = sys.argv[1:]
+    guardian = Guardian()
+    try:
+        for command in _commands():
+            if command is not None:
+                guardian.obey(command)
+            guardian.report()
+    finally:
+        if guardian.child is not None:
+            _stop(guardian.child, signal.SIGQUIT)
+        for directory in sys.argv[1:]:
+            _remove(directory)
+
+
+def _commands() -> Iterator[dict[str, object] | None]:
+    """Yield the parent's commands, and None when something else woke us, until it is gone."""
     parent = os.getppid()
-    child: subprocess.Popen[bytes] | None = None
-    reported = True
+    ending = _watch_signals()
     buffered = b""
+    while True:
+        ready, _, _ = select.select([0, ending], [], [], PARENT_CHECK_SECONDS)
+        if ending in ready and signal.SIGTERM in os.read(ending, 512):
+            return
+        # A forked relative of the parent may still hold the pipe open.
+        if os.getppid() != parent:
+            return
+        if 0 in ready:
+            data = os.read(0, 65536)
+            if not data:
+                return
+            *lines, buffered = (buffered + data).split(b"\n")
+            for line in lines:
+                yield json.loads(line)
+        yield None
+
+
+def _watch_signals() -> int:
+    """Return a descriptor from which the numbers of SIGCHLD and SIGTERM can be read."""
     wake, wakeup = os.pipe()
     for end in (wake, wakeup):
         os.set_blocking(end, False)
     signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
+    for noted in (signal.SIGCHLD, signal.SIGTERM):
+        signal.signal(noted, lambda *_: None)
+    # Ctrl-C is for the parent; we go when it goes.
     for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(ignored, signal.SIG_IGN)
-    ending: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _: ending.append(number))
-    try:
-        while not ending:
-            ready, _, _ = select.select([0, wake], [], [], PARENT_CHECK_SECONDS)
-            if os.getppid() != parent:
-                # A forked relative of the parent may still hold the pipe open.
-                break
-            if wake in ready:
-                with contextlib.suppress(BlockingIOError):
-                    os.read(wake, 512)
-            if child is not None and not reported and child.poll() is not None:
-                reported = True
-                _answer({"exited": child.returncode})
-            if 0 not in ready:
-                continue
-            data = os.read(0, 65536)
-            if not data:
-                break
-            *lines, buffered = (buffered + data).split(b"\n")
-            for line in lines:
-                command = json.loads(line)
-                if "start" in command:
-                    try:
-                        child = _start(command)
-                    except OSError as err:
-                        _answer({"error": f"{err.strerror}: {command['start'][0]}"})
-                    else:
-                        reported = False
-                        _answer({"pid": child.pid})
-                elif "stop" in command:
-                    reported = True
-                    code = _stop(child, command["stop"]) if child else 0
-                    child = None
-                    _answer({"stopped": code})
-    finally:
-        if child is not None:
-            _stop(child, signal.SIGQUIT)
-        for directory in directories:
-            _remove(directory)
+    return wake
 
 
-def _start(command: dict[str, object]) -> subprocess.Popen[bytes]:
-    argv = [str(word) for word in command["start"]]  # type: ignore[attr-defined]
+def _start(command: dict[str, Any]) -> subprocess.Popen[bytes]:
+    argv = [str(word) for word in command["start"]]
     with open(str(command["log"]), "ab") as log:  # noqa: PTH123 - pathlib costs 5 ms to import
         return subprocess.Popen(  # noqa: S603 - the command of our own parent
             argv,
@@ -93,11 +120,11 @@ def _start(command: dict[str, object]) -> subprocess.Popen[bytes]:
             stderr=log,
             cwd="/",
             start_new_session=True,
-            **identity(command["user"]),  # type: ignore[arg-type]
+            **identity(command["user"]),
         )
 
 
-def identity(user: object) -> dict[str, object]:
+def identity(user: object) -> dict[str, Any]:
     """Return the arguments of Popen that give up root for ``user``; none for None."""
     if user is None:
         return {}
