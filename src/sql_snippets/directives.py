@@ -17,7 +17,19 @@ from sql_snippets.model import Claims, Location, Problem, Step
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-BLOCK_WORDS = ("name", "scenario", "step", "role", "error", "rows", "volatile", "once", "skip")
+BLOCK_WORDS = (
+    "name",
+    "scenario",
+    "step",
+    "after",
+    "within",
+    "role",
+    "error",
+    "rows",
+    "volatile",
+    "once",
+    "skip",
+)
 TABLE_WORDS = ("table", "name")
 HEADING_WORDS = ("drill",)
 _FLAGS = frozenset({"once"})
@@ -123,10 +135,17 @@ def bind_block(directives: Sequence[Directive]) -> BlockDirective:
         read.reject("once", "it says that a fix must not run twice, so it goes with step=resolve")
     if error is not None and rows is not None:
         read.reject("rows", "a block that is expected to fail returns no rows; drop one of the two")
+    within = read.value("within", _seconds)
+    if within is not None and step is not Step.VERIFY:
+        read.reject(
+            "within", "it says how long a verification may take, so it goes with step=verify"
+        )
     claims = Claims(
         role=read.value("role", _text),
         scenario=scenario,
         step=step,
+        after=read.value("after", _slug),
+        within=within,
         error=error,
         rows=rows,
         volatile=read.value("volatile", _columns) or (),
@@ -279,6 +298,12 @@ def _count(value: str | None) -> int:
     if value is None or not re.fullmatch(r"[0-9]{1,9}", value):
         raise ValueError("it needs a number of rows, 0 or more")
     return int(value)
+
+
+def _seconds(value: str | None) -> float:
+    if value is None or not re.fullmatch(r"[1-9][0-9]{0,2}", value):
+        raise ValueError("it needs a whole number of seconds, from 1 to 999")
+    return float(value)
 
 
 def _columns(value: str | None) -> tuple[str, ...]:

@@ -79,12 +79,18 @@ class ExpectedOutput:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What the page says about one block, in its visible text and in its directive."""
+    """What the page says about one block, in its visible text and in its directive.
+
+    ``after`` names the block of the same page that must have run before, in the same database.
+    ``within`` is how long, in seconds, a verification may take to come true.
+    """
 
     mark: Mark | None = None
     role: str | None = None
     scenario: str | None = None
     step: Step | None = None
+    after: str | None = None
+    within: float | None = None
     error: str | None = None
     rows: int | None = None
     volatile: tuple[str, ...] = ()
