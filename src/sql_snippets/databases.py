@@ -328,7 +328,7 @@ def _grants(
 
 
 def _workers(binaries: Binaries, recipe: Recipe) -> tuple[str, ...]:
-    """Return the libraries to preload: those that are installed here and that a stand-in would replace."""
+    """Return the libraries to preload: installed here, and otherwise replaced by a stand-in."""
     return tuple(
         name
         for name in sorted(recipe.stand_ins())

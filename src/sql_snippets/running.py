@@ -10,10 +10,10 @@ import psycopg
 from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 
-from sql_snippets import messages
+from sql_snippets import lexer, messages
 from sql_snippets.building import start_of_statement
-from sql_snippets.databases import Database
-from sql_snippets.model import Column, Outcome
+from sql_snippets.databases import Database, Template
+from sql_snippets.model import Column, Outcome, ServerError
 
 APPLICATION_NAME = "supabase/dashboard-query-editor"
 READ_ONLY = "-c default_transaction_read_only=on"
