@@ -8,7 +8,7 @@ import sys
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from sql_snippets.pages import PageError, read_page
 from sql_snippets.site import SiteError, load_site
@@ -16,7 +16,7 @@ from sql_snippets.site import SiteError, load_site
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sql_snippets.model import Claims, Location, Page, Snippet
+    from sql_snippets.model import BoundTable, Claims, Drill, Location, Page, Problem, Snippet
 
 # What MkDocs takes for a page.
 PAGE_SUFFIXES = frozenset({".md", ".markdown", ".mdown", ".mkdn", ".mkd"})
@@ -45,14 +45,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             except SiteError as err:
                 errors.append(str(err))
                 break
-    if arguments.json:
-        print(json.dumps(as_json(pages), indent=2, ensure_ascii=False))
-    else:
-        for line in as_text(pages):
-            print(line)
+    _write(_dump(pages) if arguments.json else "\n".join(as_text(pages)), sys.stdout)
     for error in dict.fromkeys(errors):
-        print(f"sql-snippets: error: {error}", file=sys.stderr)
+        _write(f"sql-snippets: error: {error}", sys.stderr)
     return EXIT_UNREADABLE if errors else EXIT_OK
+
+
+def _dump(pages: Sequence[Page]) -> str:
+    return json.dumps(as_json(pages), indent=2)
+
+
+def _write(text: str, stream: TextIO) -> None:
+    """Write a text whatever the terminal can show: SQL may hold any character."""
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -168,8 +174,8 @@ def _place(location: Location) -> dict[str, Any]:
     return asdict(location)
 
 
-def _all_problems(page: Page) -> list[Any]:
-    owners = (*page.snippets, *page.tables, *page.drills)
+def _all_problems(page: Page) -> list[Problem]:
+    owners: tuple[Snippet | BoundTable | Drill, ...] = (*page.snippets, *page.tables, *page.drills)
     problems = [*page.problems, *(problem for owner in owners for problem in owner.problems)]
     return sorted(problems, key=lambda problem: problem.location)
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from markdown.preprocessors import NormalizeWhitespace, Preprocessor
-from pygments.lexers import find_lexer_class_by_name
-from pygments.lexers.sql import PlPgsqlLexer, PostgresLexer, SqlLexer
-from pygments.util import ClassNotFound
+from pygments.lexers import find_lexer_class_by_name  # type: ignore[import-untyped]
+from pygments.lexers.sql import PlPgsqlLexer, PostgresLexer, SqlLexer  # type: ignore[import-untyped]
+from pygments.util import ClassNotFound  # type: ignore[import-untyped]
 from pymdownx.snippets import SnippetPreprocessor  # type: ignore[import-untyped]
 from pymdownx.superfences import (  # type: ignore[import-untyped]
     FENCED_BLOCK_RE,
@@ -132,7 +132,7 @@ class _WatchedFences(SuperFencesBlockPreprocessor):  # type: ignore[misc]
         self._index = -1
         return found
 
-    # For each line in turn the search calls the first of these outside of a fence, the second in it.
+    # For each line in turn the search calls the first of these outside of a fence, else the second.
 
     def parse_whitespace(self, line: str) -> str:
         """Count the line: it may open a block."""
@@ -295,16 +295,17 @@ class Pipeline:
 
     def _watch(self) -> None:
         steps = self.md.preprocessors
-        self._fences = steps["fenced_code_block"] if "fenced_code_block" in steps else None
+        self._fences: Any = steps["fenced_code_block"]
         if not isinstance(self._fences, SuperFencesBlockPreprocessor):
             raise SiteError(
-                f"{self.site.config_path}: markdown_extensions lacks pymdownx.superfences, by which "
-                "the SQL blocks of a page are found. Add it, as Material for MkDocs recommends."
+                f"{self.site.config_path}: markdown_extensions lacks pymdownx.superfences, which "
+                "finds the blocks of a page. Add it, as Material for MkDocs recommends."
             )
+        step: Any
         for step in steps:
             if step is self._fences:
                 break
-            step.run = partial(self._follow, step, step.run)  # type: ignore[method-assign]
+            step.run = partial(self._follow, step, step.run)
             if isinstance(step, SuperFencesRawBlockPreprocessor):
                 step.__class__ = _WatchedRawFences
                 step.held = self._held

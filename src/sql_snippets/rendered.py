@@ -14,12 +14,66 @@ from sql_snippets.fences import MARKER
 from sql_snippets.model import Mark
 
 _INLINE = frozenset(
-    "a abbr acronym b bdi bdo big br cite code data del dfn em font i ins kbd label mark q s samp "
-    "small span strike strong sub sup time tt u var wbr".split()
+    {
+        "a",
+        "abbr",
+        "acronym",
+        "b",
+        "bdi",
+        "bdo",
+        "big",
+        "br",
+        "cite",
+        "code",
+        "data",
+        "del",
+        "dfn",
+        "em",
+        "font",
+        "i",
+        "ins",
+        "kbd",
+        "label",
+        "mark",
+        "q",
+        "s",
+        "samp",
+        "small",
+        "span",
+        "strike",
+        "strong",
+        "sub",
+        "sup",
+        "time",
+        "tt",
+        "u",
+        "var",
+        "wbr",
+    }
 )
-_VOID = frozenset("area base br col embed hr img input link meta param source track wbr".split())
-_VISIBLE = frozenset("audio button hr iframe img input object select svg video".split())
+_VOID = frozenset(
+    {
+        "area",
+        "base",
+        "br",
+        "col",
+        "embed",
+        "hr",
+        "img",
+        "input",
+        "link",
+        "meta",
+        "param",
+        "source",
+        "track",
+        "wbr",
+    }
+)
+_VISIBLE = frozenset(
+    {"audio", "button", "hr", "iframe", "img", "input", "object", "select", "svg", "video"}
+)
 _UNSEEN = frozenset({"script", "style", "template", "noscript"})
+_BOLD = frozenset({"strong", "b"})
 _HEADING = re.compile(r"h([1-6])")
 _NUMBERED = re.compile(r"\s*sql:#(\d+) ")
 _NUMBERED_IN_TEXT = re.compile(r"<!--\s*sql:#(\d+) ")
@@ -101,10 +155,10 @@ def read_html(html: str) -> Rendered:
 class _OpenBlock:
     fence: int
     tag: str
+    replaced: str | None
     depth: int = 1
     code_depth: int = 0
     code_seen: bool = False
-    replaced: str | None = None
     text: list[str] = field(default_factory=list)
 
 
@@ -137,31 +191,33 @@ class _Reader(HTMLParser):
         values = dict(attrs)
         if self._block is not None:
             self._enter_in_block(self._block, tag, values)
-            return
-        if MARKER in values:
+        elif MARKER in values:
             self.flush()
-            self._block = _OpenBlock(int(values[MARKER] or 0), tag)
-            self._block.replaced = values.get("data-copy")
-            if tag == "code":
-                self._block.code_depth = 1
-            return
-        if tag in _UNSEEN:
-            self._unseen += 1
+            self._block = _OpenBlock(int(values[MARKER] or 0), tag, values.get("data-copy"))
+            self._block.code_depth = int(tag == "code")
+        elif tag in _INLINE:
+            self._enter_inline(tag)
+        else:
+            self._enter_element(tag, values)
+
+    def _enter_inline(self, tag: str) -> None:
         if tag == "code":
             self._code += 1
-        if tag in _VISIBLE:
+        elif tag in _VISIBLE:
             self._has_text = True
-        if tag in {"strong", "b"} and not self._has_text and self._bold is None:
+        elif tag in _BOLD and not self._has_text and self._bold is None:
             self._bold, self._in_bold = [], True
-        if tag in _INLINE:
-            if tag == "br" and self._cell is not None:
-                self._cell.append(" ")
-            return
+        elif tag == "br" and self._cell is not None:
+            self._cell.append(" ")
+
+    def _enter_element(self, tag: str, values: dict[str, str | None]) -> None:
         self.flush()
-        if heading := _HEADING.fullmatch(tag):
-            self._heading = Heading(int(heading.group(1)), values.get("id") or "")
-        elif tag == "hr":
+        if tag in _UNSEEN:
+            self._unseen += 1
+        elif tag in _VISIBLE:
             self.rendered.items.append(Text())
+        elif heading := _HEADING.fullmatch(tag):
+            self._heading = Heading(int(heading.group(1)), values.get("id") or "")
         else:
             self._enter_in_table(tag)
 
@@ -173,7 +229,7 @@ class _Reader(HTMLParser):
             self._unseen = max(0, self._unseen - 1)
         if tag == "code":
             self._code = max(0, self._code - 1)
-        if tag in {"strong", "b"}:
+        if tag in _BOLD:
             self._in_bold = False
         if tag in _INLINE:
             return

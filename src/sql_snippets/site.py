@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import markdown
 import yaml
-from yaml_env_tag import construct_env_tag
+from yaml_env_tag import construct_env_tag  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -225,24 +225,7 @@ def _load_file(path: Path, inherited_by: tuple[Path, ...] = ()) -> dict[str, Any
     """Read one file of the configuration, merged over the one that it inherits from."""
     if path in inherited_by:
         raise SiteError(f"{path}: INHERIT leads back to this file.")
-    try:
-        text = path.read_text("utf-8-sig")
-    except UnicodeDecodeError as err:
-        raise SiteError(f"{path} is not UTF-8: byte {err.start} cannot be decoded.") from err
-    except OSError as err:
-        raise SiteError(f"{path} cannot be read: {err.strerror}.") from err
-    try:
-        # The same loader as MkDocs: a site's configuration names Python objects, and whoever
-        # builds the site runs them too.
-        config = yaml.load(text, Loader=_ConfigLoader)  # noqa: S506
-    except yaml.MarkedYAMLError as err:
-        raise SiteError(f"{path}:{_yaml_problem(err)}") from err
-    except yaml.YAMLError as err:
-        raise SiteError(f"{path}: {err}") from err
-    except Exception as err:  # a tag may call anybody's code, which may raise anything
-        raise SiteError(
-            f"{path}: a Python object that it names failed: {type(err).__name__}: {err}"
-        ) from err
+    config = _parse_file(path)
     if config is None:
         config = {}
     if not isinstance(config, dict):
@@ -254,6 +237,27 @@ def _load_file(path: Path, inherited_by: tuple[Path, ...] = ()) -> dict[str, Any
     if not parent.is_file():
         raise SiteError(f"{path}: INHERIT names {inherited}, and there is no file {parent}.")
     return _merge(_load_file(parent, (*inherited_by, path)), config)
+
+
+def _parse_file(path: Path) -> object:
+    try:
+        text = path.read_text("utf-8-sig")
+    except UnicodeDecodeError as err:
+        raise SiteError(f"{path} is not UTF-8: byte {err.start} cannot be decoded.") from err
+    except OSError as err:
+        raise SiteError(f"{path} cannot be read: {err.strerror}.") from err
+    try:
+        # The same loader as MkDocs: a site's configuration names Python objects, and whoever
+        # builds the site runs them too.
+        return yaml.load(text, Loader=_ConfigLoader)  # noqa: S506
+    except yaml.MarkedYAMLError as err:
+        raise SiteError(f"{path}:{_yaml_problem(err)}") from err
+    except yaml.YAMLError as err:
+        raise SiteError(f"{path}: {err}") from err
+    except Exception as err:  # a tag may call anybody's code, which may raise anything
+        raise SiteError(
+            f"{path}: a Python object that it names failed: {type(err).__name__}: {err}"
+        ) from err
 
 
 def _yaml_problem(err: yaml.MarkedYAMLError) -> str:
@@ -268,8 +272,10 @@ def _merge(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
     merged = dict(parent)
     for key, value in child.items():
         old = merged.get(key)
-        both = isinstance(old, dict) and isinstance(value, dict)
-        merged[key] = _merge(old, value) if both else value
+        if isinstance(old, dict) and isinstance(value, dict):
+            merged[key] = _merge(old, value)
+        else:
+            merged[key] = value
     return merged
 
 

@@ -37,6 +37,8 @@ class PageError(Exception):
 class TracedLine(str):
     """A line that knows its file, its number there and the column of each of its characters."""
 
+    __slots__ = ("columns", "number", "path")
+
     path: str
     number: int
     columns: Sequence[int]
@@ -44,6 +46,7 @@ class TracedLine(str):
     def __new__(
         cls, text: str, path: str, number: int, columns: Sequence[int] | None = None
     ) -> Self:
+        """Make a line of ``text``; without ``columns`` it stands in its file as it is."""
         line = super().__new__(cls, text)
         line.path = path
         line.number = number
@@ -68,7 +71,7 @@ def cut(line: str, start: int, end: int) -> str:
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a page as MkDocs reads it: UTF-8, no byte order mark, ``\\n`` only."""
+    """Return the text of a page as MkDocs reads it: UTF-8, no byte order mark, line feeds only."""
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:

@@ -12,7 +12,7 @@ from sql_snippets.model import Location, NotRendered
 from sql_snippets.rendered import Block, Rendered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 # Wider than what any site accepts: this is what a person would take for the start of a block.
 _LOOKS_LIKE_FENCE = re.compile(
@@ -28,25 +28,11 @@ _CLASS = re.compile(r"(?:^|\s)\.([\w#+-]+)")
 def find_unshown(
     trail: Trail, rendered: Rendered, locate: Callable[[int, int], Location]
 ) -> tuple[NotRendered, ...]:
-    """Return the SQL fences that are written but not shown, in page order."""
-    shown = {
-        item.fence for item in rendered.items if isinstance(item, Block) and item.text is not None
-    }
-    by_start = {fence.start: fence for fence in trail.fences}
-    found = []
-    for index, line in enumerate(trail.lines):
-        opener = _read_opener(line)
-        if opener is None:
-            continue
-        fence = by_start.get(index)
-        if fence and fence.number in shown and is_sql(fence.language):
-            continue
-        around = next((f for f in trail.fences if f.start < index < f.end - 1), None)
-        if around and _quotes(trail.lines[around.start], opener["ticks"]):
-            continue
-        reason = _why(index, opener, fence, around, trail, rendered, locate)
-        found.append(NotRendered(locate(index, len(opener["prefix"])), reason))
-    return tuple(found)
+    """Return the SQL fences that are written but not shown, in page order.
+
+    ``locate`` gives the place of a character of a line of ``trail.lines``, by two indices.
+    """
+    return tuple(_Search(trail, rendered, locate).run())
 
 
 def _read_opener(line: str) -> re.Match[str] | None:
@@ -69,44 +55,94 @@ def _quotes(outer: str, ticks: str) -> bool:
     return fence is not None and (fence.group()[0] != ticks[0] or len(fence.group()) > len(ticks))
 
 
-def _why(
-    index: int,
-    opener: re.Match[str],
-    fence: Fence | None,
-    around: Fence | None,
-    trail: Trail,
-    rendered: Rendered,
-    locate: Callable[[int, int], Location],
-) -> str:
-    """Say why the fence that opens at line ``index`` is not shown."""
-    if fence and fence.number in rendered.commented:
-        return "it is inside an HTML comment, so no reader sees it."
-    if fence and any(isinstance(i, Block) and i.fence == fence.number for i in rendered.items):
-        return (
-            f"a custom fence shows {fence.language!r} as something else than code, so there is no "
-            "SQL to copy."
-        )
-    if fence:
+class _Search:
+    def __init__(
+        self, trail: Trail, rendered: Rendered, locate: Callable[[int, int], Location]
+    ) -> None:
+        self._trail = trail
+        self._rendered = rendered
+        self._locate = locate
+        blocks = [item for item in rendered.items if isinstance(item, Block)]
+        self._shown = {block.fence for block in blocks if block.text is not None}
+        self._without_code = {block.fence for block in blocks if block.text is None}
+        self._by_start = {fence.start: fence for fence in trail.fences}
+
+    def run(self) -> Iterator[NotRendered]:
+        """Yield the fences that are not shown."""
+        for index, line in enumerate(self._trail.lines):
+            opener = _read_opener(line)
+            if opener is None:
+                continue
+            fence = self._by_start.get(index)
+            if fence and fence.number in self._shown:
+                continue
+            around = self._around(index)
+            if around and _quotes(self._trail.lines[around.start], opener["ticks"]):
+                continue
+            if fence:
+                reason = self._why_hidden(fence)
+            elif around:
+                reason = (
+                    f"it is text inside of the block that opens at {self._line(around.start)}, "
+                    "which nothing closes before it. Close that block, or give it a longer fence "
+                    "if it quotes this one."
+                )
+            elif self._is_refused(index, opener):
+                reason = _why_refused(opener)
+            else:
+                reason = self._why_given_up(index)
+            yield NotRendered(self._locate(index, opener.start("ticks")), reason)
+
+    def _around(self, index: int) -> Fence | None:
+        inside = (fence for fence in self._trail.fences if fence.start < index < fence.end - 1)
+        return next(inside, None)
+
+    def _line(self, index: int) -> str:
+        return f"line {self._locate(index, 0).line}"
+
+    def _why_hidden(self, fence: Fence) -> str:
+        if fence.number in self._rendered.commented:
+            return "it is inside an HTML comment, so no reader sees it."
+        if fence.number in self._without_code:
+            return f"a custom fence shows {fence.language!r}, but not as code that can be copied."
         return (
             "it is taken for indented code, because it is indented by four or more columns beyond "
             "the text around it. Indent it like that text."
         )
-    if around:
-        outer = locate(around.start, 0)
-        return (
-            f"it is text inside of the block that opens at line {outer.line}, which nothing closes "
-            "before it. Close that block, or give it a longer fence if it quotes this one."
-        )
-    if (
-        index in trail.refused
-        or RE_NESTED_FENCE_START.match(trail.lines[index], _indent(opener)) is None
-    ):
-        return _why_refused(opener)
-    return _why_given_up(index, trail, locate)
 
+    def _is_refused(self, index: int, opener: re.Match[str]) -> bool:
+        if index in self._trail.refused:
+            return True
+        if any(start < index <= end for start, end in self._trail.given_up.items()):
+            return False
+        line = self._trail.lines[index]
+        prefix = line[: opener.start("ticks")]
+        return bool(prefix.strip(" \t>")) or not RE_NESTED_FENCE_START.match(line, len(prefix))
 
-def _indent(opener: re.Match[str]) -> int:
-    return opener.start("ticks")
+    def _why_given_up(self, index: int) -> str:
+        trail = self._trail
+        if index == trail.unclosed:
+            return "it is never closed: no line below it has the same fence at its indentation."
+        if index in trail.given_up:
+            end = trail.given_up[index]
+            if trail.lines[end].strip(" \t>").startswith(("```", "~~~")):
+                return (
+                    f"the fence at {self._line(end)} does not stand at the same indentation, or "
+                    "the options cannot be used, so this block has no end."
+                )
+            return (
+                f"{self._line(end)} is indented less than the fence, or stands in another block "
+                "quote, before the fence is closed."
+            )
+        spoilers = [start for start, end in trail.given_up.items() if start < index <= end]
+        if not spoilers and trail.unclosed is not None and trail.unclosed < index:
+            spoilers = [trail.unclosed]
+        if spoilers:
+            return (
+                f"it is lost in the block that opens at {self._line(spoilers[-1])} and has no end. "
+                "Close that one."
+            )
+        return "the site's Markdown does not take it for a block."
 
 
 def _why_refused(opener: re.Match[str]) -> str:
@@ -115,39 +151,10 @@ def _why_refused(opener: re.Match[str]) -> str:
             "it starts on the line of the list item. Put the fence on a line of its own, indented "
             "by four columns."
         )
-    prefix = opener["prefix"].strip(" \t>")
-    if prefix:
+    if prefix := opener["prefix"].strip(" \t>"):
         return f"there is {prefix!r} before the fence, which is no ordinary space."
     header = opener.string[opener.start("ticks") :].strip()
     return (
         f"superfences does not accept the line {header!r}: after the language it takes title, "
         'linenums and hl_lines as key="value", or attributes in braces with attr_list.'
     )
-
-
-def _why_given_up(index: int, trail: Trail, locate: Callable[[int, int], Location]) -> str:
-    if index == trail.unclosed:
-        return "it is never closed: no line below it has the same fence at the same indentation."
-    if index in trail.given_up:
-        end = trail.given_up[index]
-        line = trail.lines[end]
-        place = locate(end, 0).line
-        if line.strip(" \t>").startswith(("```", "~~~")):
-            return (
-                f"the fence at line {place} does not stand at the same indentation, or cannot be "
-                "formatted with the options given, so this block has no end."
-            )
-        return (
-            f"line {place} is indented less than the fence, or stands in another block quote, "
-            "before the fence is closed."
-        )
-    spoiled = [(start, end) for start, end in trail.given_up.items() if start < index <= end]
-    if spoiled:
-        outer = locate(spoiled[-1][0], 0).line
-        return (
-            f"it is lost in the block that opens at line {outer}, which has no end. Close that one."
-        )
-    if trail.unclosed is not None and trail.unclosed < index:
-        outer = locate(trail.unclosed, 0).line
-        return f"it is lost in the block that opens at line {outer}, which is never closed."
-    return "the site's Markdown does not take it for a block."
