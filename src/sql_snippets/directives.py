@@ -74,6 +74,7 @@ class BlockDirective:
     name: Word | None
     skip: str | None
     step: Word | None
+    after: Word | None
     problems: tuple[Problem, ...]
 
 
@@ -158,7 +159,14 @@ def bind_block(directives: Sequence[Directive]) -> BlockDirective:
     )
     name = words.get("name") if read.value("name", _slug) else None
     skip = read.value("skip", _text)
-    return BlockDirective(claims, name, skip, words.get("step") if step else None, tuple(problems))
+    return BlockDirective(
+        claims=claims,
+        name=name,
+        skip=skip,
+        step=words.get("step") if step else None,
+        after=words.get("after") if claims.after else None,
+        problems=tuple(problems),
+    )
 
 
 def bind_table(directives: Sequence[Directive]) -> TableDirective:

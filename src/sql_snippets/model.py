@@ -103,8 +103,8 @@ class Claims:
 class Snippet:
     """One SQL block that the site shows, with its claims and its way back to the source.
 
-    ``sql`` is exactly what the copy button gives.  ``problems`` belong to this block alone: they
-    fail its item and no other.
+    ``sql`` is exactly what the copy button gives.  ``earlier`` are the blocks that must run before
+    it, in order.  ``problems`` belong to this block alone: they fail its item and no other.
     """
 
     page: str
@@ -116,6 +116,7 @@ class Snippet:
     end_line: int
     claims: Claims = Claims()
     excluded: str | None = None
+    earlier: tuple[Snippet, ...] = ()
     problems: tuple[Problem, ...] = ()
 
     @property

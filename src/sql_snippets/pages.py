@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -269,6 +270,7 @@ class _Assembly:
                         "drill=FIXTURE above the heading of the section.",
                     )
                 )
+        earlier = self._earlier(bound.after, problems)
         snippet = Snippet(
             page=self._page,
             section=self._section,
@@ -279,12 +281,29 @@ class _Assembly:
             end_line=self._location_of(fence.end - 1).line,
             claims=claims,
             excluded=bound.skip,
+            earlier=earlier,
             problems=tuple(problems),
         )
         self._snippets.append(snippet)
         drill = self._drills[-1] if self._drills else None
         if claims.step is not None and drill and drill.scenario == claims.scenario:
             drill.steps.append(snippet)
+
+    def _earlier(self, after: Word | None, problems: list[Problem]) -> tuple[Snippet, ...]:
+        """Return what must have run before: the block named, and what that one needs itself."""
+        if after is None:
+            return ()
+        found = [snippet for snippet in self._snippets if snippet.name == after.value]
+        if len(found) == 1:
+            return (*found[0].earlier, found[0])
+        if found:
+            why = f"{len(found)} blocks above have this name; give the one you mean another"
+        else:
+            close = get_close_matches(after.value or "", [s.name for s in self._snippets], n=1)
+            hint = f"; did you mean `{close[0]}`" if close else ""
+            why = f"no block above has this name{hint}"
+        problems.append(Problem(after.location, f"`{after}`: {why}."))
+        return ()
 
     def _name_of(self, explicit: Word | None, default: str, problems: list[Problem]) -> str:
         """Return a name that nothing else of the section has."""
@@ -323,15 +342,16 @@ class _Assembly:
 
     def _origins(self, block: Block, fence: Fence) -> tuple[LineOrigin, ...]:
         """Return where each line of what the copy button gives stands in the author's file."""
-        shown = (block.text or "").split("\n")
+        text = block.text or ""
         opening = self._opening(fence)
-        lines: Sequence[str] = shown
-        if block.is_replaced:
-            header = self._trail.lines[fence.start]
-            index = header.find(shown[0])
-            opening = _locate(header, index) or opening if index >= 0 else opening
+        lines: Sequence[str]
+        if not block.is_replaced:
+            lines = _match_lines(fence.code, text.split("\n"), self._tab_length)
         else:
-            lines = _match_lines(fence.code, shown, self._tab_length)
+            # The attribute stands in the opening line, as it is unless it has escapes.
+            header = self._trail.lines[fence.start]
+            start = header.find(text)
+            lines = text.split("\n") if start < 0 else [cut(header, start, start + len(text))]
         return tuple(
             LineOrigin(line.path, line.number, tuple(line.columns))
             if isinstance(line, TracedLine)
