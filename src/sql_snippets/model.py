@@ -9,9 +9,12 @@ counts characters (not bytes) of the author's own line.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -121,6 +124,7 @@ class Snippet:
 
     @property
     def id(self) -> str:
+        """Name of the item, stable when text above it changes."""
         return f"{self.page}::{self.section}::{self.name}"
 
     def locate(self, offset: int) -> Location:
@@ -157,6 +161,7 @@ class BoundTable:
 
     @property
     def id(self) -> str:
+        """Name of the item, stable when text above it changes."""
         return f"{self.page}::{self.section}::{self.name}"
 
 
@@ -173,6 +178,7 @@ class Drill:
 
     @property
     def id(self) -> str:
+        """Name of the item, stable when text above it changes."""
         return f"{self.page}::{self.section}::drill"
 
 
