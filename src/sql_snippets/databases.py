@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import itertools
 import json
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import cast
@@ -88,16 +87,20 @@ class Template:
     owner: str
     grants: tuple[tuple[str, ...], ...] = field(default=(), repr=False)
     has_settings: bool = False
+    roles: tuple[str, ...] = field(default=(), repr=False)
+    role_settings: tuple[tuple[str, tuple[str, ...]], ...] = field(default=(), repr=False)
 
     @contextmanager
     def clone(self) -> Iterator[Database]:
         """Give a database of its own, equal to the template, and drop it afterwards.
 
         Owner, grants and settings of the database come along, which ``create database`` alone
-        does not copy.  Raises ServerUnavailable.
+        does not copy.  What belongs to the whole server does not go with a dropped database:
+        roles that were made meanwhile are dropped too, and the settings of roles set back, except
+        on the server of a URL.  Raises ServerUnavailable.
         """
         name = f"{PREFIX}{os.getpid()}_{next(_numbers)}"
-        with self.server.connect(self.maintenance) as admin:
+        with self._admin() as admin:
             try:
                 self._create(admin, name)
             except psycopg.Error as err:
@@ -110,6 +113,8 @@ class Template:
             yield Database(self.server, name, self.role)
         finally:
             _drop(self.server, self.maintenance, name)
+            if self.server.kind != "url":
+                self._restore_roles()
 
     def to_json(self) -> str:
         """Return what another process on this machine needs to attach to this template.
@@ -140,6 +145,24 @@ class Template:
         if self.server.kind == "url":
             admin.execute(url.mark(name))
 
+    def _restore_roles(self) -> None:
+        with suppress(ServerUnavailable, psycopg.Error), self._admin() as admin:
+            for role in sorted(set(_roles(admin)) - set(self.roles)):
+                admin.execute(query.SQL("drop role {}").format(query.Identifier(role)))
+            if _role_settings(admin) == self.role_settings:
+                return
+            with admin.transaction():
+                admin.execute("delete from pg_db_role_setting where setdatabase = 0")
+                for role, settings in self.role_settings:
+                    admin.execute(
+                        "insert into pg_db_role_setting "
+                        "select 0, coalesce((select oid from pg_roles where rolname = %s), 0), %s",
+                        (role, list(settings)),
+                    )
+
+    def _admin(self) -> psycopg.Connection[tuple[object, ...]]:
+        return self.server.connect(self.maintenance)
+
 
 def attach_template(text: str) -> Template:
     """Return the template that another process holds open, from its ``to_json``."""
@@ -149,6 +172,10 @@ def attach_template(text: str) -> Template:
     server["parameters"] = tuple((name, value) for name, value in server["parameters"])
     values["grants"] = tuple(tuple(grant) for grant in values["grants"])
     values["stand_ins"] = tuple(values["stand_ins"])
+    values["roles"] = tuple(values["roles"])
+    values["role_settings"] = tuple(
+        (role, tuple(settings)) for role, settings in values["role_settings"]
+    )
     return Template(server=Server(**server), **values)
 
 
@@ -295,6 +322,7 @@ def _describe(
             "where datname = %s order by 1, 2",
             (name,),
         ).fetchall()
+        roles, role_settings = _roles(admin), _role_settings(admin)
     return Template(
         server=server,
         name=name,
@@ -308,6 +336,8 @@ def _describe(
         if default_grants
         else (("", "", ""), *(tuple(str(value) for value in grant) for grant in grants)),
         has_settings=bool(has_settings),
+        roles=roles,
+        role_settings=role_settings,
     )
 
 
@@ -325,6 +355,22 @@ def _grants(
             query.Identifier(grantee) if grantee else query.SQL("public"),
             query.SQL(" with grant option" if grantable == "true" else ""),
         )
+
+
+def _roles(admin: psycopg.Connection[tuple[object, ...]]) -> tuple[str, ...]:
+    rows = admin.execute("select rolname from pg_roles order by 1").fetchall()
+    return tuple(str(row[0]) for row in rows)
+
+
+def _role_settings(
+    admin: psycopg.Connection[tuple[object, ...]],
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return the settings that hold for a role in every database; no name is every role."""
+    rows = admin.execute(
+        "select coalesce((select rolname from pg_roles where oid = setrole), ''), setconfig "
+        "from pg_db_role_setting where setdatabase = 0 order by 1"
+    ).fetchall()
+    return tuple((str(role), tuple(cast("list[str]", settings))) for role, settings in rows)
 
 
 def _workers(binaries: Binaries, recipe: Recipe) -> tuple[str, ...]:
@@ -361,7 +407,7 @@ def _rename(admin: psycopg.Connection[tuple[object, ...]], old: str, new: str) -
 
 def _drop(server: Server, maintenance: str, name: str) -> None:
     with (
-        contextlib.suppress(ServerUnavailable, psycopg.Error),
+        suppress(ServerUnavailable, psycopg.Error),
         server.connect(maintenance) as admin,
     ):
         admin.execute(

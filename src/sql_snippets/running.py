@@ -41,6 +41,7 @@ _SEES_MORE_THAN_DATA = re.compile(
 _SEQUENCES = "select seqrelid, pg_sequence_last_value(seqrelid) from pg_sequence"
 
 _FIRST_USER_OID = 16384
+_sequences_of: dict[tuple[str, int, str], dict[int, int | None]] = {}
 _builtin_types: dict[tuple[int, int, int], str] = {}
 
 
@@ -104,7 +105,7 @@ def _run_in_transaction(
     shared: Database, sql: str, role: str, timeout: float, *, read_only: bool
 ) -> Outcome:
     # What cannot write cannot move a sequence either.
-    before = {} if read_only else _sequences(shared)
+    before = {} if read_only else _known_sequences(shared)
     try:
         with _session(shared, role, read_only=read_only) as connection:
             reply = messages.send(connection, _BEGIN + sql, timeout=timeout)
@@ -138,6 +139,14 @@ def _shifted(error: ServerError | None) -> ServerError | None:
     if error is None or error.offset is None:
         return error
     return replace(error, offset=max(error.offset - len(_BEGIN), 0))
+
+
+def _known_sequences(database: Database) -> dict[int, int | None]:
+    """Return the state that every run finds, because every run sets it back."""
+    key = database.server.host, database.server.port, database.name
+    if key not in _sequences_of:
+        _sequences_of[key] = _sequences(database)
+    return _sequences_of[key]
 
 
 def _sequences(database: Database) -> dict[int, int | None]:
