@@ -1,0 +1,77 @@
+"""The built site on a loopback port, as a host of static files would serve it."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts.tasks.common import ROOT, environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def find_chromium() -> str | None:
+    """Return the browser to drive: ``CHROMIUM`` in the environment, or the machine's own."""
+    named = os.environ.get("CHROMIUM")
+    if named:
+        return named
+    return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    """Files, and the site's own page for what is not there."""
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing: a browser asks for a lot."""
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answer as a host of static sites does when there is no such file."""
+        page = Path(self.directory) / "404.html"
+        if code != 404 or not page.is_file():  # noqa: PLR2004 - the status is the name of the page
+            super().send_error(code, message, explain)
+            return
+        body = page.read_bytes()
+        self.send_response(code)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@contextlib.contextmanager
+def serve_folder(folder: Path) -> Iterator[str]:
+    """Serve ``folder`` on a free port of 127.0.0.1 and yield its address, ending in a slash."""
+    handler = functools.partial(_Handler, directory=str(folder))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def build(folder: Path, address: str) -> None:
+    """Build the site into ``folder`` for ``address``; a warning stops it, with MkDocs's words."""
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    done = subprocess.run(  # noqa: S603
+        command,
+        cwd=ROOT,
+        env=environment({"SITE_URL": address}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"The site does not build:\n{done.stdout}{done.stderr}")
