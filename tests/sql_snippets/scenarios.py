@@ -120,7 +120,9 @@ def alert_not_delivered(sql_database: Database) -> Iterator[Scenario]:
             session.execute("select reminder.send_test_alert('the scenario')")
 
         def not_arrived() -> bool:
-            if _is_true(sql_database, "exists (select from reminder.alerts where status = 'queued')"):
+            if _is_true(
+                sql_database, "exists (select from reminder.alerts where status = 'queued')"
+            ):
                 return True
             # Handed to pg_net, which sends it when it likes.
             return not receiver.wait_for(1)

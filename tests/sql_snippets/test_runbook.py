@@ -1,0 +1,279 @@
+"""The runbook holds what an operator needs, in the place where it is looked for.
+
+These tests read the page as text.  That the SQL on it is right is checked by running it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from sql_snippets.model import Mark, Page, Snippet, Step
+from sql_snippets.pages import read_page
+from sql_snippets.site import load_site
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs/operations/cron-reminder-runbook.md"
+
+CHAPTERS = [
+    "Overview",
+    "Architecture Diagram",
+    "Cron Schedule Registration",
+    "Execution Log Schema",
+    "Advisory Lock",
+    "Alerting",
+    "Manual Operations",
+    "Troubleshooting",
+    "Activity Registration Hook",
+]
+
+
+@dataclass(frozen=True)
+class Section:
+    level: int
+    title: str
+    text: str
+
+
+@cache
+def sections() -> list[Section]:
+    """Split the page at its headings; a line in a fence is no heading."""
+    found: list[Section] = []
+    lines: list[str] = []
+    level, title, fenced = 0, "", False
+    for line in PAGE.read_text(encoding="utf-8").splitlines():
+        if line.startswith("```"):
+            fenced = not fenced
+        heading = None if fenced else re.fullmatch(r"(#+) (.+)", line)
+        if heading:
+            found.append(Section(level, title, "\n".join(lines)))
+            level, title, lines = len(heading[1]), heading[2], []
+        else:
+            lines.append(line)
+    found.append(Section(level, title, "\n".join(lines)))
+    return found
+
+
+def section(title: str) -> str:
+    """Return the text of one section, without those below it."""
+    (found,) = [s for s in sections() if s.title == title]
+    return found.text
+
+
+def chapter(title: str) -> str:
+    """Return a chapter with everything below it."""
+    everything = sections()
+    start = next(i for i, s in enumerate(everything) if s.title == title and s.level == 2)
+    texts = [everything[start].text]
+    for below in everything[start + 1 :]:
+        if below.level <= 2:
+            break
+        texts.append(f"{below.title}\n{below.text}")
+    return "\n".join(texts)
+
+
+@cache
+def page() -> Page:
+    return read_page(PAGE, load_site(ROOT))
+
+
+def blocks(anchor: str) -> list[Snippet]:
+    return [snippet for snippet in page().snippets if snippet.section == anchor]
+
+
+def test_chapters_are_the_nine_in_order() -> None:
+    assert [s.title for s in sections() if s.level == 2] == CHAPTERS
+
+
+def test_nothing_but_the_title_and_two_lines_stands_before_the_first_chapter() -> None:
+    before = PAGE.read_text(encoding="utf-8").split("\n## ")[0].splitlines()
+    assert before[0].startswith("# ")
+    assert len([line for line in before[1:] if line]) == 2
+
+
+# Each row: what must be found, in which section or chapter, by which words of it.
+POINTS = [
+    ("how the schedule is registered", "Cron Schedule Registration", ["cron.schedule(", "pg_cron"]),
+    ("the cron expression", "Facts at a glance", ["`0 6 * * *`"]),
+    ("the time zone", "Time zone and daylight saving", ["UTC", "GMT"]),
+    ("what daylight saving does", "Time zone and daylight saving", ["winter", "summer"]),
+    ("change the schedule in SQL", "Change the schedule", ["cron.alter_job"]),
+    ("change the schedule in the Dashboard", "Change the schedule", ["Integrations > Cron > Jobs"]),
+    ("undo a change of the schedule", "Change the schedule", ["Undo"]),
+    ("the key of the lock", "Advisory Lock", ["`741852963`"]),
+    ("how the lock looks in pg_locks", "Advisory Lock", ["`pg_locks`", "`classid`", "`objsubid`"]),
+    ("what a run does that finds it held", "Advisory Lock", ["`skipped`"]),
+    ("how to see who holds it", "Who holds the lock", ["pg_locks", "pg_stat_activity"]),
+    ("how to decide whether it is stuck", "Decide whether it is stuck", ["idle", "10 minutes"]),
+    ("how to release a stuck lock", "Release a stuck lock", ["pg_terminate_backend"]),
+    ("what does not work", "What does not work", ["pg_advisory_unlock"]),
+    ("the failure count", "Alerting", ["`failure_threshold`", "default 3"]),
+    ("where the alert goes", "Alerting", ["`REMINDER_ALERT_WEBHOOK_URL`", "`net.http_post`"]),
+    ("change the destination", "Change the destination", ["Integrations > Vault > Secrets"]),
+    ("send a test alert", "Send a test alert", ["reminder.send_test_alert"]),
+    ("what happens to missed runs", "Enable the job", ["missed in between", "not make up for"]),
+    ("the table of the hook", "Activity Registration Hook", ["`public.activities`"]),
+    ("the events of the hook", "Activity Registration Hook", ["insert, update, delete"]),
+    ("the qualifying types", "Qualifying types", ["counts_as_contact"]),
+    (
+        "the four registration paths",
+        "Registration paths",
+        ["`direct`", "`proxy`", "`bulk`", "`coordinator_proxy`"],
+    ),
+    ("verify the hook", "Verify last contact", ["last_contact_date"]),
+    ("correct one assignment", "Correct one assignment", ["reminder.correct_last_contact_date"]),
+    ("the diagram", "Architecture Diagram", ["```mermaid", "accTitle", "accDescr"]),
+    (
+        "the integration test as reference",
+        "Activity Registration Hook",
+        ["tests/reminder_system/test_activity_registration.py"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("point", "where", "words"), POINTS, ids=[point for point, *_ in POINTS])
+def test_page_holds(point: str, where: str, words: list[str]) -> None:
+    text = chapter(where) if where in CHAPTERS else section(where)
+    missing = [word for word in words if word not in text]
+    assert not missing, f"{point}: section {where!r} does not say {missing}"
+
+
+def test_schema_table_is_bound_to_the_catalog() -> None:
+    (table,) = [t for t in page().tables if t.relation == "public.cron_execution_logs"]
+    assert [name.lower() for name in table.header] == ["column", "type", "nullable", "purpose"]
+
+
+def test_diagram_and_list_have_the_same_steps() -> None:
+    text = section("Architecture Diagram")
+    diagram, words = text.split("The same flow in words:")
+    numbers = sorted({int(n) for n in re.findall(r'[{[]"(\d+) ', diagram)})
+    listed = [int(n) for n in re.findall(r"^(\d+)\. \*\*", words, re.MULTILINE)]
+    assert numbers == listed == list(range(1, 9))
+
+
+def test_warning_stands_before_the_first_manual_operation() -> None:
+    below = chapter("Manual Operations")
+    warning = below.index("> [!WARNING]")
+    assert warning < below.index("Trigger a run\n")
+    assert "without telling the team" in below[warning:][:300]
+
+
+@pytest.mark.parametrize("operation", ["Trigger a run", "Disable the job", "Enable the job"])
+def test_manual_operation_is_complete(operation: str) -> None:
+    text = section(operation)
+    anchor = operation.lower().replace(" ", "-")
+    marks = [snippet.claims.mark for snippet in blocks(anchor)]
+    assert marks == [Mark.READ, Mark.WRITE, Mark.READ], "before-check, the change, verification"
+    assert "Before" in text
+    assert "Verify" in text
+    assert "Undo" in text
+    assert all(snippet.claims.output for snippet in blocks(anchor)), "each shows what comes back"
+
+
+TROUBLES = [
+    "Missed runs",
+    "Stuck lock",
+    "Service timeout",
+    "Alert not delivered",
+    "Duplicate reminders",
+    "Reminders after contact",
+    "Repeated failures",
+]
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_trouble_has_every_part_in_order(trouble: str) -> None:
+    text = section(trouble)
+    parts = [
+        text.index(f"**{part}")
+        for part in ("Symptom.", "Confirm.", "Cause.", "Resolve.", "Verify.", "Escalate")
+    ]
+    assert parts == sorted(parts)
+    assert f"({'#' + trouble.lower().replace(' ', '-')})" in section("Find your symptom")
+
+
+@pytest.mark.parametrize("trouble", [t for t in TROUBLES if t != "Repeated failures"])
+def test_trouble_is_drilled(trouble: str) -> None:
+    anchor = trouble.lower().replace(" ", "-")
+    (drill,) = [d for d in page().drills if d.section == anchor]
+    assert {snippet.claims.step for snippet in drill.steps} == set(Step)
+
+
+def test_every_block_is_marked_named_and_run() -> None:
+    assert page().snippets
+    for snippet in page().snippets:
+        assert snippet.claims.mark is not None, f"{snippet.fence}: no READ, WRITE or STOP above"
+        assert not snippet.name.startswith("sql-"), f"{snippet.fence}: no name"
+        assert snippet.excluded is None, f"{snippet.fence}: {snippet.excluded}"
+        assert not snippet.problems
+    assert not page().problems
+    assert not page().not_rendered
+
+
+def _mark_lines() -> list[tuple[int, str]]:
+    return [
+        (number, line)
+        for number, line in enumerate(PAGE.read_text(encoding="utf-8").splitlines(), 1)
+        if re.match(r"\*\*(READ|WRITE|STOP)\*\* ·", line)
+    ]
+
+
+def test_every_mark_says_why_and_how_long() -> None:
+    assert len(_mark_lines()) == len(page().snippets)
+    for number, line in _mark_lines():
+        where = f"{PAGE.name}:{number}"
+        assert "role `postgres`" in line, where
+        assert re.search(r"\d+ (s|minutes)\b", line), where
+        if line.startswith("**WRITE"):
+            assert "undo" in line, where
+        if line.startswith("**STOP"):
+            assert "second person" in line, where
+
+
+def test_symptom_table_comes_first() -> None:
+    titles = [s.title for s in sections() if s.level >= 2]
+    assert titles[:2] == ["Overview", "Find your symptom"]
+    assert section("Find your symptom").lstrip().startswith("| What you see |")
+
+
+def test_no_paragraph_is_longer_than_three_lines() -> None:
+    # The text column of the site holds about a hundred characters a line.
+    for found in sections():
+        outside = re.sub(r"```.*?```", "", found.text, flags=re.DOTALL)
+        for paragraph in outside.split("\n\n"):
+            if re.match(r"\s*(\||- |>|<!--|\d+\. |$)", paragraph):
+                continue
+            shown = re.sub(r"\]\([^)]*\)", "", " ".join(paragraph.split()))
+            assert len(shown) <= 300, f"{found.title}: {shown[:60]}… ({len(shown)} characters)"
+
+
+def test_dashboard_paths_are_dated() -> None:
+    for found in sections():
+        for line in found.text.splitlines():
+            if re.search(
+                r"\*\*(Integrations|Project Settings|SQL Editor|Observability)\b.*\*\*", line
+            ):
+                at = found.text.index(line)
+                assert re.search(r"\(Path as of \d{4}-\d\d-\d\d\.\)", found.text[at:][:600]), line
+
+
+def test_no_secret_and_no_address_stands_on_the_page() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert not re.search(r"https?://", text), "an address; name the secret instead"
+    assert not re.search(r"\b(eyJ[\w-]{10,}|sb_secret_\w+|sk_\w{8,})", text)
+
+
+def test_links_within_the_page_lead_somewhere() -> None:
+    anchors = {re.sub(r"[^a-z0-9 _-]", "", s.title.lower()).replace(" ", "-") for s in sections()}
+    text = PAGE.read_text(encoding="utf-8")
+    dead = {link for link in re.findall(r"\]\(#([^)]+)\)", text) if link not in anchors}
+    assert not dead
+
+
+def test_linked_files_exist() -> None:
+    for link in re.findall(r"\]\((\.\./[^)#]+)", PAGE.read_text(encoding="utf-8")):
+        assert (PAGE.parent / link).is_file(), link
