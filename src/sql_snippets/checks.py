@@ -30,6 +30,8 @@ QUERY_CANCELED = "57014"
 RESOLVED = "resolved"
 
 Suggest = Callable[[ServerError, str], str | None]
+CheckShown = Callable[[Snippet, Outcome], list[Failure]]
+"""What is done about the output a page shows: compare it (`check_output`), or accept another."""
 
 
 class Connectable(Protocol):
@@ -180,6 +182,7 @@ def check_snippet(
     *,
     sql: str | None = None,
     suggest: Suggest | None = None,
+    shown: CheckShown = check_output,
 ) -> list[Failure]:
     """Return everything the page says about the block that the run did not bear out.
 
@@ -193,7 +196,7 @@ def check_snippet(
         return failures + check_verify(snippet, outcome, resolved=False)
     if snippet.claims.step is Step.CONFIRM:
         failures += check_confirm(snippet, outcome, present=True)
-    return failures + check_output(snippet, outcome)
+    return failures + shown(snippet, outcome)
 
 
 # What a header cell may say, and what the column below it then claims.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from time import monotonic, sleep
 
 from sql_snippets.checks import (
+    CheckShown,
     check_confirm,
     check_output,
     check_verify,
@@ -14,8 +16,10 @@ from sql_snippets.checks import (
 )
 from sql_snippets.model import Drill, Failure, Outcome, Scenario, Snippet, Step
 
-Run = Callable[[Snippet], tuple[Outcome, list[Failure]]]
-"""Run one block in a session of its own; the failures are those of `checks.check_run`."""
+Run = Callable[[Snippet], Outcome | list[Failure]]
+"""Run one block in a session of its own; failures when `checks.check_run` finds any."""
+
+_POLL_SECONDS = 0.1
 
 NOT_PRODUCED = (
     'scenario "{}" did not produce its incident: is_present() is false right after its set-up'
@@ -56,24 +60,45 @@ def _on_healthy(drill: Drill, run: Run) -> list[Failure]:
     for snippet in _of(drill, Step.CONFIRM):
         # rows= and the output are claims about the incident.
         bare = replace(snippet, claims=replace(snippet.claims, rows=None, output=None))
-        outcome, wrong = run(bare)
-        wrong = wrong or check_confirm(snippet, outcome, present=False)
-        failures += _named(snippet, when, wrong)
+        result = run(bare)
+        if isinstance(result, Outcome):
+            result = check_confirm(snippet, result, present=False)
+        failures += _named(snippet, when, result)
     return failures
 
 
-def _verify(drill: Drill, run: Run, when: str, *, resolved: bool) -> list[Failure]:
+def _verify(
+    drill: Drill, run: Run, when: str, *, resolved: bool, shown: CheckShown
+) -> list[Failure]:
     failures: list[Failure] = []
     for snippet in _of(drill, Step.VERIFY):
-        outcome, wrong = run(snippet)
-        wrong = wrong or check_verify(snippet, outcome, resolved=resolved)
-        if not wrong and resolved:
-            wrong = check_output(snippet, outcome)
-        failures += _named(snippet, when, wrong)
+        # Before the fix there is nothing to wait for: it must say no at once.
+        deadline = monotonic() + (snippet.claims.within or 0.0 if resolved else 0.0)
+        while True:
+            result = run(snippet)
+            if isinstance(result, Outcome):
+                result = check_verify(snippet, result, resolved=resolved) or result
+            if isinstance(result, Outcome) or monotonic() >= deadline:
+                break
+            sleep(_POLL_SECONDS)
+        if isinstance(result, Outcome):
+            result = shown(snippet, result) if resolved else []
+        failures += _named(snippet, when, result)
     return failures
 
 
-def _follow(drill: Drill, run: Run) -> list[Failure]:
+def _has_gone(drill: Drill, scenario: Scenario) -> bool:
+    """Look whether the incident has ended, as long as its verifications say it may take."""
+    seconds = max((snippet.claims.within or 0.0) for snippet in _of(drill, Step.VERIFY))
+    deadline = monotonic() + seconds
+    while scenario.is_present():
+        if monotonic() >= deadline:
+            return False
+        sleep(_POLL_SECONDS)
+    return True
+
+
+def _follow(drill: Drill, run: Run, shown: CheckShown) -> list[Failure]:
     """Run everything but the verifications in the order of the page."""
     before_fix = True
     failures: list[Failure] = []
@@ -82,11 +107,12 @@ def _follow(drill: Drill, run: Run) -> list[Failure]:
         if step is Step.VERIFY:
             continue
         before_fix = before_fix and step is not Step.RESOLVE
-        outcome, wrong = run(snippet)
-        if not wrong and step is Step.CONFIRM and before_fix:
-            wrong = check_confirm(snippet, outcome, present=True)
-        wrong = wrong or check_output(snippet, outcome)
-        failures += _named(snippet, "with the incident", wrong)
+        result = run(snippet)
+        if isinstance(result, Outcome):
+            confirms = step is Step.CONFIRM and before_fix
+            found = check_confirm(snippet, result, present=True) if confirms else []
+            result = found or shown(snippet, result)
+        failures += _named(snippet, "with the incident", result)
     return failures
 
 
@@ -98,13 +124,20 @@ def _repeat(drill: Drill, run: Run) -> list[Failure]:
             continue
         # The second time there is less left to do, so counts and output are no claims about it.
         bare = replace(snippet, claims=replace(snippet.claims, rows=None, output=None))
-        _, wrong = run(bare)
-        failures += _named(snippet, "run a second time (add `once` if it must not be)", wrong)
+        result = run(bare)
+        if not isinstance(result, Outcome):
+            when = "run a second time (say `once` if it must not be)"
+            failures += _named(snippet, when, result)
     return failures
 
 
 def run_drill(
-    drill: Drill, scenario: Scenario, *, on_healthy: Run, on_incident: Run
+    drill: Drill,
+    scenario: Scenario,
+    *,
+    on_healthy: Run,
+    on_incident: Run,
+    shown: CheckShown = check_output,
 ) -> list[Failure]:
     """Follow the section and return what did not hold, the first broken part of it only.
 
@@ -125,21 +158,24 @@ def run_drill(
         return [Failure(drill.location, message)]
 
     def gone(when: str) -> list[Failure]:
-        if not scenario.is_present():
+        if _has_gone(drill, scenario):
             return []
         message = f'incident "{drill.scenario}" is still there after resolve {fix} {when}'
         return [Failure(start_of(last_fix), message)]
 
+    def verify(when: str, *, resolved: bool) -> list[Failure]:
+        return _verify(drill, on_incident, when, resolved=resolved, shown=shown)
+
     parts: tuple[Callable[[], list[Failure]], ...] = (
         lambda: _on_healthy(drill, on_healthy),
-        lambda: _verify(drill, on_incident, "before the fix", resolved=False),
+        lambda: verify("before the fix", resolved=False),
         still_there,
-        lambda: _follow(drill, on_incident),
+        lambda: _follow(drill, on_incident, shown),
         lambda: gone("ran in page order"),
-        lambda: _verify(drill, on_incident, "after the fix", resolved=True),
+        lambda: verify("after the fix", resolved=True),
         lambda: _repeat(drill, on_incident),
         lambda: gone("ran a second time"),
-        lambda: _verify(drill, on_incident, "after the fix was run twice", resolved=True),
+        lambda: verify("after the fix was run twice", resolved=True),
     )
     for part in parts:
         failures = part()

@@ -1,1 +1,769 @@
 """The pytest edge: collect the pages, run their blocks, report."""
+# Items that are no functions get fixtures only through pytest's private names, as its doctest does.
+# ruff: noqa: SLF001
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+import psycopg
+import pytest
+from _pytest._code.code import (
+    ReprEntryNative,
+    ReprExceptionInfo,
+    ReprFileLocation,
+    ReprTraceback,
+    TerminalRepr,
+)
+from _pytest.fixtures import TopRequest
+from _pytest.junitxml import xml_key
+
+from sql_snippets import catalog
+from sql_snippets.checks import (
+    check_output,
+    check_table,
+    problems_of,
+    start_of,
+)
+from sql_snippets.databases import Database, MigrationFailed, Template, open_template
+from sql_snippets.diagnostics import draw_failure, github_annotation
+from sql_snippets.model import (
+    BoundTable,
+    Drill,
+    Failure,
+    Location,
+    Outcome,
+    Page,
+    Scenario,
+    Snippet,
+)
+from sql_snippets.pages import read_page
+from sql_snippets.psql import accept
+from sql_snippets.recipes import Recipe, RecipeError
+from sql_snippets.report import (
+    Entry,
+    Kind,
+    ReportError,
+    ServerFacts,
+    Verdict,
+    hash_sql,
+    make_report,
+    write_report,
+)
+from sql_snippets.rewrite import Edit, digest_of, write_back
+from sql_snippets.servers import ServerUnavailable
+from sql_snippets.settings import Settings, SettingsError, decide
+from sql_snippets.site import Site, SiteError, load_site
+from sql_snippets.source import PageError
+from sql_snippets.trials import Trial, try_alone, try_drill, try_in_scenario
+
+_INI = {
+    "server": "where SQL blocks run: embedded (default), system, or the URL of a server",
+    "platform": "folder of SQL files run as the superuser: what the platform has around the schema",
+    "migrations": "folder of SQL files that make the documented schema, run in name order",
+    "seed": "SQL file run after the migrations",
+    "role": "the role the pages' reader has (default: postgres)",
+    "timeout": "seconds after which a block is cancelled on the server (default: 30)",
+    "cache_dir": "folder for prepared servers (default: sql-snippets in the user's cache folder)",
+}
+_ATTRIBUTE = "sql_snippets"
+
+
+class ClaimsFailed(Exception):  # noqa: N818 - it says what happened to the item, as pytest's do
+    """What the page says is not what the run gave."""
+
+    def __init__(self, failures: Sequence[Failure]) -> None:
+        super().__init__("; ".join(str(failure.message) for failure in failures))
+        self.failures = tuple(failures)
+
+
+# ---- what one run of pytest shares -----------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Run:
+    """The state of a run: its settings, its pages as collected, and what its items gave.
+
+    Under xdist the controller has the results and the workers have the pages.
+    """
+
+    settings: Settings
+    sites: dict[Path, Site] = field(default_factory=dict)
+    pages: list[MarkdownFile] = field(default_factory=list)
+    blocks: int = 0
+    server: ServerFacts | None = None
+    migration_head: str | None = None
+    recipe: str | None = None
+    digests: dict[Path, str] = field(default_factory=dict)
+    entries: dict[str, Entry] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    edits: dict[tuple[Path, int], Edit] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+_RUN = pytest.StashKey[_Run]()
+
+
+def _run_of(config: pytest.Config) -> _Run:
+    return config.stash[_RUN]
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options; `settings.decide` says which of several places wins."""
+    group = parser.getgroup("sql-snippets", "SQL blocks on Markdown pages")
+    group.addoption(
+        "--sql-server",
+        metavar="SERVER",
+        help="where SQL blocks run: embedded (default), system, or the URL of a server",
+    )
+    group.addoption(
+        "--sql-allow-remote-server",
+        action="store_true",
+        help="accept a server URL that is not on this machine; databases are created there",
+    )
+    group.addoption(
+        "--sql-report", metavar="FILE", help="write what was run, and verdicts, as JSON"
+    )
+    group.addoption(
+        "--sql-update",
+        action="store_true",
+        help="CHANGES PAGES IN PLACE: replace shown output that differs by what came back",
+    )
+    for name, text in _INI.items():
+        parser.addini(f"sql_{name}", text, default="")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Decide the settings once."""
+    names = ("server", "allow_remote_server", "report", "update")
+    try:
+        settings = decide(
+            config.rootpath,
+            command_line={name: config.getoption(f"sql_{name}") for name in names},
+            environment=os.environ,
+            ini={name: config.getini(f"sql_{name}") for name in _INI},
+        )
+    except SettingsError as err:
+        raise pytest.UsageError(str(err)) from None
+    run = config.stash[_RUN] = _Run(settings)
+    if not _is_worker(config):
+        config.pluginmanager.register(_Results(config, run), "sql_snippets_results")
+
+
+def _recipe(settings: Settings) -> Recipe:
+    return Recipe.from_folders(
+        platform=settings.platform,
+        migrations=settings.migrations,
+        seed=settings.seed,
+        role=settings.role,
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say what pages will be checked against, where a project has set that up."""
+    settings = _run_of(config).settings
+    if settings.migrations is None and settings.platform is None:
+        return None
+    try:
+        head = _recipe(settings).migration_head or "none"
+    except RecipeError as err:
+        head = str(err)
+    server = settings.server if "://" not in settings.server else "URL"
+    return f"sql-snippets: server {server}, role {settings.role}, migration head {head}"
+
+
+# ---- databases -------------------------------------------------------------------------------
+
+
+@contextmanager
+def _in_one_sentence() -> Iterator[None]:
+    """Show the reason why there is no database, not the way through this program to it."""
+    try:
+        yield
+    except (ServerUnavailable, MigrationFailed, RecipeError, psycopg.Error, OSError) as err:
+        pytest.fail(str(err).strip(), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def sql_template(pytestconfig: pytest.Config) -> Iterator[Template]:
+    """Give the migrated template database; its server runs until the end of the session."""
+    run = _run_of(pytestconfig)
+    settings = run.settings
+    with _in_one_sentence():
+        opened = open_template(
+            settings.server,
+            _recipe(settings),
+            cache_dir=settings.cache_dir,
+            allow_remote=settings.allow_remote_server,
+        )
+        template = opened.__enter__()
+    try:
+        server = template.server
+        run.server = ServerFacts(server.kind, server.version, server.real_parts)
+        run.migration_head = template.migration_head
+        run.recipe = template.recipe_digest
+        yield template
+    finally:
+        opened.__exit__(None, None, None)
+
+
+@contextmanager
+def _clone(template: Template) -> Iterator[Database]:
+    with _in_one_sentence():
+        cloning = template.clone()
+        database = cloning.__enter__()
+    try:
+        yield database
+    finally:
+        with _in_one_sentence():
+            cloning.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def _sql_shared(sql_template: Template) -> Iterator[Database]:
+    """Give the one clone whose runs are rolled back."""
+    with _clone(sql_template) as database:
+        yield database
+
+
+@pytest.fixture
+def sql_database(sql_template: Template) -> Iterator[Database]:
+    """Give a database of the test's own, equal to the template."""
+    with _clone(sql_template) as database:
+        yield database
+
+
+# ---- collection ------------------------------------------------------------------------------
+
+
+def _site_of(config: pytest.Config, path: Path) -> Site:
+    """Return the site of a page; a configuration is read once for all pages it belongs to."""
+    run = _run_of(config)
+    site = run.sites.get(config.rootpath)
+    if site is None:
+        site = run.sites[config.rootpath] = load_site(config.rootpath)
+    if site.config_path is None or not path.is_relative_to(site.root):
+        return load_site(path.parent)
+    return site
+
+
+def _is_asked_for(file_path: Path, parent: pytest.Collector) -> bool:
+    """Tell a page from any other Markdown file, such as a README."""
+    session = parent.session
+    if session.isinitpath(file_path):
+        return True
+    try:
+        site = _site_of(parent.config, file_path)
+    except SiteError:
+        # Shown by the page itself; `docs` is what MkDocs takes when it is not told.
+        return file_path.is_relative_to(parent.config.rootpath / "docs")
+    if site.config_path is not None:
+        return file_path.is_relative_to(site.docs_dir)
+    return any(
+        session.isinitpath(folder) and folder != parent.config.rootpath
+        for folder in file_path.parents
+    )
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> MarkdownFile | None:
+    """Take the pages of the site, and any Markdown file that was named."""
+    if file_path.suffix == ".md" and _is_asked_for(file_path, parent):
+        return MarkdownFile.from_parent(parent, path=file_path)
+    return None
+
+
+class MarkdownFile(pytest.File):
+    """One page.  Whatever is wrong with it fails an item of its own and stops no other."""
+
+    def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
+        """Return a collector for each section, then the faults that belong to no block."""
+        run = _run_of(self.config)
+        run.pages.append(self)
+        try:
+            site = _site_of(self.config, self.path)
+            page = read_page(self.path, site)
+        except (SiteError, PageError, OSError) as err:
+            failure = Failure(Location(self.nodeid, 1), str(err))
+            run.blocks += 1
+            yield FaultItem.from_parent(
+                self, name="page", failure=failure, root=self.config.rootpath
+            )
+            return
+        run.blocks += len(page.snippets) + len(page.tables)
+        faults = [
+            *((f"problem-{n}", p.location, p.message) for n, p in enumerate(page.problems, 1)),
+            *(
+                (
+                    f"not-rendered-{n}",
+                    fence.location,
+                    f"the site does not show this: {fence.reason}",
+                )
+                for n, fence in enumerate(page.not_rendered, 1)
+            ),
+        ]
+        run.blocks += len(faults)
+        for snippet in page.snippets:
+            if snippet.claims.output is not None:
+                path = site.root / snippet.claims.output.location.path
+                run.digests.setdefault(path, digest_of(path))
+        for section in _sections(page):
+            yield Section.from_parent(self, name=section, page=page, root=site.root)
+        for name, location, message in faults:
+            yield FaultItem.from_parent(
+                self, name=name, failure=Failure(location, message), root=site.root
+            )
+
+
+def _parts(page: Page) -> list[Snippet | BoundTable | Drill]:
+    return sorted([*page.snippets, *page.tables, *page.drills], key=_place_of)
+
+
+def _place_of(part: Snippet | BoundTable | Drill) -> Location:
+    return part.fence if isinstance(part, Snippet) else part.location
+
+
+def _sections(page: Page) -> list[str]:
+    return list(dict.fromkeys(part.section for part in _parts(page)))
+
+
+class Section(pytest.Collector):
+    """The items below one heading; its name is the heading's anchor."""
+
+    def __init__(self, *, page: Page, root: Path, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.page = page
+        self.root = root
+
+    def collect(self) -> Iterable[pytest.Item]:
+        """Return one item for each block, bound table and drill, in the order of the page."""
+        for part in _parts(self.page):
+            if part.section != self.name:
+                continue
+            match part:
+                case Snippet():
+                    yield BlockItem.from_parent(self, name=part.name, snippet=part, root=self.root)
+                case BoundTable():
+                    yield TableItem.from_parent(self, name=part.name, table=part, root=self.root)
+                case Drill():
+                    yield DrillItem.from_parent(self, name="drill", drill=part, root=self.root)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Fail a check of pages that found nothing to check."""
+    run = _run_of(config)
+    if not run.pages or run.blocks:
+        return
+    names = ", ".join(page.nodeid for page in run.pages)
+    failure = Failure(
+        Location(run.pages[0].nodeid, 1),
+        f"no SQL block and no bound table was found on: {names}. A check of nothing proves "
+        "nothing: name other pages, or see what is on them with `sql-snippets list`",
+    )
+    items.append(
+        FaultItem.from_parent(run.pages[0], name="no-sql", failure=failure, root=config.rootpath)
+    )
+
+
+# ---- items -----------------------------------------------------------------------------------
+
+
+class SqlItem(pytest.Item):
+    """What all items share: a place on a page, fixtures by name, failures drawn at their line."""
+
+    kind: Kind
+
+    def __init__(self, *, place: Location, root: Path, section: str = "", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.place = place
+        self.root = root
+        self.section = section
+        self.trial = Trial()
+        self.edits: list[Edit] = []
+        self.output_differs = False
+        # What pytest's own items without a function do (_pytest.doctest.DoctestItem).
+        self.obj = None
+        info = self.session._fixturemanager.getfixtureinfo(node=self, func=None, cls=None)
+        self._fixtureinfo = info
+        self.fixturenames = info.names_closure
+        self.funcargs: dict[str, object] = {}
+        self._request = TopRequest(cast("pytest.Function", self), _ispytest=True)
+        self.user_properties += [("file", place.path), ("line", place.line)]
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the run."""
+        return _run_of(self.config).settings
+
+    def fixture(self, name: str) -> Any:
+        """Return the value of a fixture, set up on demand."""
+        return self._request.getfixturevalue(name)
+
+    def has_fixture(self, name: str) -> bool:
+        """Say whether a fixture of this name can be seen from the page."""
+        return bool(self.session._fixturemanager.getfixturedefs(name, self))
+
+    def fixture_names(self) -> set[str]:
+        """Return the fixtures that can be seen from the page, but for private ones."""
+        manager: Any = self.session._fixturemanager
+        if hasattr(manager, "_get_all_fixture_defs_for_node"):
+            found = {fixture.argname for fixture in manager._get_all_fixture_defs_for_node(self)}
+        else:  # before pytest 9.1
+            found = set(manager._arg2fixturedefs)
+        return {name for name in found if not name.startswith("_")}
+
+    def scenario(self, name: str, place: Location) -> Scenario:
+        """Return what the fixture of a scenario yields; `setup` has set it up."""
+        if not self.has_fixture(name):
+            found = catalog.nearest(name, self.fixture_names())
+            meant = f'; did you mean "{found}"?' if found else ""
+            raise ClaimsFailed([Failure(place, f'there is no fixture "{name}"{meant}')])
+        value = self.fixture(name)
+        if not isinstance(value, Scenario):
+            message = f'fixture "{name}" yields {type(value).__name__}, not a Scenario'
+            raise ClaimsFailed([Failure(place, message)])
+        return value
+
+    def setup(self) -> None:
+        """Set up what applies to every test of the project."""
+        self._request._fillfixtures()
+
+    def shown(self, snippet: Snippet, outcome: Outcome) -> list[Failure]:
+        """Compare the output on the page, or accept the new one where that was asked for."""
+        failures = check_output(snippet, outcome)
+        output = snippet.claims.output
+        if not failures or output is None:
+            return failures
+        self.output_differs = True
+        if not self.settings.update:
+            return failures
+        path = self.root / output.location.path
+        self.edits.append(
+            Edit(
+                path=path,
+                first_line=output.location.line,
+                last_line=output.end_line,
+                old=output.text,
+                new=accept(output.text, outcome, snippet.claims.volatile),
+                digest=_run_of(self.config).digests[path],
+            )
+        )
+        return []
+
+    def conclude(self, trial: Trial) -> None:
+        """Keep what the run gave for the report, and fail when something is not true."""
+        self.trial = trial
+        if trial.failures:
+            raise ClaimsFailed(trial.failures)
+
+    def reportinfo(self) -> tuple[os.PathLike[str] | str, int | None, str]:
+        """Name the Markdown file and line; pytest counts lines from 0."""
+        return self.root / self.place.path, self.place.line - 1, self.nodeid
+
+    def repr_failure(
+        self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None
+    ) -> str | TerminalRepr:
+        """Draw what is wrong on the author's lines; leave other errors to pytest."""
+        failures = _failures_of(self, excinfo.value)
+        if not failures:
+            return super().repr_failure(excinfo, style)
+        text = "\n\n".join(draw_failure(self.root, failure) for failure in failures)
+        place = failures[0].location
+        code = f"[{failures[0].sqlstate}]" if failures[0].sqlstate else ""
+        headline = failures[0].message.partition("\n")[0]
+        crash = ReprFileLocation(place.path, place.line, f"{place}: error{code}: {headline}")
+        entry = ReprEntryNative([f"{text}\n\n{self._ways_on()}\n"])
+        return ReprExceptionInfo(ReprTraceback([entry], None, "native"), crash)
+
+    def _ways_on(self) -> str:
+        command = ["pytest", self.nodeid]
+        server = self.config.getoption("sql_server")
+        # A URL may hold a password, and what is printed ends up in logs.
+        if server and "://" not in server:
+            command += ["--sql-server", server]
+        lines = [f"re-run: {shlex.join(command)}"]
+        if self.output_differs:
+            lines.append(f"accept: {shlex.join([*command, '--sql-update'])}")
+        return "\n".join(lines)
+
+    def entry(self, verdict: Verdict, reason: str | None) -> Entry:
+        """Return what the report says about this item."""
+        return Entry(
+            id=self.nodeid,
+            page=self.place.path,
+            section=self.section,
+            name=self.name,
+            line=self.place.line,
+            kind=self.kind,
+            verdict=verdict,
+            seconds=round(self.trial.seconds, 6),
+            reason=reason,
+        )
+
+
+class FaultItem(SqlItem):
+    """A fault found before anything could be run; it fails by itself."""
+
+    kind: Kind = "fault"
+
+    def __init__(self, *, failure: Failure, **kwargs: Any) -> None:
+        super().__init__(place=failure.location, **kwargs)
+        self.failure = failure
+
+    def runtest(self) -> None:
+        """Fail."""
+        raise ClaimsFailed([self.failure])
+
+
+class BlockItem(SqlItem):
+    """One SQL block with its claims."""
+
+    kind: Kind = "block"
+
+    def __init__(self, *, snippet: Snippet, **kwargs: Any) -> None:
+        super().__init__(place=start_of(snippet), section=snippet.section, **kwargs)
+        self.snippet = snippet
+        if snippet.excluded is not None and not snippet.problems:
+            self.add_marker(pytest.mark.skip(reason=snippet.excluded))
+
+    def setup(self) -> None:
+        """Set up the database and the incident, so that their errors are shown as their own."""
+        super().setup()
+        name = self.snippet.claims.scenario
+        if self.snippet.problems or (name is not None and not self.has_fixture(name)):
+            return
+        self.fixture("_sql_shared" if name is None else "sql_database")
+        if name is not None:
+            self.fixture(name)
+
+    def runtest(self) -> None:
+        """Run the block and compare with what the page says."""
+        snippet = self.snippet
+        if snippet.problems:
+            raise ClaimsFailed(problems_of(snippet.problems))
+        timeout = self.settings.timeout
+        if snippet.claims.scenario is None:
+            template, shared = self.fixture("sql_template"), self.fixture("_sql_shared")
+            trial = try_alone(snippet, template, shared, timeout=timeout, shown=self.shown)
+        else:
+            scenario = self.scenario(snippet.claims.scenario, snippet.fence)
+            database = self.fixture("sql_database")
+            trial = try_in_scenario(snippet, scenario, database, timeout=timeout, shown=self.shown)
+        self.conclude(trial)
+
+    def entry(self, verdict: Verdict, reason: str | None) -> Entry:
+        """Add what only a block has."""
+        outcome = self.trial.outcome
+        return replace(
+            super().entry(verdict, reason),
+            mark=self.snippet.claims.mark and self.snippet.claims.mark.value,
+            role=self.snippet.claims.role or self.settings.role,
+            sql_sha256=hash_sql(self.snippet.sql),
+            isolation=outcome.isolation if outcome is not None else None,
+            rows=len(outcome.rows) if outcome is not None and outcome.columns else None,
+        )
+
+
+class TableItem(SqlItem):
+    """One Markdown table bound to a relation."""
+
+    kind: Kind = "table"
+
+    def __init__(self, *, table: BoundTable, **kwargs: Any) -> None:
+        super().__init__(place=table.location, section=table.section, **kwargs)
+        self.table = table
+
+    def setup(self) -> None:
+        """Set up the database."""
+        super().setup()
+        if not self.table.problems:
+            self.fixture("_sql_shared")
+
+    def runtest(self) -> None:
+        """Compare the table with the catalog."""
+        if self.table.problems:
+            raise ClaimsFailed(problems_of(self.table.problems))
+        self.conclude(Trial(check_table(self.table, self.fixture("_sql_shared"))))
+
+
+class DrillItem(SqlItem):
+    """One section, followed against its incident."""
+
+    kind: Kind = "drill"
+
+    def __init__(self, *, drill: Drill, **kwargs: Any) -> None:
+        super().__init__(place=drill.location, section=drill.section, **kwargs)
+        self.drill = drill
+
+    def setup(self) -> None:
+        """Set up the incident."""
+        super().setup()
+        if not self.drill.problems and self.has_fixture(self.drill.scenario):
+            self.fixture("sql_database")
+            self.fixture(self.drill.scenario)
+
+    def runtest(self) -> None:
+        """Follow the section."""
+        drill = self.drill
+        if drill.problems:
+            raise ClaimsFailed(problems_of(drill.problems))
+        scenario = self.scenario(drill.scenario, drill.location)
+        with _clone(self.fixture("sql_template")) as healthy:
+            trial = try_drill(
+                drill,
+                scenario,
+                healthy=healthy,
+                incident=self.fixture("sql_database"),
+                timeout=self.settings.timeout,
+                shown=self.shown,
+            )
+        self.conclude(trial)
+
+
+def _failures_of(item: SqlItem, error: BaseException) -> tuple[Failure, ...]:
+    """Return what is wrong, empty when the error is none of the page's or the server's."""
+    if isinstance(error, ClaimsFailed):
+        return error.failures
+    if isinstance(error, psycopg.Error | ServerUnavailable):
+        return (Failure(item.place, str(error).strip()),)
+    return ()
+
+
+# ---- results ---------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Send along what the report needs; under xdist this is how it reaches the controller."""
+    report = yield
+    if not isinstance(item, SqlItem):
+        return report
+    run = _run_of(item.config)
+    failures: tuple[Failure, ...] = ()
+    if report.failed and call.excinfo is not None:
+        failures = _failures_of(item, call.excinfo.value) if call.when == "call" else ()
+        failures = failures or (Failure(item.place, _first_line(call.excinfo.value)),)
+    verdict: Verdict | None = None
+    if report.failed:
+        verdict = "failed"
+    elif report.skipped:
+        verdict = "excluded"
+    elif report.when == "call":
+        verdict = "passed"
+    reason = failures[0].message.partition("\n")[0] if failures else None
+    if report.skipped and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+    setattr(
+        report,
+        _ATTRIBUTE,
+        {
+            "place": asdict(item.place),
+            "entry": asdict(item.entry(verdict, reason)) if verdict else None,
+            "failures": [asdict(failure) for failure in failures],
+            "edits": [{**asdict(edit), "path": str(edit.path)} for edit in item.edits],
+            "server": asdict(run.server) if run.server else None,
+            "migration_head": run.migration_head,
+            "recipe": run.recipe,
+        },
+    )
+    return report
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip().partition("\n")[0]
+    return text if isinstance(error, pytest.fail.Exception) else f"{type(error).__name__}: {text}"
+
+
+class _Results:
+    """The process that shows results gathers them, from itself or from xdist's workers."""
+
+    def __init__(self, config: pytest.Config, run: _Run) -> None:
+        self.config = config
+        self.run = run
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep one result."""
+        sent = getattr(report, _ATTRIBUTE, None)
+        if sent is None:
+            return
+        run = self.run
+        if sent["entry"] is not None:
+            entry = Entry(**sent["entry"])
+            if run.entries.get(entry.id, entry).verdict != "failed":
+                run.entries[entry.id] = entry
+        for values in sent["failures"]:
+            place = Location(**values.pop("location"))
+            run.failures.append(Failure(place, **values))
+        for values in sent["edits"]:
+            edit = Edit(**{**values, "path": Path(values["path"])})
+            run.edits.setdefault((edit.path, edit.first_line), edit)
+        if sent["server"] is not None:
+            facts = sent["server"]
+            run.server = ServerFacts(facts["kind"], facts["version"], tuple(facts["real_parts"]))
+            run.migration_head, run.recipe = sent["migration_head"], sent["recipe"]
+        xml = self.config.stash.get(xml_key, None)
+        if xml is not None and report.when != "teardown":
+            # JUnit's legacy family has the fields; pytest itself writes the line counted from 0.
+            reporter = xml.node_reporter(report)
+            reporter.add_attribute("file", sent["place"]["path"])
+            reporter.add_attribute("line", sent["place"]["line"])
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write what was asked for; not being able to is a failure of the run."""
+        run = self.run
+        if self.config.option.collectonly:
+            return
+        written, refused = write_back(run.edits.values())
+        run.notes += [f"wrote the output at {edit.path}:{edit.first_line}" for edit in written]
+        run.notes += [f"error: {reason}" for reason in refused]
+        try:
+            self._write_report()
+        except ReportError as err:
+            refused.append(str(err))
+            run.notes.append(f"error: {err}")
+        if refused and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _write_report(self) -> None:
+        run = self.run
+        if run.settings.report is None:
+            return
+        report = make_report(
+            run.entries.values(),
+            server=run.server or ServerFacts(run.settings.server, "", ()),
+            migration_head=run.migration_head,
+            recipe=run.recipe,
+        )
+        write_report(report, run.settings.report)
+        run.notes.append(f"wrote the report of {len(run.entries)} items: {run.settings.report}")
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say what the blocks ran on, and put failures where GitHub shows them."""
+        run = self.run
+        if run.server is not None:
+            real = ", ".join(run.server.real_parts) or "none"
+            run.notes.insert(
+                0,
+                f"{run.server.version} ({run.server.kind}), real platform parts: {real}, "
+                f"migration head: {run.migration_head or 'none'}",
+            )
+        if run.notes:
+            terminalreporter.section("sql-snippets", sep="-")
+            for note in run.notes:
+                terminalreporter.line(note)
+        if os.environ.get("GITHUB_ACTIONS"):
+            for failure in run.failures:
+                terminalreporter.line(github_annotation(failure))

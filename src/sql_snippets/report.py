@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 FORMAT = 1
 
-Kind = Literal["block", "table", "drill"]
+Kind = Literal["block", "table", "drill", "fault"]
 Verdict = Literal["passed", "failed", "excluded"]
 
 

@@ -44,21 +44,23 @@ def digest_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _stripped(lines: Iterable[str]) -> list[str]:
-    return [line.rstrip() for line in lines]
+def _content(lines: Iterable[str]) -> list[str]:
+    """Return the lines as the site renders them: tabs expanded, no blanks around them."""
+    return "\n".join(line.expandtabs(4).rstrip() for line in lines).strip("\n").split("\n")
 
 
 def _body(edit: Edit, lines: list[str]) -> tuple[int, int, str]:
     """Return the slice of ``lines`` that holds the output, and what stands before each of them."""
-    start, stop = edit.first_line - 1, min(edit.last_line, len(lines))
     # The lines may be given with the fences around them or without; the fence knows the indent.
-    opening = None
-    for index in (start, start - 1):
-        if 0 <= index < len(lines) and (opening := _FENCE.match(lines[index])):
-            start = index + 1
-            break
+    index = min(edit.first_line, len(lines)) - 1
+    while index >= 0 and not _FENCE.match(lines[index]):
+        if index < edit.first_line - 1 and lines[index].strip(" \t>\r\n"):
+            index = -1
+        index -= 1
+    opening = _FENCE.match(lines[index]) if index >= 0 else None
     if opening is None:
         raise RewriteError(f"{edit.path}:{edit.first_line}: no fence stands here; nothing written")
+    start, stop = index + 1, min(edit.last_line, len(lines))
     for index in range(start, len(lines)):
         text = lines[index].strip().lstrip("> \t").rstrip()
         if text.startswith(opening["fence"]) and not text.strip(opening["fence"][0]):
@@ -78,10 +80,8 @@ def _apply(text: str, edits: Iterable[Edit]) -> str:
     lines = _LINE.findall(text)
     for edit in sorted(edits, reverse=True):
         start, stop, prefix = _body(edit, lines)
-        shown = _stripped(
-            _without(prefix, line.rstrip("\r\n")).expandtabs(4) for line in lines[start:stop]
-        )
-        if shown != _stripped(edit.old.expandtabs(4).rstrip("\n").split("\n")):
+        body = [_without(prefix, line.rstrip("\r\n")) for line in lines[start:stop]]
+        if _content(body) != _content(edit.old.split("\n")):
             raise RewriteError(
                 f"{edit.path}:{edit.first_line}: the lines are not the output that was read; "
                 "nothing written"
