@@ -18,6 +18,9 @@ from scripts.tasks.common import ROOT, environment
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# Root may not use the sandbox, and the browser must not phone anywhere by itself.
+BROWSER_ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
+
 
 def find_chromium() -> str | None:
     """Return the browser to drive: ``CHROMIUM`` in the environment, or the machine's own."""

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from playwright.sync_api import sync_playwright
 
 from scripts.tasks.common import ROOT, TaskError, say, say_error
-from scripts.tasks.local_site import build, find_chromium, serve_folder
+from scripts.tasks.local_site import BROWSER_ARGUMENTS, build, find_chromium, serve_folder
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -32,7 +32,6 @@ PAGES = {
 }
 SIZES = {"phone": (390, 844, 2.0), "desktop": (1280, 800, 1.0)}
 SCHEMES = ("light", "dark")
-BROWSER_ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 
 
 def _photograph(browser: Browser, address: str, folder: Path) -> None:

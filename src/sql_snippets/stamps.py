@@ -6,9 +6,10 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from hashlib import sha256
 from html import escape
 from typing import TYPE_CHECKING
+
+from sql_snippets.report import FORMAT, hash_sql
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from sql_snippets.model import Snippet
 
-REPORT_FORMAT = 1
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -64,10 +64,10 @@ def read_report(path: Path) -> Report | None:
         return None
     try:
         data = json.loads(text)
-        if data["format"] != REPORT_FORMAT:
+        if data["format"] != FORMAT:
             raise ReportError(
                 f"{path} is a report of format {data['format']}; this version reads format "
-                f"{REPORT_FORMAT}. Run the checks again with --sql-report {path}."
+                f"{FORMAT}. Run the checks again with --sql-report {path}."
             )
         server = data["server"]
         return Report(
@@ -97,7 +97,7 @@ def _run_of(snippet: Snippet, report: Report | None) -> Run | None:
     run = report.runs.get(snippet.id) if report else None
     if run is None or run.verdict is Verdict.UNCHECKED:
         return None
-    same = run.sql_sha256 == sha256(snippet.sql.encode()).hexdigest()
+    same = run.sql_sha256 == hash_sql(snippet.sql)
     return run if same else None
 
 
@@ -125,10 +125,12 @@ def _time(report: Report) -> str:
     return f'<time datetime="{moment.isoformat()}">{show_date(moment)}</time>'
 
 
-def _parts(report: Report) -> str:
-    if not report.real_parts:
-        return "platform parts: stand-ins"
-    return escape(f"real {', '.join(report.real_parts)}")
+def _where(report: Report) -> list[str]:
+    """Return what the blocks ran on: nothing when the run needed no server."""
+    if not report.version:
+        return []
+    parts = f"real {', '.join(report.real_parts)}" if report.real_parts else ""
+    return [f"PostgreSQL {escape(report.version)}", escape(parts) or "platform parts: stand-ins"]
 
 
 def _facts(*facts: str) -> str:
@@ -149,7 +151,7 @@ def stamp(snippet: Snippet, report: Report | None) -> str:
     else:
         verdict = run.verdict
         word = "Passed" if verdict is Verdict.PASSED else "Failed"
-        shown = [_time(report), f"PostgreSQL {escape(report.version)}", _parts(report)]
+        shown = [_time(report), *_where(report)]
         if snippet.claims.scenario:
             shown.append("with the incident produced")
         if run.seconds is not None:
@@ -182,5 +184,5 @@ def summary(snippets: Sequence[Snippet], report: Report | None) -> str:
         state, words = "unchecked", "No SQL block on this page is run"
     facts = [words]
     if report is not None and unchecked < len(verdicts):
-        facts += [_time(report), f"PostgreSQL {escape(report.version)}", _parts(report)]
+        facts += [_time(report), *_where(report)]
     return f'<p class="sql-summary sql-summary--{state}">{" · ".join(facts)}</p>'

@@ -1,0 +1,78 @@
+"""WCAG 2.2 AA, as far as a machine can tell: axe on every page, in both schemes, at two widths."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from scripts.tasks.prepare import AXE
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+_RUN = "tags => axe.run(document, {runOnly: {type: 'tag', values: tags}})"
+
+
+def _addresses(page: Page, site: str) -> list[str]:
+    """Return every page of the site, as its own map lists them, and the one for a wrong address."""
+    tree = ET.fromstring(page.request.get(site + "sitemap.xml").text())  # noqa: S314 - our own
+    found = [element.text or "" for element in tree.iter() if element.tag.endswith("}loc")]
+    assert len(found) >= 3
+    return [*found, site + "no-such-page"]
+
+
+def _check(page: Page) -> list[str]:
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    result: dict[str, Any] = page.evaluate(_RUN, TAGS)
+    assert result["passes"], "axe looked at nothing"
+    return [
+        f"{rule['id']} ({rule['impact']}): {node['html'][:160]} {node['failureSummary']}"
+        for rule in result["violations"]
+        for node in rule["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_violation_on_any_page(browser: Browser, site: str, scheme: str, width: int) -> None:
+    context = browser.new_context(
+        viewport={"width": width, "height": 844},
+        color_scheme="dark" if scheme == "dark" else "light",
+        reduced_motion="reduce",
+    )
+    try:
+        page = context.new_page()
+        page.goto(site, wait_until="networkidle")
+        found = []
+        for address in _addresses(page, site):
+            page.goto(address, wait_until="networkidle")
+            dark = page.locator("body[data-md-color-scheme=slate]").count() == 1
+            assert dark is (scheme == "dark")
+            found += [f"{address}: {violation}" for violation in _check(page)]
+        assert not found, "\n".join(found)
+    finally:
+        context.close()
+
+
+def test_a_violation_is_found(page: Page, site: str) -> None:
+    page.goto(site, wait_until="networkidle")
+    page.evaluate("document.querySelector('h1').style.color = '#ddd'")
+    assert any(violation.startswith("color-contrast") for violation in _check(page))
+
+
+def test_code_that_scrolls_is_reached_by_the_keyboard(browser: Browser, site: str) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    try:
+        page = context.new_page()
+        page.goto(site + "operations/cron-reminder-runbook/", wait_until="networkidle")
+        unreachable = page.evaluate(
+            """() => [...document.querySelectorAll("pre > code, .md-typeset__scrollwrap")]
+                .filter(e => e.scrollWidth > e.clientWidth && e.tabIndex !== 0)
+                .map(e => e.textContent.slice(0, 80))"""
+        )
+        assert unreachable == []
+    finally:
+        context.close()

@@ -1,0 +1,237 @@
+"""The site in a browser: what an operator does with it, and what it must never do."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import expect
+
+from scripts.tasks.common import ROOT
+from sql_snippets.pages import read_page
+from sql_snippets.site import load_site
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page, Request
+
+RUNBOOK = "operations/cron-reminder-runbook/"
+RUNBOOK_FILE = ROOT / "docs" / "operations" / "cron-reminder-runbook.md"
+PHONE = {"width": 390, "height": 844}
+MINIMUM_TARGET = 24  # CSS pixels, WCAG 2.2 success criterion 2.5.8
+
+
+@pytest.fixture
+def outside(context: BrowserContext, site: str) -> list[str]:
+    """Every request of the context to anywhere but the site; none of them gets out."""
+    asked: list[str] = []
+    host = urlsplit(site).netloc
+
+    def leaves(url: str) -> bool:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https", "ws", "wss"} and parts.netloc != host
+
+    def note(request: Request) -> None:
+        if leaves(request.url):
+            asked.append(request.url)
+
+    context.on("request", note)
+    context.route(leaves, lambda route: route.abort())
+    return asked
+
+
+def _open(page: Page, address: str) -> None:
+    page.goto(address, wait_until="networkidle")
+
+
+def _diagram(page: Page) -> None:
+    """Wait until the theme has put the drawing in the place of its source."""
+    page.wait_for_selector("div.mermaid", state="attached")
+    expect(page.locator("pre.mermaid")).to_have_count(0)
+    assert page.locator("div.mermaid").first.bounding_box()["height"] > 200  # type: ignore[index]
+
+
+@pytest.fixture
+def errors(page: Page) -> list[str]:
+    found: list[str] = []
+    page.on("pageerror", lambda error: found.append(str(error)))
+    page.on("console", lambda line: found.append(line.text) if line.type in {"error"} else None)
+    return found
+
+
+def test_no_request_leaves_the_site(page: Page, site: str, outside: list[str]) -> None:
+    for path in ("", "authors-guide/", RUNBOOK, "no-such-page"):
+        _open(page, site + path)
+    _open(page, site + RUNBOOK)
+    _diagram(page)
+    page.locator("label.md-header__button[for=__search]").or_(
+        page.locator(".md-search__input")
+    ).first.click()
+    page.locator(".md-search__input").fill("lock")
+    expect(page.locator(".md-search-result__item").first).to_be_visible()
+    assert outside == []
+
+
+def test_a_request_that_leaves_would_be_seen(page: Page, site: str, outside: list[str]) -> None:
+    _open(page, site)
+    page.evaluate("fetch('http://example.invalid/x').catch(() => 0)")
+    page.wait_for_timeout(100)
+    assert outside == ["http://example.invalid/x"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_diagram_renders_on_direct_load(browser: Browser, site: str, scheme: str) -> None:
+    context = browser.new_context(color_scheme="dark" if scheme == "dark" else "light")
+    try:
+        page = context.new_page()
+        _open(page, site + RUNBOOK)
+        _diagram(page)
+    finally:
+        context.close()
+
+
+def test_diagram_renders_after_instant_navigation(
+    page: Page, site: str, outside: list[str], errors: list[str]
+) -> None:
+    _open(page, site)
+    page.evaluate("window.sameDocument = true")
+    page.locator(f".home a[href*='{RUNBOOK}']").first.click()
+    page.wait_for_url(re.compile(re.escape(RUNBOOK)))
+    _diagram(page)
+    assert page.evaluate("window.sameDocument") is True, "the page was loaded anew"
+    assert outside == []
+    assert errors == []
+
+
+def test_diagram_library_is_loaded_only_where_there_is_a_diagram(page: Page, site: str) -> None:
+    loaded: list[str] = []
+    page.on("request", lambda request: loaded.append(request.url))
+    _open(page, site)
+    assert not [url for url in loaded if url.endswith("mermaid.min.js")]
+    _open(page, site + RUNBOOK)
+    _diagram(page)
+    assert len([url for url in loaded if url.endswith("mermaid.min.js")]) == 1
+
+
+@pytest.mark.parametrize(
+    "words", ["execution_logs", "cron_execution_logs", "last_contact", "last_contact_date"]
+)
+def test_search_finds_parts_of_names(page: Page, site: str, words: str) -> None:
+    _open(page, site)
+    page.locator(".md-search__input").click()
+    page.locator(".md-search__input").fill(words)
+    first = page.locator(".md-search-result__link").first
+    expect(first).to_be_visible()
+    assert RUNBOOK in (first.get_attribute("href") or "")
+    expect(page.locator(".md-search-result__meta")).not_to_contain_text("No matching")
+
+
+def test_first_useful_action_is_in_sight_on_a_phone(browser: Browser, site: str) -> None:
+    context = browser.new_context(
+        viewport={"width": PHONE["width"], "height": PHONE["height"]},
+        has_touch=True,
+        is_mobile=True,
+    )
+    try:
+        page = context.new_page()
+        _open(page, site)
+        links = page.locator(".home-symptoms a[href]")
+        assert links.count() >= 7
+        for index in range(links.count()):
+            box = links.nth(index).bounding_box()
+            assert box is not None
+            assert box["height"] >= MINIMUM_TARGET
+            assert box["y"] + box["height"] <= PHONE["height"], links.nth(index).inner_text()
+        links.first.tap()
+        page.wait_for_url(re.compile("#check-health$"))
+        expect(page.locator("#check-health")).to_be_in_viewport()
+        expect(page.locator("#check-health ~ .sql-block").first).to_be_in_viewport()
+    finally:
+        context.close()
+
+
+def test_every_link_of_the_home_page_leads_to_a_section(page: Page, site: str) -> None:
+    _open(page, site)
+    anchors = page.locator(".home a[href*='#']").evaluate_all(
+        "links => links.map(link => new URL(link.href).hash.slice(1))"
+    )
+    wanted = [anchor for anchor in anchors if not anchor.startswith("__")]
+    _open(page, site + RUNBOOK)
+    home = {"symptoms", "tasks", "marks"}  # the page's own headings
+    missing = [
+        anchor
+        for anchor in wanted
+        if anchor not in home and page.locator(f"[id='{anchor}']").count() != 1
+    ]
+    assert missing == []
+
+
+def test_page_not_found_leads_to_sections_that_exist(page: Page, site: str) -> None:
+    _open(page, site + "operations/old-name/")
+    links = page.locator(".md-content a[href]").evaluate_all("links => links.map(l => l.href)")
+    sections = [link for link in links if "#" in link]
+    assert len(sections) >= 7
+    for link in sections:
+        answer = page.goto(link)
+        assert answer is None or answer.ok
+        assert page.locator(f"[id='{urlsplit(link).fragment}']").count() == 1, link
+
+
+def test_copy_button_gives_the_sql_and_nothing_else(
+    context: BrowserContext, page: Page, site: str
+) -> None:
+    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=site)
+    _open(page, site + RUNBOOK)
+    known = read_page(RUNBOOK_FILE, load_site(ROOT)).snippets
+    blocks = page.locator(".sql-block")
+    expect(blocks).to_have_count(len(known))
+    for index, snippet in enumerate(known):
+        button = blocks.nth(index).locator("button[data-md-type=copy], .md-clipboard").first
+        button.scroll_into_view_if_needed()
+        page.evaluate("navigator.clipboard.writeText('')")
+        button.click()
+        page.wait_for_function("navigator.clipboard.readText().then(text => text !== '')")
+        copied = page.evaluate("navigator.clipboard.readText()")
+        assert copied.rstrip("\n") == snippet.sql.rstrip("\n"), snippet.id
+
+
+def test_outputs_have_no_copy_button(page: Page, site: str) -> None:
+    _open(page, site + RUNBOOK)
+    outputs = page.locator(".sql-output")
+    assert outputs.count() > 0
+    for button in outputs.locator("button").all():
+        expect(button).to_be_hidden()
+
+
+def test_every_block_has_a_mark_and_a_stamp(page: Page, site: str) -> None:
+    _open(page, site + RUNBOOK)
+    blocks = page.locator(".sql-block").count()
+    assert blocks > 0
+    assert page.locator(".sql-block + .sql-stamp").count() == blocks
+    assert page.locator(".sql-mark").count() == blocks
+
+
+def test_marks_differ_by_word_shape_and_colour(page: Page, site: str) -> None:
+    _open(page, site + RUNBOOK)
+    looks = {}
+    for name in ("read", "write", "stop"):
+        word = page.locator(f".sql-mark--{name} > strong:first-child").first
+        looks[name] = word.evaluate(
+            "e => { const b = getComputedStyle(e, '::before');"
+            " return [e.textContent, getComputedStyle(e).color, b.clipPath] }"
+        )
+    for part in range(3):
+        assert len({look[part] for look in looks.values()}) == 3
+
+
+def test_text_and_sql_are_there_without_javascript(browser: Browser, site: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    try:
+        page = context.new_page()
+        _open(page, site + RUNBOOK)
+        known = read_page(RUNBOOK_FILE, load_site(ROOT)).snippets
+        assert page.locator(".sql-block:visible").count() == len(known)
+        expect(page.locator("pre.mermaid")).to_be_visible()
+    finally:
+        context.close()
