@@ -1,0 +1,60 @@
+"""The two servers everything is shown on: PostgreSQL 17 with stand-ins, and 15 with pg_cron."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from sql_snippets import settings
+from sql_snippets.databases import Template, open_template
+from sql_snippets.recipes import Recipe
+from sql_snippets.servers import ServerUnavailable
+
+ROOT = Path(__file__).parents[2]
+LANES = ("embedded", "system")
+ROLE = "postgres"
+
+
+def reminder_recipe(*, seed: bool = False, migrations: Path | None = None) -> Recipe:
+    """Return the documented system, without the seed's people and runs unless they are asked for.
+
+    ``SQL_REMINDER_MIGRATIONS`` names another folder of migrations, to see these tests fail.
+    """
+    chosen = migrations or Path(
+        os.environ.get("SQL_REMINDER_MIGRATIONS") or ROOT / "supabase" / "migrations"
+    )
+    return Recipe.from_folders(
+        platform=ROOT / "tests" / "sql_snippets" / "platform",
+        migrations=chosen,
+        seed=ROOT / "supabase" / "seed.sql" if seed else None,
+        role=ROLE,
+    )
+
+
+def cache_dir() -> Path:
+    return settings.decide(ROOT, command_line={}, environment=os.environ, ini={}).cache_dir
+
+
+@contextmanager
+def open_lane(lane: str) -> Iterator[Template]:
+    """Give the lane's template; without its PostgreSQL the tests skip here, and fail in CI."""
+    with ExitStack() as stack:
+        # Only the start of the server may lead to a skip, never what a test does with it.
+        try:
+            template = stack.enter_context(
+                open_template(lane, reminder_recipe(), cache_dir=cache_dir())
+            )
+        except ServerUnavailable as err:
+            missing(f"The {lane} PostgreSQL is not available: {err}")
+        yield template
+
+
+def missing(what: str) -> NoReturn:
+    """Skip for want of a part; in CI, where every part is to be installed, fail."""
+    if os.environ.get("CI"):
+        pytest.fail(what)
+    pytest.skip(what)

@@ -1,0 +1,515 @@
+"""One run of the job: what it logs, how it ends, and what becomes of its lock."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import psycopg
+import pytest
+from sql_snippets.databases import Database
+
+from tests.reminder_system.people import add_assignments
+from tests.reminder_system.runs import (
+    RUN,
+    Call,
+    break_dispatch,
+    calling,
+    close_gate,
+    eventually,
+    lock_holder,
+    log,
+    mend_dispatch,
+    one,
+    open_gate,
+    reminders,
+    run,
+    set_settings,
+    statuses,
+)
+
+Connection = psycopg.Connection[Any]
+
+MANUAL = "call reminder.run_manually(requested_by => 'Dana', reason => 'after the restore')"
+
+
+def wait_until_held(postgres: Connection, call: Call) -> None:
+    eventually(lambda: lock_holder(postgres) == call.pid, f"session {call.pid} holds the lock")
+    eventually(lambda: "running" in statuses(postgres), "its row says running")
+
+
+class TestLogRow:
+    def test_is_visible_as_running_while_the_run_goes_on(
+        self, database: Database, postgres: Connection
+    ) -> None:
+        add_assignments(postgres, 1)
+        close_gate(postgres)
+        with calling(database) as call:
+            wait_until_held(postgres, call)
+            (row,) = log(postgres)
+            open_gate(postgres)
+            assert call.finish() is None
+        assert row["status"] == "running"
+        assert row["backend_pid"] == call.pid
+        assert row["finished_at"] is None
+        assert row["duration"] is None
+
+    def test_of_a_scheduled_run_that_succeeded(self, postgres: Connection) -> None:
+        add_assignments(postgres, 3)
+        add_assignments(postgres, 2, started_days_ago=5)
+        add_assignments(postgres, 4, status="paused")
+        assert run(postgres) is None
+        (row,) = log(postgres)
+        assert (row["status"], row["trigger_source"]) == ("succeeded", "cron")
+        assert row["triggered_by"] == "peer-mentor-reminders"
+        assert row["trigger_reason"] is None
+        assert row["assignments_evaluated"] == 5
+        assert row["reminders_dispatched"] == 3
+        assert row["consecutive_failures"] == 0
+        assert (row["error_code"], row["error_message"], row["blocked_by_pid"]) == (None,) * 3
+        assert row["duration"] == row["finished_at"] - row["started_at"]
+        assert row["backend_pid"] == postgres.info.backend_pid
+
+    def test_counts_only_reminders_that_are_new(self, postgres: Connection) -> None:
+        add_assignments(postgres, 3)
+        run(postgres)
+        run(postgres)
+        assert [row["reminders_dispatched"] for row in log(postgres)] == [3, 0]
+        assert [row["assignments_evaluated"] for row in log(postgres)] == [3, 3]
+
+    def test_of_a_run_that_failed_has_the_error_and_the_caller_gets_it_too(
+        self, postgres: Connection
+    ) -> None:
+        add_assignments(postgres, 1)
+        break_dispatch(postgres)
+        with pytest.raises(psycopg.errors.DiskFull, match="Reminder run 1 failed: the disk is"):
+            postgres.execute(RUN)
+        (row,) = log(postgres)
+        assert (row["status"], row["error_code"]) == ("failed", "53100")
+        assert row["error_message"] == "the disk is full"
+        assert row["finished_at"] is not None
+        assert row["consecutive_failures"] == 1
+
+    def test_counts_failures_in_a_row_and_a_success_ends_the_count(
+        self, postgres: Connection
+    ) -> None:
+        add_assignments(postgres, 1)
+        for broken in (True, True, False, True):
+            if broken:
+                break_dispatch(postgres)
+            run(postgres)
+            if broken:
+                mend_dispatch(postgres)
+        assert [row["consecutive_failures"] for row in log(postgres)] == [1, 2, 0, 1]
+
+    def test_of_a_skipped_run_keeps_the_count_of_failures(
+        self, database: Database, postgres: Connection
+    ) -> None:
+        add_assignments(postgres, 1)
+        break_dispatch(postgres)
+        run(postgres)
+        mend_dispatch(postgres)
+        close_gate(postgres)
+        with calling(database) as call:
+            wait_until_held(postgres, call)
+            assert run(postgres) is None
+            skipped = log(postgres)[-1]
+            open_gate(postgres)
+            assert call.finish() is None
+        assert skipped["status"] == "skipped"
+        assert skipped["consecutive_failures"] == 1
+        break_dispatch(postgres)
+        run(postgres)
+        # The success of the held run came between.
+        assert log(postgres)[-1]["consecutive_failures"] == 1
+
+
+class TestLock:
+    def test_a_run_that_finds_it_held_is_skipped_and_says_by_whom(
+        self, database: Database, postgres: Connection
+    ) -> None:
+        add_assignments(postgres, 1)
+        close_gate(postgres)
+        with calling(database) as call:
+            wait_until_held(postgres, call)
+            assert run(postgres) is None
+            assert run(postgres, MANUAL) is None
+            holder = lock_holder(postgres)
+            open_gate(postgres)
+            assert call.finish() is None
+        first, scheduled, manual = log(postgres)
+        assert holder == call.pid
+        for row in (scheduled, manual):
+            assert row["status"] == "skipped"
+            assert row["blocked_by_pid"] == call.pid
+            assert str(call.pid) in row["error_message"]
+            assert row["error_code"] is None
+            assert row["finished_at"] is not None
+        assert manual["trigger_source"] == "manual"
+        assert first["status"] == "succeeded"
+
+    def test_of_many_triggers_at_the_same_moment_one_runs(
+        self, database: Database, postgres: Connection
+    ) -> None:
+        add_assignments(postgres, 5)
+        close_gate(postgres)
+        with ExitStack() as stack:
+            calls = [
+                stack.enter_context(calling(database, RUN if n % 2 else MANUAL)) for n in range(20)
+            ]
+            eventually(lambda: len(log(postgres)) == len(calls), "every trigger has a row")
+            holder = lock_holder(postgres)
+            open_gate(postgres)
+            assert [call.finish() for call in calls] == [None] * len(calls)
+        rows = log(postgres)
+        (ran,) = (row for row in rows if row["status"] == "succeeded")
+        skipped = [row for row in rows if row["status"] == "skipped"]
+        assert ran["backend_pid"] == holder
+        assert len(skipped) == len(calls) - 1
+        assert {row["blocked_by_pid"] for row in skipped} == {holder}
+        assert len(reminders(postgres)) == 5
+
+    def test_is_free_after_success_in_a_session_that_stays(self, postgres: Connection) -> None:
+        run(postgres)
+        assert lock_holder(postgres) is None
+
+    def test_is_free_after_an_error_in_a_session_that_stays(self, postgres: Connection) -> None:
+        break_dispatch(postgres)
+        add_assignments(postgres, 1)
+        assert run(postgres) == "53100"
+        assert lock_holder(postgres) is None
+
+    def test_is_free_when_the_run_cannot_even_be_opened(self, postgres: Connection) -> None:
+        assert run(postgres, "call reminder.run_job('nobody')") == "23514"
+        assert lock_holder(postgres) is None
+        assert log(postgres) == []
+
+    def test_is_free_after_a_cancel_in_a_session_that_stays(
+        self, database: Database, postgres: Connection
+    ) -> None:
+        add_assignments(postgres, 1)
+        close_gate(postgres)
+        with calling(database) as call:
+            wait_until_held(postgres, call)
+            postgres.execute("select pg_cancel_backend(%s)", (call.pid,))
+            assert call.finish() == "57014"
+            assert lock_holder(postgres) is None
+        (row,) = log(postgres)
+        assert (row["status"], row["error_code"]) == ("failed", "57014")
+
+    @pytest.mark.parametrize("end", ["terminated", "client lost"])
+    def test_is_free_soon_after_the_session_was_lost(
+        self, database: Database, postgres: Connection, end: str
+    ) -> None:
+        add_assignments(postgres, 1)
+        close_gate(postgres)
+        with calling(database) as call:
+            wait_until_held(postgres, call)
+            pid = call.pid
+            if end == "terminated":
+                postgres.execute("select pg_terminate_backend(%s)", (pid,))
+            else:
+                call.hang_up()
+            # The gate stays closed: the run cannot have come to its own end.
+            eventually(lambda: lock_holder(postgres) is None, f"session {pid} has freed the lock")
+        eventually(
+            lambda: one(postgres, "select count(*) from pg_stat_activity where pid = %s", pid) == 0,
+            f"session {pid} has ended",
+        )
+        assert statuses(postgres) == ["running"]
+
+    def test_lock_holder_looks_at_this_database_and_this_key_only(
+        self, database: Database, postgres: Connection
+    ) -> None:
+        key = one(postgres, "select reminder.lock_key()")
+        with (
+            database.connect() as here,
+            database.server.connect("template1") as elsewhere,
+        ):
+            here.execute("select pg_advisory_lock(%s)", (key + 1,))
+            here.execute("select pg_advisory_lock(0, %s::bigint::int4)", (key,))
+            elsewhere.execute("select pg_advisory_lock(%s)", (key,))
+            assert one(postgres, "select reminder.lock_holder()") is None
+            here.execute("select pg_advisory_lock(%s)", (key,))
+            assert one(postgres, "select reminder.lock_holder()") == here.info.backend_pid
+
+
+class TestAbandonedRun:
+    def test_is_closed_and_taken_up_by_the_next_run(
+        self, database: Database, postgres: Connection
+    ) -> None:
+        ids = add_assignments(postgres, 5)
+        set_settings(postgres, batch_size=2)
+        hold_second_batch(postgres)
+        with calling(database) as call:
+            eventually(
+                lambda: [row["assignments_evaluated"] for row in log(postgres)] == [2],
+                "the first batch is complete",
+            )
+            postgres.execute("select pg_terminate_backend(%s)", (call.pid,))
+            assert call.finish() in {"57P01", "lost"}
+        eventually(lambda: lock_holder(postgres) is None, "the lock is free")
+        assert len(reminders(postgres)) == 2
+        open_gate(postgres)
+        assert run(postgres) is None
+        abandoned, succeeded = log(postgres)
+        assert abandoned["status"] == "abandoned"
+        assert abandoned["finished_at"] is not None
+        assert abandoned["consecutive_failures"] == 1
+        assert (abandoned["assignments_evaluated"], abandoned["reminders_dispatched"]) == (2, 2)
+        assert "ended before" in abandoned["error_message"]
+        assert succeeded["status"] == "succeeded"
+        assert succeeded["consecutive_failures"] == 0
+        assert succeeded["reminders_dispatched"] == 3
+        assert [row[0] for row in reminders(postgres)] == ids
+
+    def test_is_not_taken_for_dead_while_it_lives(
+        self, database: Database, postgres: Connection
+    ) -> None:
+        add_assignments(postgres, 1)
+        close_gate(postgres)
+        with calling(database) as call:
+            wait_until_held(postgres, call)
+            assert one(postgres, "select reminder.close_abandoned_runs()") == 0
+            assert statuses(postgres) == ["running"]
+            open_gate(postgres)
+            assert call.finish() is None
+
+    def test_two_rows_can_never_be_running(self, postgres: Connection) -> None:
+        insert = (
+            "insert into public.cron_execution_logs (trigger_source, triggered_by, status) "
+            "values ('cron', 'x', 'running')"
+        )
+        postgres.execute(insert)
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            postgres.execute(insert)
+
+
+def hold_second_batch(postgres: Connection) -> None:
+    """Let one batch through, then close the gate by itself."""
+    close_gate(postgres)
+    postgres.execute(
+        """
+        create or replace function test_gate.wait() returns trigger language plpgsql as $$
+        begin
+          while not (select is_open from test_gate.gate)
+            and exists (select from reminder.dispatched_reminders) loop
+            perform pg_catalog.pg_sleep(0.01);
+          end loop;
+          return null;
+        end
+        $$
+        """
+    )
+
+
+class TestTimeLimit:
+    def test_keeps_the_work_resumes_after_it_and_wraps_round(self, postgres: Connection) -> None:
+        ids = add_assignments(postgres, 7)
+        set_settings(postgres, batch_size=3, run_time_limit="1 second")
+        slow_down(postgres)
+        assert run(postgres) == "57014"
+        assert [row[0] for row in reminders(postgres)] == ids[:3]
+        assert run(postgres) == "57014"
+        assert [row[0] for row in reminders(postgres)] == ids[:6]
+        postgres.execute("drop trigger slow on reminder.dispatched_reminders")
+        # What fell due behind the point where the run goes on is reached by wrapping round.
+        postgres.execute(
+            "delete from reminder.dispatched_reminders where assignment_id = %s", ids[:1]
+        )
+        assert run(postgres) is None
+        assert [row[0] for row in reminders(postgres)] == ids
+        first, second, third = log(postgres)
+        assert [row["status"] for row in (first, second, third)] == [
+            "timed_out",
+            "timed_out",
+            "succeeded",
+        ]
+        assert [row["consecutive_failures"] for row in (first, second, third)] == [1, 2, 0]
+        assert first["error_code"] == "57014"
+        assert "the next run goes on from here" in first["error_message"]
+        assert [row["last_assignment_id"] for row in (first, second)] == [ids[2], ids[5]]
+        # Every assignment once, no matter where the run began.
+        assert third["assignments_evaluated"] == 7
+        assert third["reminders_dispatched"] == 2
+
+    def test_that_leaves_no_time_at_all_ends_the_run_at_once(self, postgres: Connection) -> None:
+        add_assignments(postgres, 1)
+        set_settings(postgres, run_time_limit="0 seconds")
+        assert run(postgres) == "57014"
+        assert statuses(postgres) == ["timed_out"]
+        assert lock_holder(postgres) is None
+
+    def test_of_a_run_by_hand_is_its_own(self, postgres: Connection) -> None:
+        set_settings(postgres, manual_run_time_limit="0 seconds")
+        assert run(postgres, MANUAL) == "57014"
+        assert run(postgres) is None
+
+    def test_after_a_success_the_next_run_begins_at_the_beginning(
+        self, postgres: Connection
+    ) -> None:
+        ids = add_assignments(postgres, 3)
+        run(postgres)
+        run(postgres)
+        assert [row["assignments_evaluated"] for row in log(postgres)] == [3, 3]
+        assert log(postgres)[-1]["last_assignment_id"] == ids[-1]
+
+    def test_a_statement_timeout_within_a_batch_is_logged_and_frees_the_lock(
+        self, database: Database, postgres: Connection
+    ) -> None:
+        add_assignments(postgres, 1)
+        set_settings(postgres, run_time_limit="100 milliseconds")
+        close_gate(postgres)
+        with database.connect(options="-c statement_timeout=500ms") as short:
+            assert run(short) == "57014"
+            assert lock_holder(postgres) is None
+        (row,) = log(postgres)
+        # Longer than its own limit, so it timed out and was not cancelled by a person.
+        assert (row["status"], row["error_code"]) == ("timed_out", "57014")
+
+    def test_a_row_that_the_application_holds_for_long_fails_the_run_and_not_the_job(
+        self, database: Database, postgres: Connection
+    ) -> None:
+        (held,) = add_assignments(postgres, 1)
+        with database.connect(autocommit=False) as application:
+            application.execute("select from public.assignments where id = %s for update", (held,))
+            assert run(postgres) == "55P03"
+        assert run(postgres) is None
+        assert statuses(postgres) == ["failed", "succeeded"]
+
+
+def slow_down(postgres: Connection) -> None:
+    """Make each batch take as long as the run may take, counted from the start of the run."""
+    postgres.execute(
+        """
+        create schema test_slow;
+        create function test_slow.wait() returns trigger language plpgsql as $$
+        begin
+          perform pg_catalog.pg_sleep_until(l.started_at + s.run_time_limit)
+          from public.cron_execution_logs l, reminder.settings s
+          where l.status = 'running';
+          return null;
+        end
+        $$;
+        create trigger slow before insert on reminder.dispatched_reminders
+          for each statement execute function test_slow.wait();
+        """
+    )
+
+
+class TestRefusal:
+    """Where a procedure cannot commit it must not have done anything either."""
+
+    @pytest.mark.parametrize("call", [RUN, MANUAL])
+    @pytest.mark.parametrize(
+        "message",
+        [
+            "begin; {}; commit",
+            "set statement_timeout = '10min'; {}",
+            "do $do$ begin execute $call${}$call$; end $do$",
+            "create function pg_temp.f() returns void language plpgsql as "
+            "$f$ begin {}; end $f$; select pg_temp.f()",
+        ],
+        ids=["transaction block", "second statement", "DO EXECUTE", "function"],
+    )
+    def test_in_a_transaction_locks_and_writes_nothing(
+        self, database: Database, postgres: Connection, message: str, call: str
+    ) -> None:
+        add_assignments(postgres, 1)
+        with database.connect() as session:
+            result = session.pgconn.exec_(message.format(call).encode())
+            sqlstate = result.error_field(psycopg.pq.DiagnosticField.SQLSTATE)
+            assert sqlstate == b"2D000", result.get_error_message()
+            assert lock_holder(postgres) is None
+        assert log(postgres) == []
+        assert reminders(postgres) == []
+
+
+class TestRunByHand:
+    def test_says_who_and_why(self, postgres: Connection) -> None:
+        add_assignments(postgres, 2)
+        assert run(postgres, MANUAL) is None
+        (row,) = log(postgres)
+        assert (row["status"], row["trigger_source"]) == ("succeeded", "manual")
+        assert (row["triggered_by"], row["trigger_reason"]) == ("Dana", "after the restore")
+        assert row["reminders_dispatched"] == 2
+
+    @pytest.mark.parametrize(
+        "arguments", ["'', 'why'", "'Dana', ''", "'  ', 'why'", "'Dana', null", "null, 'why'"]
+    )
+    def test_without_name_or_reason_is_refused(self, postgres: Connection, arguments: str) -> None:
+        assert run(postgres, f"call reminder.run_manually({arguments})") == "22023"
+        assert log(postgres) == []
+        assert lock_holder(postgres) is None
+
+
+class TestDispatch:
+    def test_twice_at_once_writes_each_reminder_once(
+        self, database: Database, postgres: Connection
+    ) -> None:
+        ids = add_assignments(postgres, 50)
+        dispatch = (
+            "select reminder.reminder_dispatch_service(%s, "
+            "(now() at time zone 'utc')::date, 0, 9223372036854775807)"
+        )
+        with database.connect(autocommit=False) as first:
+            assert one(first, dispatch, 1) == 50
+            with calling(database, dispatch.replace("%s", "2")) as second:
+                eventually(
+                    lambda: one(
+                        postgres,
+                        "select wait_event_type = 'Lock' from pg_stat_activity where pid = %s",
+                        second.pid,
+                    ),
+                    "the second waits for the first",
+                )
+                first.commit()
+                assert second.finish() is None
+        assert [row[0] for row in reminders(postgres)] == ids
+        assert one(
+            postgres, "select array_agg(distinct run_id) from reminder.dispatched_reminders"
+        ) == [1]
+
+    @pytest.mark.parametrize("days_late", [1, 3, 6])
+    def test_late_is_of_the_same_reminder(self, postgres: Connection, days_late: int) -> None:
+        # Due today for the first time; the same reminder until the next falls due a week later.
+        add_assignments(postgres, 1, started_days_ago=30)
+        assert dispatch_on(postgres, 0) == 1
+        assert dispatch_on(postgres, days_late) == 0
+        assert dispatch_on(postgres, 7) == 1
+        first, second = (row[1] for row in reminders(postgres))
+        assert second - first == dt.timedelta(days=7)
+
+    def test_of_a_run_that_was_missed_carries_the_day_it_fell_due(
+        self, postgres: Connection
+    ) -> None:
+        add_assignments(postgres, 1, started_days_ago=30)
+        today = one(postgres, "select (now() at time zone 'utc')::date")
+        assert dispatch_on(postgres, 4) == 1
+        ((_, due_on),) = reminders(postgres)
+        assert due_on == today
+
+    def test_starts_anew_after_a_contact(self, postgres: Connection) -> None:
+        (assignment,) = add_assignments(postgres, 1, started_days_ago=30)
+        assert dispatch_on(postgres, 0) == 1
+        postgres.execute(
+            "insert into public.activities (assignment_id, activity_type, occurred_on) "
+            "values (%s, 'phone_call', (now() at time zone 'utc')::date)",
+            (assignment,),
+        )
+        assert dispatch_on(postgres, 29) == 0
+        assert dispatch_on(postgres, 30) == 1
+
+
+def dispatch_on(postgres: Connection, days_from_now: int) -> int:
+    """Dispatch as a run on a later day would; return how many reminders were new."""
+    written = one(
+        postgres,
+        "select reminder.reminder_dispatch_service(1, "
+        "(now() at time zone 'utc')::date + %s::integer, 0, 9223372036854775807)",
+        days_from_now,
+    )
+    assert isinstance(written, int)
+    return written
