@@ -75,8 +75,8 @@ _VISIBLE = frozenset(
 _UNSEEN = frozenset({"script", "style", "template", "noscript"})
 _BOLD = frozenset({"strong", "b"})
 _HEADING = re.compile(r"h([1-6])")
-_NUMBERED = re.compile(r"\s*sql:#(\d+) ")
-_NUMBERED_IN_TEXT = re.compile(r"<!--\s*sql:#(\d+) ")
+_NUMBERED = re.compile(r"\s*sql:#(\d+)\b")
+_NUMBERED_IN_TEXT = re.compile(r"<!--\s*sql:#(\d+)\b ?")
 _MARKED = re.compile(rf'{MARKER}="(\d+)"')
 
 # What JavaScript's trimEnd takes off, which is what Material's copy button does to the block.
@@ -316,5 +316,5 @@ class _Reader(HTMLParser):
 
 
 def _clean_cell(text: str) -> str:
-    text = _NUMBERED_IN_TEXT.sub("<!-- sql: ", text)
+    text = _NUMBERED_IN_TEXT.sub("<!-- sql:", text)
     return " ".join(text.split())

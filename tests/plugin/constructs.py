@@ -79,7 +79,8 @@ CONSTRUCTS = (
     Construct("upper-case-language", "```SQL\nselect 1;\n```\n", ("select 1;",)),
     Construct(
         "dialects",
-        "```postgresql\nselect 1;\n```\n\n```postgres\nselect 2;\n```\n\n```plpgsql\nselect 3;\n```\n",
+        "```postgresql\nselect 1;\n```\n\n```postgres\nselect 2;\n```\n\n"
+        "```plpgsql\nselect 3;\n```\n",
         ("select 1;", "select 2;", "select 3;"),
     ),
     Construct(
@@ -107,7 +108,9 @@ CONSTRUCTS = (
         "```sql\n\n\n  select 1;\n\n\n```\n",
         ("  select 1;",),
     ),
-    Construct("trailing-spaces", "```sql\nselect 1;  \nselect 2;  \n```\n", ("select 1;  \nselect 2;",)),
+    Construct(
+        "trailing-spaces", "```sql\nselect 1;  \nselect 2;  \n```\n", ("select 1;  \nselect 2;",)
+    ),
     Construct("empty", "```sql\n```\n", ("",)),
     Construct("at-the-end", "Text\n\n```sql\nselect 1;\n```", ("select 1;",)),
     Construct("against-text", "Text\n```sql\nselect 1;\n```\nText\n", ("select 1;",)),
@@ -140,27 +143,30 @@ CONSTRUCTS = (
         ("select 1;",),
     ),
     Construct("details", '??? tip "x"\n\n    ```sql\n    select 1;\n    ```\n', ("select 1;",)),
-    Construct(
-        "generic-block", "/// note | Title\n\n```sql\nselect 1;\n```\n///\n", ("select 1;",)
-    ),
+    Construct("generic-block", "/// note | Title\n\n```sql\nselect 1;\n```\n///\n", ("select 1;",)),
     Construct(
         "content-tabs",
-        '=== "One"\n\n    ```sql\n    select 1;\n    ```\n\n=== "Two"\n\n    ```sql\n    select 2;\n    ```\n',
+        '=== "One"\n\n    ```sql\n    select 1;\n    ```\n\n'
+        '=== "Two"\n\n    ```sql\n    select 2;\n    ```\n',
         ("select 1;", "select 2;"),
     ),
     Construct(
-        "block-quote", "> ```sql\n> select 1;\n>\n>   select 2;\n> ```\n", ("select 1;\n\n  select 2;",)
+        "block-quote",
+        "> ```sql\n> select 1;\n>\n>   select 2;\n> ```\n",
+        ("select 1;\n\n  select 2;",),
     ),
     Construct(
         "callout", "> [!WARNING]\n> Text\n>\n> ```sql\n> select 1 > 2;\n> ```\n", ("select 1 > 2;",)
     ),
     Construct("nested-quotes", "> > ```sql\n> > select 1;\n> > ```\n", ("select 1;",)),
+    Construct("quote-in-list", "- a\n\n    > ```sql\n    > select 1;\n    > ```\n", ("select 1;",)),
     Construct(
-        "quote-in-list", "- a\n\n    > ```sql\n    > select 1;\n    > ```\n", ("select 1;",)
+        "definition", "Term\n:   Text\n\n    ```sql\n    select 1;\n    ```\n", ("select 1;",)
     ),
-    Construct("definition", "Term\n:   Text\n\n    ```sql\n    select 1;\n    ```\n", ("select 1;",)),
     Construct(
-        "footnote", "Text[^1].\n\n[^1]:\n    Note\n\n    ```sql\n    select 1;\n    ```\n", ("select 1;",)
+        "footnote",
+        "Text[^1].\n\n[^1]:\n    Note\n\n    ```sql\n    select 1;\n    ```\n",
+        ("select 1;",),
     ),
     Construct(
         "markdown-in-html",
@@ -169,13 +175,19 @@ CONSTRUCTS = (
     ),
     Construct("raw-html", "<div>\n\n```sql\nselect 1;\n```\n\n</div>\n", ("select 1;",)),
     Construct("task-list", "- [ ] a\n\n    ```sql\n    select 1;\n    ```\n", ("select 1;",)),
-    Construct("crlf", "Text\r\n\r\n```sql\r\nselect 1;\r\nselect 2;\r\n```\r\n", ("select 1;\nselect 2;",)),
+    Construct(
+        "crlf", "Text\r\n\r\n```sql\r\nselect 1;\r\nselect 2;\r\n```\r\n", ("select 1;\nselect 2;",)
+    ),
     Construct("cr", "Text\r\r```sql\rselect 1;\r```\r", ("select 1;",)),
     Construct("byte-order-mark", "\ufeff```sql\nselect 1;\n```\n", ("select 1;",)),
     Construct(
-        "front-matter", "---\ntitle: a\ntags: [b]\n---\n\n\n```sql\nselect 1;\n```\n", ("select 1;",)
+        "front-matter",
+        "---\ntitle: a\ntags: [b]\n---\n\n\n```sql\nselect 1;\n```\n",
+        ("select 1;",),
     ),
-    Construct("front-matter-mark", "\ufeff---\ntitle: a\n...\n```sql\nselect 1;\n```\n", ("select 1;",)),
+    Construct(
+        "front-matter-mark", "\ufeff---\ntitle: a\n...\n```sql\nselect 1;\n```\n", ("select 1;",)
+    ),
     Construct("front-matter-list", "---\n- a\n---\n\n```sql\nselect 1;\n```\n", ("select 1;",)),
     Construct("front-matter-bad", "---\na: [\n---\n\n```sql\nselect 1;\n```\n", ("select 1;",)),
     Construct(
@@ -183,11 +195,13 @@ CONSTRUCTS = (
     ),
     Construct(
         "non-ascii",
-        "Grüße 😀\n\n```sql\nselect 'é😀ñ\u0301 & <b> \u00a0 \"q\"' as \"名\";\n```\n",
-        ("select 'é😀ñ\u0301 & <b> \u00a0 \"q\"' as \"名\";",),
+        'Grüße 😀\n\n```sql\nselect \'é😀ñ\u0301 & <b> \u00a0 "q"\' as "名";\n```\n',
+        ('select \'é😀ñ\u0301 & <b> \u00a0 "q"\' as "名";',),
     ),
     Construct(
-        "entities", "```sql\nselect '&lt;' || '&amp;amp;' || '&#65;';\n```\n", ("select '&lt;' || '&amp;amp;' || '&#65;';",)
+        "entities",
+        "```sql\nselect '&lt;' || '&amp;amp;' || '&#65;';\n```\n",
+        ("select '&lt;' || '&amp;amp;' || '&#65;';",),
     ),
     Construct(
         "looks-like-markdown",
@@ -195,7 +209,9 @@ CONSTRUCTS = (
         ("-- # no heading\n-- *no* `marks` [x](y) --> (c) ==> <!-- x -->\nselect 1;",),
     ),
     Construct(
-        "duplicates", "```sql\nselect 1;\n```\n\n```sql\nselect 1;\n```\n", ("select 1;", "select 1;")
+        "duplicates",
+        "```sql\nselect 1;\n```\n\n```sql\nselect 1;\n```\n",
+        ("select 1;", "select 1;"),
     ),
     Construct(
         "adjacent", "```sql\nselect 1;\n```\n```sql\nselect 2;\n```\n", ("select 1;", "select 2;")
@@ -219,15 +235,24 @@ CONSTRUCTS = (
     Construct(
         "quoted-fence", "````markdown\n```sql\nselect 1;\n```\n````\n\n~~~md\n```sql\nx\n```\n~~~\n"
     ),
-    Construct("inline-code", "Write ```` ```sql ```` or `#!sql select 1` or\n```sql select 1```.\n"),
+    Construct(
+        "inline-code", "Write ```` ```sql ```` or `#!sql select 1` or\n```sql select 1```.\n"
+    ),
     Construct(
         "commented",
         "<!--\n```sql\nselect 1;\n```\n-->\n\n```sql\nselect 2;\n```\n",
         ("select 2;",),
         ("HTML comment",),
     ),
-    Construct("indented-code", "Text\n\n    ```sql\n    select 1;\n    ```\n", (), ("indented code",)),
-    Construct("too-deep-in-list", "- a\n\n        ```sql\n        select 1;\n        ```\n", (), ("indented code",)),
+    Construct(
+        "indented-code", "Text\n\n    ```sql\n    select 1;\n    ```\n", (), ("indented code",)
+    ),
+    Construct(
+        "too-deep-in-list",
+        "- a\n\n        ```sql\n        select 1;\n        ```\n",
+        (),
+        ("indented code",),
+    ),
     Construct("unclosed", "```sql\nselect 1;\n", (), ("never closed",)),
     Construct("unclosed-last-line", "Text\n\n```sql", (), ("never closed",)),
     Construct(
@@ -246,11 +271,12 @@ CONSTRUCTS = (
     Construct("bare-option", "```sql title=x\nselect 1;\n```\n", (), ("does not accept",)),
     Construct("words-after", "```sql the query\nselect 1;\n```\n", (), ("does not accept",)),
     Construct("item-line", "- ```sql\n  select 1;\n  ```\n", (), ("line of the list item",)),
+    Construct("closed-elsewhere", "- a\n\n    ```sql\n    select 1;\n```\n", (), ("line 5",)),
     Construct(
-        "closed-elsewhere", "- a\n\n    ```sql\n    select 1;\n```\n", (), ("line 5",)
-    ),
-    Construct(
-        "less-indented", "- a\n\n    ```sql\n  select 1;\n    ```\n", (), ("line 4 is indented less",)
+        "less-indented",
+        "- a\n\n    ```sql\n  select 1;\n    ```\n",
+        (),
+        ("line 4 is indented less",),
     ),
     Construct(
         "lost-below",

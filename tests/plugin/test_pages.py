@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
@@ -10,10 +9,14 @@ from hypothesis import strategies as st
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
 
-from sql_snippets.model import Page, Snippet
 from sql_snippets.pages import PageError, read_page
 from sql_snippets.site import Site, load_site
 from tests.plugin.constructs import CONFIG, CONSTRUCTS, INCLUDED, Construct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sql_snippets.model import Page, Snippet
+    from pathlib import Path
 
 each_construct = pytest.mark.parametrize(
     "construct", CONSTRUCTS, ids=[construct.name for construct in CONSTRUCTS]
@@ -22,7 +25,7 @@ each_construct = pytest.mark.parametrize(
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A site with a page for each construct, built by MkDocs and Material."""
+    """Write a site with a page for each construct."""
     root = tmp_path_factory.mktemp("constructs")
     (root / "docs").mkdir()
     (root / "included").mkdir()
@@ -57,7 +60,9 @@ def read_built(html: str) -> list[str]:
     assert article is not None
     given = []
     for block in article.select("div.highlight"):
-        languages = {f"language-{name}" for name in ("sql", "SQL", "postgres", "postgresql", "plpgsql")}
+        languages = {
+            f"language-{name}" for name in ("sql", "SQL", "postgres", "postgresql", "plpgsql")
+        }
         if not languages & set(block.get_attribute_list("class")):
             continue
         code = block.select_one("pre > code")
@@ -116,3 +121,174 @@ def test_maps_each_character_to_the_file(site: Site, construct: Construct) -> No
 def test_names_each_item_once(site: Site, construct: Construct) -> None:
     ids = [snippet.id for snippet in read(site, construct).snippets]
     assert len(set(ids)) == len(ids)
+
+
+LINES = st.lists(
+    st.text(
+        st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufeff") | st.just("\t"),
+        max_size=12,
+    ).filter(lambda line: not line.strip().startswith(("```", "~~~", "--8<--", ";--8<--", "--"))),
+    min_size=1,
+    max_size=5,
+)
+WRAPPERS = {
+    "nothing": ("", ""),
+    "list": ("- a\n\n", "    "),
+    "list-by-tab": ("- a\n\n", "\t"),
+    "nested-list": ("1. a\n    - b\n\n", "        "),
+    "nested-list-by-tabs": ("1. a\n\t- b\n\n", "\t\t"),
+    "admonition": ("!!! note\n\n", "    "),
+    "quote": ("", "> "),
+    "tab": ('=== "a"\n\n', "    "),
+}
+
+
+@settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150
+)
+@given(
+    lines=LINES,
+    wrapper=st.sampled_from(sorted(WRAPPERS)),
+    file=st.tuples(
+        st.sampled_from(["", "\ufeff", "---\na: 1\n---\n", "# é😀\n\n"]),
+        st.sampled_from(["\n", "\r\n"]),
+    ),
+)
+def test_maps_generated_blocks(
+    project: Path, site: Site, lines: list[str], wrapper: str, file: tuple[str, str]
+) -> None:
+    before, indent = WRAPPERS[wrapper]
+    start, newline = file
+    body = "".join(f"{indent}{line}\n" for line in ("```sql", *lines, "```"))
+    page = project / "docs" / "generated.txt"
+    page.write_bytes((start + before + body).replace("\n", newline).encode())
+
+    (snippet,) = read_page(page, site).snippets
+
+    check_map(project, snippet)
+    # Tabs become spaces, by the place they have in the author's line.
+    written = [f"{indent}{line}".expandtabs(4)[len(indent.expandtabs(4)) :] for line in lines]
+    expected = "\n".join(line if line.strip(" ") else "" for line in written)
+    assert [line.rstrip() for line in snippet.sql.split("\n")] == [
+        line.rstrip() for line in expected.strip("\n").rstrip().split("\n")
+    ]
+
+
+def write_page(folder: Path, text: str, name: str = "page.md") -> Path:
+    path = folder / name
+    path.write_bytes(text.encode())
+    return path
+
+
+def read_text_page(folder: Path, text: str) -> Page:
+    path = write_page(folder, text)
+    return read_page(path, load_site(path))
+
+
+def test_keeps_tabs_where_the_site_does(tmp_path: Path) -> None:
+    (tmp_path / "mkdocs.yml").write_text(
+        "markdown_extensions:\n  - pymdownx.superfences:\n      preserve_tabs: true\n", "utf-8"
+    )
+    (tmp_path / "docs").mkdir()
+    path = write_page(
+        tmp_path / "docs", "- a\n\n\t```sql\n\tselect\t1;\n\t\tb\n\t```\n\n```sql\n\tc\td\n```\n"
+    )
+    site = load_site(tmp_path)
+    page = read_page(path, site)
+    assert [snippet.sql for snippet in page.snippets] == ["select\t1;\n\tb", "\tc\td"]
+    for snippet in page.snippets:
+        check_map(tmp_path, snippet)
+
+
+def test_counts_an_alias_of_the_site_as_sql(tmp_path: Path) -> None:
+    (tmp_path / "mkdocs.yml").write_text(
+        "markdown_extensions:\n  - pymdownx.superfences\n  - pymdownx.highlight:\n"
+        "      extend_pygments_lang:\n        - {name: query, lang: sql}\n",
+        "utf-8",
+    )
+    (tmp_path / "docs").mkdir()
+    path = write_page(tmp_path / "docs", "```query\nselect 1;\n```\n\n```pgsql\nselect 2;\n```\n")
+    page = read_page(path, load_site(tmp_path))
+    assert [snippet.sql for snippet in page.snippets] == ["select 1;", "select 2;"]
+
+
+def test_places_the_block_in_its_fence(tmp_path: Path) -> None:
+    page = read_text_page(tmp_path, "# A\n\n- a\n\n    ```sql\n\n    select 1;\n    ```\n")
+    (snippet,) = page.snippets
+    assert str(snippet.fence) == "page.md:5:5"
+    assert str(snippet.locate(0)) == "page.md:7:5"
+    assert snippet.end_line == 8
+
+
+def test_places_included_lines_in_their_own_file(site: Site) -> None:
+    page = read_page(site.docs_dir / "included-lines.md", site)
+    (snippet,) = page.snippets
+    places = [str(snippet.locate(snippet.sql.index(word))) for word in ("before", "2", "after")]
+    assert places == [
+        "docs/included-lines.md:2:9",
+        "included/whole.sql:2:8",
+        "docs/included-lines.md:4:9",
+    ]
+
+
+def test_gives_a_block_the_anchor_of_its_heading(tmp_path: Path) -> None:
+    block = "```sql\nselect 1;\n```\n\n"
+    page = read_text_page(
+        tmp_path, f"{block}# A b\n\n{block}## C {{ #own }}\n\n{block}## A b\n\n{block}{block}"
+    )
+    name = "sql-" + page.snippets[0].name.removeprefix("sql-")
+    assert [snippet.id for snippet in page.snippets] == [
+        f"page.md::top::{name}",
+        f"page.md::a-b::{name}",
+        f"page.md::own::{name}",
+        f"page.md::a-b_1::{name}",
+        f"page.md::a-b_1::{name}-2",
+    ]
+
+
+def test_names_a_block_by_its_words_and_not_their_spacing(tmp_path: Path) -> None:
+    one = read_text_page(tmp_path, "```sql\nselect  1;\n```\n").snippets[0]
+    other = read_text_page(tmp_path, "Text\n\n~~~sql\nselect\n1;\n~~~\n").snippets[0]
+    assert one.name == other.name
+    assert re.fullmatch(r"sql-[0-9a-f]{8}", one.name)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"a\xff", "is not UTF-8: byte 0xff at offset 1"),
+        (b"a\n\0", "is not text: it holds a zero byte at offset 2"),
+        (None, "cannot be read: No such file or directory"),
+        (b"x" * 8_000_001, "has 8 MB"),
+    ],
+)
+def test_refuses_what_is_no_page(tmp_path: Path, data: bytes | None, message: str) -> None:
+    path = tmp_path / "page.md"
+    if data is not None:
+        path.write_bytes(data)
+    with pytest.raises(PageError, match=re.escape(message)) as caught:
+        read_page(path, load_site(tmp_path))
+    assert str(path) in str(caught.value)
+
+
+def test_a_failing_extension_names_the_page(tmp_path: Path) -> None:
+    (tmp_path / "mkdocs.yml").write_text(
+        "markdown_extensions:\n  - pymdownx.superfences\n"
+        "  - pymdownx.snippets:\n      check_paths: true\n",
+        "utf-8",
+    )
+    (tmp_path / "docs").mkdir()
+    path = write_page(tmp_path / "docs", '--8<-- "nowhere.sql"\n')
+    with pytest.raises(PageError, match=r"page\.md cannot be rendered.*nowhere\.sql"):
+        read_page(path, load_site(tmp_path))
+
+
+def test_one_page_leaves_nothing_for_the_next(tmp_path: Path) -> None:
+    broken = write_page(tmp_path, "# A\n\n<!-- sql: name=x\n\n```sql\nselect 1;\n", "a.md")
+    whole = write_page(tmp_path, "# A\n\n```sql\nselect 1;\n```\n", "b.md")
+    site = load_site(tmp_path)
+    alone = read_page(whole, load_site(tmp_path))
+    read_page(broken, site)
+    assert read_page(whole, site) == alone
+    assert not alone.not_rendered
+    assert not alone.problems
