@@ -21,6 +21,12 @@ create table reminder.settings (
   run_time_limit interval not null default '90 seconds' check (run_time_limit >= '0 seconds'),
   manual_run_time_limit interval not null default '40 seconds'
     check (manual_run_time_limit >= '0 seconds'),
+  run_hard_limit interval not null default '10 minutes' check (run_hard_limit >= '2 minutes'),
+  long_run_after interval not null default '30 minutes' check (long_run_after >= '2 minutes'),
+  missed_run_grace interval not null default '1 hour' check (missed_run_grace >= '1 minute'),
+  keep_logs interval not null default '400 days' check (keep_logs >= '30 days'),
+  keep_reminders interval not null default '800 days' check (keep_reminders >= '400 days'),
+  keep_cron_history interval not null default '14 days' check (keep_cron_history >= '1 day'),
   alert_max_attempts integer not null default 6 check (alert_max_attempts between 1 and 100),
   runbook_url text not null
     default 'https://runbooks.example.org/operations/cron-reminder-runbook/'
@@ -34,6 +40,12 @@ comment on column reminder.settings.failure_threshold is 'Consecutive failed run
 comment on column reminder.settings.batch_size is 'Active assignments looked at in one transaction of a run.';
 comment on column reminder.settings.run_time_limit is 'A scheduled run starts no further batch after this long. Below the platform''s statement timeout of 2 minutes.';
 comment on column reminder.settings.manual_run_time_limit is 'The same for a run by hand. Below the 60 seconds of the SQL Editor.';
+comment on column reminder.settings.run_hard_limit is 'The watchdog cancels a run that is older than this, where the platform''s timeout did not.';
+comment on column reminder.settings.long_run_after is 'A run older than this raises an alert.';
+comment on column reminder.settings.missed_run_grace is 'How long after the scheduled time a finished run may be wanting before it counts as missed.';
+comment on column reminder.settings.keep_logs is 'Rows of the execution log, the watchdog log and delivered alerts are kept this long.';
+comment on column reminder.settings.keep_reminders is 'Dispatched reminders are kept this long.';
+comment on column reminder.settings.keep_cron_history is 'Rows of cron.job_run_details are kept this long.';
 comment on column reminder.settings.alert_max_attempts is 'Deliveries tried for one alert before it counts as undelivered.';
 comment on column reminder.settings.runbook_url is 'Address of the runbook, the start of every link in an alert.';
 

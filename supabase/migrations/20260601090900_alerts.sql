@@ -18,6 +18,10 @@ comment on column reminder.alert_kinds.meaning is 'What the alert says, in one s
 
 insert into reminder.alert_kinds (kind, runbook_anchor, meaning) values
   ('consecutive_failures', 'repeated-failures', 'The reminder job failed several times in a row.'),
+  ('abandoned_run', 'abandoned-run', 'A run ended without logging its result.'),
+  ('long_run', 'stuck-lock', 'A run takes far too long.'),
+  ('missed_run', 'missed-runs', 'The scheduled run did not take place.'),
+  ('undelivered_alert', 'alert-not-delivered', 'An earlier alert never arrived.'),
   ('recovered', 'recovered', 'The reminder job succeeded again after an alert.'),
   ('test', 'send-a-test-alert', 'Somebody tests the way to this channel.');
 
@@ -41,8 +45,8 @@ create table reminder.alerts (
 comment on table reminder.alerts is 'Alerts and what became of them.';
 comment on column reminder.alerts.id is 'Key of the alert.';
 comment on column reminder.alerts.kind is 'Which alert it is.';
-comment on column reminder.alerts.streak_run_id is 'First run of the streak of failures it is about; null for a test.';
-comment on column reminder.alerts.run_id is 'The run that raised it; null for a test.';
+comment on column reminder.alerts.streak_run_id is 'What it is about, so that it is raised once: the first run of the streak, the run that is late or lost, the last run before the gap, or the alert that did not arrive. Null for a test.';
+comment on column reminder.alerts.run_id is 'The run that it names; null for a test.';
 comment on column reminder.alerts.message is 'The text that is sent.';
 comment on column reminder.alerts.status is 'queued, sent, delivered or undelivered.';
 comment on column reminder.alerts.attempts is 'How often it was handed to pg_net.';

@@ -179,6 +179,9 @@ begin
       v_run_id, 'abandoned', null,
       'The session of this run ended before it could log its result.'
     );
+    perform reminder.raise_alert(
+      'abandoned_run', v_run_id, v_run_id,
+      format('Run %s of the reminder job ended without logging its result.', v_run_id));
     v_closed := v_closed + 1;
   end loop;
   return v_closed;
@@ -335,13 +338,22 @@ begin
   perform pg_catalog.pg_advisory_unlock(reminder.lock_key());
 
   -- After the lock is free: what goes wrong with an alert must not hold up the next run, and is
-  -- put right by the delivery job.
+  -- put right by the watchdog.
   begin
     perform reminder.send_alerts();
   exception when others then
     raise warning 'Alerts stay queued: %', sqlerrm;
   end;
   commit;
+
+  if v_status = 'succeeded' then
+    begin
+      perform reminder.send_heartbeat();
+    exception when others then
+      raise warning 'No heartbeat was sent: %', sqlerrm;
+    end;
+    commit;
+  end if;
 
   if v_status <> 'succeeded' then
     raise exception using

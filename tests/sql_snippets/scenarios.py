@@ -6,7 +6,9 @@ about and yields how to tell, without the page's help, whether that state is sti
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import psycopg
@@ -25,6 +27,14 @@ def _is_true(database: Database, condition: str) -> bool:
     with database.connect() as connection:
         row = connection.execute(f"select {condition}").fetchone()  # type: ignore[arg-type]  # our own text
     return bool(row and row[0])
+
+
+def _wait_until(database: Database, condition: str) -> None:
+    for _ in range(200):
+        if _is_true(database, condition):
+            return
+        time.sleep(0.02)
+    pytest.fail(f"The scenario waited for this in vain: {condition}")
 
 
 def _run_job_and_expect_failure(database: Database) -> None:
@@ -164,5 +174,46 @@ def hook_disabled(sql_database: Database) -> Scenario:
             sql_database,
             "(select last_contact_date < (now() at time zone 'utc')::date - 1"
             " from public.assignments where id = 8)",
+        )
+    )
+
+
+@pytest.fixture
+def watchdog_pass(sql_database: Database) -> Scenario:
+    """The watchdog has looked and found nothing."""
+    with sql_database.connect(application_name="pg_cron") as session:
+        session.execute("select reminder.watch()")
+    return Scenario(
+        is_present=lambda: _is_true(
+            sql_database, "exists (select from reminder.watchdog_log where missed_since is null)"
+        )
+    )
+
+
+@pytest.fixture
+def abandoned_run(sql_database: Database) -> Scenario:
+    """The session of a run was ended in mid-run, and the watchdog has closed its row."""
+    with sql_database.connect() as session:
+        session.execute("delete from reminder.dispatched_reminders")
+    blocker = sql_database.connect(application_name="psql")
+    try:
+        # The run waits for this lock, which gives the time to end it.
+        blocker.execute("begin")
+        blocker.execute("select from public.assignments for update")
+        with ThreadPoolExecutor(1) as pool:
+            run = pool.submit(_run_job_and_expect_failure, sql_database)
+            _wait_until(sql_database, "reminder.lock_holder() is not null")
+            with sql_database.connect() as session:
+                session.execute("select pg_terminate_backend(reminder.lock_holder(), 5000)")
+            run.result()
+    finally:
+        blocker.close()
+    with sql_database.connect(application_name="pg_cron") as session:
+        session.execute("select reminder.watch()")
+    return Scenario(
+        is_present=lambda: _is_true(
+            sql_database,
+            "(select status = 'abandoned' from public.cron_execution_logs"
+            " where status not in ('running', 'skipped') order by id desc limit 1)",
         )
     )

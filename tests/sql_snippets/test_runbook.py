@@ -181,6 +181,7 @@ TROUBLES = [
     "Alert not delivered",
     "Duplicate reminders",
     "Reminders after contact",
+    "Abandoned run",
     "Repeated failures",
 ]
 

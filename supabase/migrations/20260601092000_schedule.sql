@@ -1,4 +1,4 @@
--- The two jobs: the daily run, and the delivery of alerts every five minutes.
+-- The jobs: the daily run, the watchdog every five minutes, and the daily clearing of old rows.
 --
 -- The command is one CALL and nothing else: with a second statement it would run in a transaction
 -- block and its commits would be refused.  pg_cron keeps time in GMT.
@@ -8,11 +8,13 @@
 --
 -- To undo:
 --   select cron.unschedule('peer-mentor-reminders');
---   select cron.unschedule('reminder-alert-delivery');
+--   select cron.unschedule('reminder-watchdog');
+--   select cron.unschedule('reminder-retention');
 --   alter role postgres reset client_connection_check_interval;
 
 select cron.schedule('peer-mentor-reminders', '0 6 * * *', 'call reminder.run_job()');
-select cron.schedule('reminder-alert-delivery', '*/5 * * * *', 'select reminder.deliver_alerts()');
+select cron.schedule('reminder-watchdog', '*/5 * * * *', 'select reminder.watch()');
+select cron.schedule('reminder-retention', '30 3 * * *', 'call reminder.clear_old_rows()');
 
 -- Disabling a job closes pg_cron's connection but does not stop the session behind it, which would
 -- go on and keep the lock.  With this setting the session notices within two seconds and ends.  It

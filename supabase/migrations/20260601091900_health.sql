@@ -53,7 +53,7 @@ create view reminder.health with (security_invoker = true) as
   union all
   select
     2, 'last success',
-    coalesce(success.at > clock_timestamp() - interval '25 hours', false),
+    reminder.missed_run(clock_timestamp()) is null and success.at is not null,
     coalesce(
       format('%s hours ago', floor(extract(epoch from clock_timestamp() - success.at) / 3600)),
       'never'
