@@ -1,0 +1,153 @@
+"""Whatever makes the runbook untrue turns its check red, at the line that is untrue.
+
+Each test copies the project, breaks one thing, and runs the check as an author would.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+RUNBOOK = "docs/operations/cron-reminder-runbook.md"
+MIGRATIONS = "supabase/migrations"
+
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of this project that may be broken."""
+
+    root: Path
+
+    def replace(self, path: str, old: str, new: str) -> None:
+        file = self.root / path
+        text = file.read_text(encoding="utf-8")
+        assert old in text, f"{path} no longer holds {old!r}: this test breaks nothing"
+        file.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    def line_of(self, words: str) -> int:
+        lines = (self.root / RUNBOOK).read_text(encoding="utf-8").splitlines()
+        return next(number for number, line in enumerate(lines, 1) if words in line)
+
+    def place_of(self, words: str, word: str) -> tuple[int, int]:
+        line = self.line_of(words)
+        text = (self.root / RUNBOOK).read_text(encoding="utf-8").splitlines()[line - 1]
+        return line, text.index(word) + 1
+
+    def check(self, *items: str) -> str:
+        """Run the check of some items and return what it printed; it must have failed."""
+        run = subprocess.run(  # noqa: S603  our own pytest on our own copy
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+            + [f"{RUNBOOK}::{item}" for item in items],
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert run.returncode == 1, run.stdout + run.stderr
+        return run.stdout
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    for folder in ("docs", "supabase", "tests/sql_snippets"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    for file in ("mkdocs.yml", "pyproject.toml", "conftest.py", "tests/__init__.py"):
+        shutil.copy(ROOT / file, tmp_path / file)
+    return Project(tmp_path)
+
+
+def test_a_column_renamed_by_a_migration(project: Project) -> None:
+    for name in (project.root / MIGRATIONS).glob("*_execution_log.sql"):
+        text = name.read_text(encoding="utf-8")
+        text = text.replace("duration interval", "took interval").replace(
+            "logs.duration", "logs.took"
+        )
+        name.write_text(text, encoding="utf-8")
+    printed = project.check(
+        "check-health::recent-runs", "execution-log-schema::public.cron_execution_logs"
+    )
+    line, column = project.place_of("started, duration,", "duration")
+    assert f'{RUNBOOK}:{line}:{column}: error[42703]: column "duration" does not exist' in printed
+    row = project.line_of("| `duration` |")
+    assert f"{RUNBOOK}:{row}:" in printed
+
+
+def test_a_mistyped_table(project: Project) -> None:
+    project.replace(
+        RUNBOOK, "from public.cron_execution_logs\norder", "from public.cron_execution_log\norder"
+    )
+    printed = project.check("check-health::recent-runs")
+    line = project.line_of("from public.cron_execution_log")
+    assert f"{RUNBOOK}:{line}:6: error[42P01]" in printed
+    assert "cron_execution_logs" in printed.split("error[42P01]")[1], "no suggestion"
+
+
+def test_a_changed_output(project: Project) -> None:
+    project.replace(
+        RUNBOOK,
+        " no_show      | Person did not come     | f",
+        " no_show      | Person did not come     | t",
+    )
+    printed = project.check("qualifying-types::qualifying-types")
+    start = project.line_of("     code     |          label")
+    reported = re.search(rf"{RUNBOOK}:(\d+):", printed)
+    assert reported
+    assert start <= int(reported[1]) <= project.line_of("Person did not come     | t")
+
+
+def test_a_column_missing_from_the_schema_table(project: Project) -> None:
+    row = project.line_of("| `backend_pid` |")
+    lines = (project.root / RUNBOOK).read_text(encoding="utf-8").splitlines(keepends=True)
+    del lines[row - 1]
+    (project.root / RUNBOOK).write_text("".join(lines), encoding="utf-8")
+    printed = project.check("execution-log-schema::public.cron_execution_logs")
+    last = project.line_of("| `blocked_by_pid` |")
+    assert f"{RUNBOOK}:{last}:" in printed
+    assert "backend_pid" in printed
+
+
+def test_a_purpose_that_differs_from_the_comment(project: Project) -> None:
+    project.replace(RUNBOOK, "| no | When it started. |", "| no | When it ended. |")
+    printed = project.check("execution-log-schema::public.cron_execution_logs")
+    assert f"{RUNBOOK}:{project.line_of('| `started_at` |')}:" in printed
+
+
+def _never_finds(project: Project) -> None:
+    project.replace(
+        RUNBOOK,
+        "and (status = 'timed_out' or error_code in ('55P03', '57014'));",
+        "and status = 'gone';",
+    )
+
+
+def _always_finds(project: Project) -> None:
+    project.replace(
+        RUNBOOK, "  and (status = 'timed_out' or error_code in ('55P03', '57014'));", ";"
+    )
+
+
+def _fixes_nothing(project: Project) -> None:
+    project.replace(
+        RUNBOOK,
+        "select a.pid, pg_terminate_backend(a.pid, 5000) as ended\nfrom pg_stat_activity a\nwhere",
+        "select a.pid, pg_terminate_backend(a.pid, 5000) as ended\nfrom pg_stat_activity a\nwhere false and",
+    )
+
+
+def _always_content(project: Project) -> None:
+    project.replace(RUNBOOK, "select status = 'succeeded' as resolved", "select true as resolved")
+
+
+@pytest.mark.parametrize("weaken", [_never_finds, _always_finds, _fixes_nothing, _always_content])
+def test_a_drill_with_a_weakened_block(project: Project, weaken: Callable[[Project], None]) -> None:
+    weaken(project)
+    assert f"FAILED {RUNBOOK}::service-timeout::drill" in project.check("service-timeout::drill")
