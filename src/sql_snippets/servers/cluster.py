@@ -320,7 +320,7 @@ def _end_postmaster(data: Path) -> None:
     try:
         number = int((data / "postmaster.pid").read_text(encoding="utf-8").split("\n")[0])
         command = subprocess.run(  # noqa: S603 - a number is all that varies
-            ["ps", "-o", "args=", "-p", str(number)],  # noqa: S607
+            ["ps", "-ww", "-o", "args=", "-p", str(number)],  # noqa: S607
             capture_output=True,
             text=True,
             check=False,
@@ -378,7 +378,14 @@ def _reachable(binaries: Binaries, directory: Path, user: str | None) -> Binarie
     """Return programs that ``user`` can run: a copy where a folder above them is closed to it."""
     if user is None or _runs_as(user, binaries.tool("postgres")):
         return binaries
+    refusal = (
+        f"The user {user} cannot run {binaries.tool('postgres')}, nor a copy of it in {directory}. "
+        f"Make the programs readable for {user}, or run the checks as another user than root."
+    )
     prefix = binaries.bin_dir.parent
+    if not all(path.is_relative_to(prefix) for path in (binaries.library_dir, binaries.share_dir)):
+        # Spread over the system: a copy of the programs alone would not find the rest.
+        raise ServerUnavailable(refusal)
     copy = directory / "programs"
     shutil.copytree(
         prefix, copy, symlinks=True, ignore=shutil.ignore_patterns("include", "doc", "pgxs", "*.a")
@@ -392,11 +399,7 @@ def _reachable(binaries: Binaries, directory: Path, user: str | None) -> Binarie
         share_dir=copy / binaries.share_dir.relative_to(prefix),
     )
     if not _runs_as(user, moved.tool("postgres")):
-        raise ServerUnavailable(
-            f"The user {user} can run neither {binaries.tool('postgres')} nor a copy of it in "
-            f"{directory}. Make the programs readable for {user}, or run the checks as another "
-            "user than root."
-        )
+        raise ServerUnavailable(refusal)
     return moved
 
 

