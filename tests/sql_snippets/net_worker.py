@@ -12,17 +12,20 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from email.message import Message
 from http.client import HTTPException
 from ssl import SSLCertVerificationError, SSLError
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import psycopg
 from psycopg.types.json import Jsonb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from email.message import Message
+
+    import psycopg
 
 APPLICATION_NAME = "pg_net 0.20 (stand-in)"
 BATCH_SIZE = 200

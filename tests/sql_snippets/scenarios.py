@@ -7,17 +7,21 @@ about and yields how to tell, without the page's help, whether that state is sti
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
-from sql_snippets.databases import Database
 from sql_snippets.model import Scenario
 from tests.sql_snippets.http_receiver import http_receiver
 from tests.sql_snippets.net_worker import running_net_worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sql_snippets.databases import Database
 
 LOCK_KEY = 741852963
 
@@ -25,7 +29,7 @@ LOCK_KEY = 741852963
 def _is_true(database: Database, condition: str) -> bool:
     """Say whether a SQL condition holds, asked from a session of its own."""
     with database.connect() as connection:
-        row = connection.execute(f"select {condition}").fetchone()  # type: ignore[arg-type]  # our own text
+        row = connection.execute(f"select {condition}").fetchone()
     return bool(row and row[0])
 
 
