@@ -60,6 +60,15 @@ begin
       from new_rows n
       join public.activity_types t on t.code = n.activity_type
       where t.counts_as_contact
+        -- A row from before a correction stays outranked when it is edited.
+        and n.registered_at > coalesce(
+          (
+            select max(c.corrected_at)
+            from reminder.last_contact_corrections c
+            where c.assignment_id = n.assignment_id
+          ),
+          '-infinity'
+        )
       group by n.assignment_id
     ) g;
   end if;
