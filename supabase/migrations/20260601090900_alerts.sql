@@ -106,7 +106,8 @@ create function reminder.alert_back_off(p_attempts integer) returns interval
 language sql immutable
 set search_path = ''
 as $$
-  select least(interval '5 minutes' * power(2, greatest(p_attempts - 1, 0)), interval '6 hours')
+  -- The exponent is bounded because an interval overflows long before a hundred attempts.
+  select least(interval '5 minutes' * power(2, least(greatest(p_attempts - 1, 0), 10)), interval '6 hours')
 $$;
 comment on function reminder.alert_back_off(integer) is
   'The wait before the next attempt: five minutes, doubled each time, six hours at most.';
