@@ -168,8 +168,11 @@ declare
   v_closed integer := 0;
 begin
   -- Whoever has the lock knows that no run is alive: a row that still says "running" lost its
-  -- session.  Without the lock nothing may be closed.
-  if not pg_catalog.pg_try_advisory_xact_lock(reminder.lock_key()) then
+  -- session.  Without the lock nothing may be closed.  And with nothing to close it is not taken:
+  -- the watchdog, due in the same minute as the job, would hold it to the end of its transaction
+  -- and make the run of the day a skipped one.
+  if not exists (select from public.cron_execution_logs l where l.status = 'running')
+    or not pg_catalog.pg_try_advisory_xact_lock(reminder.lock_key()) then
     return 0;
   end if;
   for v_run_id in
