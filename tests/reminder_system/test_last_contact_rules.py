@@ -1,0 +1,181 @@
+"""The last contact date after any sequence of changes, held against a model in Python."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sql_snippets.databases import Template
+
+from tests.reminder_system.people import add_assignments, add_mentors
+from tests.reminder_system.runs import one
+
+Connection = psycopg.Connection[Any]
+
+TODAY = dt.datetime.now(dt.UTC).date()
+CONTACTS = frozenset({"phone_call", "home_visit"})
+TYPES = (*sorted(CONTACTS), "no_show")
+
+days = st.integers(0, 12).map(lambda ago: TODAY - dt.timedelta(days=ago))
+slots = st.integers(0, 1)
+positions = st.integers(0, 30)
+rows = st.tuples(slots, st.sampled_from(TYPES), days)
+operations = st.one_of(
+    st.tuples(st.just("insert"), st.lists(rows, min_size=1, max_size=4)),
+    st.tuples(st.just("change type"), positions, st.sampled_from(TYPES)),
+    st.tuples(st.just("change date"), positions, days),
+    st.tuples(st.just("move"), positions, slots),
+    st.tuples(st.just("delete"), positions),
+    st.tuples(st.just("delete all of"), slots),
+    st.tuples(st.just("correct"), slots, st.none() | days),
+)
+
+
+@dataclass(slots=True)
+class Activity:
+    slot: int
+    kind: str
+    occurred_on: dt.date
+    registered: int
+
+
+@dataclass(slots=True)
+class Model:
+    """What the rules say: the latest contact, but a correction outranks what came before it."""
+
+    activities: dict[int, Activity] = field(default_factory=dict)
+    corrections: dict[int, tuple[int, dt.date | None]] = field(default_factory=dict)
+    clock: int = 0
+
+    def tick(self) -> int:
+        self.clock += 1
+        return self.clock
+
+    def last_contact(self, slot: int) -> dt.date | None:
+        corrected, date = self.corrections.get(slot, (0, None))
+        dates = [] if date is None else [date]
+        dates += [
+            activity.occurred_on
+            for activity in self.activities.values()
+            if activity.slot == slot
+            and activity.kind in CONTACTS
+            and activity.registered > corrected
+        ]
+        return max(dates, default=None)
+
+
+@pytest.fixture(scope="module")
+def shared(template: Template) -> Iterator[Connection]:
+    with template.clone() as database, database.connect() as connection:
+        add_mentors(connection)
+        yield connection
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(steps=st.lists(operations, min_size=1, max_size=8))
+def test_last_contact_date_follows_the_rules(shared: Connection, steps: list[Any]) -> None:
+    assignments = add_assignments(shared, 2)
+    model = Model()
+    for step in steps:
+        _apply(shared, model, assignments, step)
+        found = [
+            one(shared, "select last_contact_date from public.assignments where id = %s", key)
+            for key in assignments
+        ]
+        assert found == [model.last_contact(slot) for slot in (0, 1)], step
+    assert (
+        one(
+            shared,
+            "select count(*) from reminder.stale_last_contact where assignment_id = any(%s)",
+            assignments,
+        )
+        == 0
+    )
+
+
+def _apply(connection: Connection, model: Model, assignments: list[int], step: Any) -> None:
+    kind, *arguments = step
+    if kind == "insert":
+        _insert(connection, model, assignments, arguments[0])
+    elif kind == "correct":
+        slot, date = arguments
+        connection.execute(
+            "select reminder.correct_last_contact_date(%s, %s, 'why', 'Dana')",
+            (assignments[slot], date),
+        )
+        model.corrections[slot] = (model.tick(), date)
+    elif kind == "delete all of":
+        connection.execute(
+            "delete from public.activities where assignment_id = %s", (assignments[arguments[0]],)
+        )
+        model.activities = {
+            key: activity
+            for key, activity in model.activities.items()
+            if activity.slot != arguments[0]
+        }
+    elif model.activities:
+        keys = sorted(model.activities)
+        _change_one(
+            connection, model, assignments, kind, keys[arguments[0] % len(keys)], arguments[1:]
+        )
+
+
+def _insert(
+    connection: Connection,
+    model: Model,
+    assignments: list[int],
+    values: list[tuple[int, str, dt.date]],
+) -> None:
+    found = connection.execute(
+        "insert into public.activities (assignment_id, activity_type, occurred_on) "
+        "select a, t, d from unnest(%s::bigint[], %s::text[], %s::date[]) "
+        "with ordinality as r (a, t, d, n) order by n returning id",
+        (
+            [assignments[slot] for slot, _, _ in values],
+            [kind for _, kind, _ in values],
+            [date for _, _, date in values],
+        ),
+    ).fetchall()
+    registered = model.tick()
+    for (key,), (slot, kind, date) in zip(found, values, strict=True):
+        model.activities[key] = Activity(slot, kind, date, registered)
+
+
+def _change_one(
+    connection: Connection,
+    model: Model,
+    assignments: list[int],
+    kind: str,
+    key: int,
+    arguments: list[Any],
+) -> None:
+    activity = model.activities[key]
+    if kind == "delete":
+        connection.execute("delete from public.activities where id = %s", (key,))
+        del model.activities[key]
+    elif kind == "change type":
+        connection.execute(
+            "update public.activities set activity_type = %s where id = %s", (*arguments, key)
+        )
+        (activity.kind,) = arguments
+    elif kind == "change date":
+        connection.execute(
+            "update public.activities set occurred_on = %s where id = %s", (*arguments, key)
+        )
+        (activity.occurred_on,) = arguments
+    else:
+        (activity.slot,) = arguments
+        connection.execute(
+            "update public.activities set assignment_id = %s where id = %s",
+            (assignments[activity.slot], key),
+        )
