@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,6 @@ from sql_snippets.directives import Directive, bind_block, parse_directive
 from sql_snippets.model import Location, Mark, Page, Problem, Step
 from sql_snippets.pages import read_page
 from sql_snippets.site import load_site
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

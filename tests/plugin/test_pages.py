@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 from bs4 import BeautifulSoup
@@ -8,15 +9,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
+from mkdocs.utils.meta import get_data
 
 from sql_snippets.pages import PageError, read_page
 from sql_snippets.site import Site, load_site
+from sql_snippets.source import count_front_matter
 from tests.plugin.constructs import CONFIG, CONSTRUCTS, INCLUDED, Construct
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sql_snippets.model import Page, Snippet
     from pathlib import Path
+
+    from sql_snippets.model import Page, Snippet
 
 each_construct = pytest.mark.parametrize(
     "construct", CONSTRUCTS, ids=[construct.name for construct in CONSTRUCTS]
@@ -292,3 +295,33 @@ def test_one_page_leaves_nothing_for_the_next(tmp_path: Path) -> None:
     assert read_page(whole, site) == alone
     assert not alone.not_rendered
     assert not alone.problems
+
+
+@each_construct
+def test_takes_off_the_front_matter_that_mkdocs_does(construct: Construct) -> None:
+    text = construct.source.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    body, _ = get_data(text)
+    assert "\n".join(text.split("\n")[count_front_matter(text) :]) == body
+
+
+def test_the_reasons_are_those_of_the_page_at_hand(tmp_path: Path) -> None:
+    unclosed = write_page(tmp_path, "```sql\na\nb\nc\nd\n", "a.md")
+    refused = write_page(tmp_path, "Text\n\n```sql x\nselect 1;\n```\n", "b.md")
+    site = load_site(tmp_path)
+    read_page(unclosed, site)
+    (found,) = read_page(refused, site).not_rendered
+    assert "does not accept the line '```sql x'" in found.reason
+
+
+def test_maps_what_an_option_of_the_site_changed(tmp_path: Path) -> None:
+    (tmp_path / "mkdocs.yml").write_text(
+        "markdown_extensions:\n  - pymdownx.superfences\n"
+        "  - pymdownx.highlight: {linenums: true, linenums_style: inline}\n",
+        "utf-8",
+    )
+    (tmp_path / "docs").mkdir()
+    path = write_page(tmp_path / "docs", "- a\n\n    ```sql\n    select 7;\n    from x\n    ```\n")
+    (snippet,) = read_page(path, load_site(tmp_path)).snippets
+    assert snippet.sql == "1select 7;\n2from x"  # the button copies such numbers too
+    assert str(snippet.locate(snippet.sql.index("7"))) == "docs/page.md:4:12"
+    assert str(snippet.locate(snippet.sql.index("from"))) == "docs/page.md:5:5"

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 from mkdocs.config import load_config
 from pymdownx.superfences import fence_div_format  # type: ignore[import-untyped]
 
 from sql_snippets.site import SiteError, load_site, new_markdown
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
