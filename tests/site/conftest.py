@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +12,9 @@ from scripts.tasks.common import is_ci
 from scripts.tasks.local_site import BROWSER_ARGUMENTS, build, find_chromium, serve_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from playwright.sync_api import Browser, BrowserContext, Page
 
 DESKTOP = (1280, 800)
@@ -21,7 +22,7 @@ DESKTOP = (1280, 800)
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the site, built as it is published."""
+    """Serve the site, built as it is published, and give its address."""
     folder: Path = tmp_path_factory.mktemp("site")
     with serve_folder(folder) as address:
         build(folder, address)
