@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import LiteralString
+from typing import TYPE_CHECKING, LiteralString
 
-import psycopg
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
-from sql_snippets.model import ServerError
+    import psycopg
+
+    from sql_snippets.model import ServerError
 
 _CUTOFF = 0.6
 _UNDEFINED_TABLE = "42P01"

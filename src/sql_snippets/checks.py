@@ -302,9 +302,11 @@ def _check_columns(
     failures: list[Failure] = []
     rows: list[tuple[TableRow, str]] = []
     seen: set[str] = set()
+    meant_by_mistake: set[str | None] = set()
     for row, name in written:
         if name not in by_name:
             found = nearest(name, by_name.keys() - names) or nearest(name, by_name)
+            meant_by_mistake.add(found)
             meant = f'; did you mean "{found}"?' if found else ""
             message = f'{table.relation} has no column "{name}"{meant}'
             failures.append(Failure(row.location, message))
@@ -319,7 +321,7 @@ def _check_columns(
     failures += [
         Failure(last, f'the table does not list column "{column.name}" ({column.type})')
         for column in columns
-        if column.name not in seen
+        if column.name not in seen | meant_by_mistake
     ]
     return sorted(failures, key=lambda failure: failure.location)
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sql_snippets.model import Failure, Location
 from sql_snippets.psql import display_width
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from sql_snippets.model import Failure, Location
 
 _TAB_STOP = 4
 _CONTEXT = 2

@@ -9,12 +9,15 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise, zip_longest
+from typing import TYPE_CHECKING
 
-from sql_snippets.model import Column, Outcome, ServerError
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from sql_snippets.model import Column, Outcome, ServerError
 
 ANY = "..."
 """What an author writes for a cell, or for a line of rows, that may be anything."""

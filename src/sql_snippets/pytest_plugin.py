@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
+import pluggy
 import psycopg
 import pytest
 from _pytest._code.code import (
@@ -20,6 +20,7 @@ from _pytest._code.code import (
     ReprFileLocation,
     ReprTraceback,
     TerminalRepr,
+    Traceback,
 )
 from _pytest.fixtures import TopRequest
 from _pytest.junitxml import xml_key
@@ -62,6 +63,9 @@ from sql_snippets.settings import Settings, SettingsError, decide
 from sql_snippets.site import Site, SiteError, load_site
 from sql_snippets.source import PageError
 from sql_snippets.trials import Trial, try_alone, try_drill, try_in_scenario
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
 _INI = {
     "server": "where SQL blocks run: embedded (default), system, or the URL of a server",
@@ -468,7 +472,8 @@ class SqlItem(pytest.Item):
 
     def reportinfo(self) -> tuple[os.PathLike[str] | str, int | None, str]:
         """Name the Markdown file and line; pytest counts lines from 0."""
-        return self.root / self.place.path, self.place.line - 1, self.nodeid
+        title = f"{self.place.path}:{self.place.line} {self.name}"
+        return self.root / self.place.path, self.place.line - 1, title
 
     def repr_failure(
         self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None
@@ -484,6 +489,16 @@ class SqlItem(pytest.Item):
         crash = ReprFileLocation(place.path, place.line, f"{place}: error{code}: {headline}")
         entry = ReprEntryNative([f"{text}\n\n{self._ways_on()}\n"])
         return ReprExceptionInfo(ReprTraceback([entry], None, "native"), crash)
+
+    def _traceback_filter(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Traceback:
+        """Leave out pytest's own frames and ours, as pytest does for functions."""
+        own = (
+            str(Path(pytest.__file__).parents[1] / "_pytest"),
+            str(Path(pluggy.__file__).parent),
+            __file__,
+        )
+        shown = excinfo.traceback.filter(lambda entry: not str(entry.path).startswith(own))
+        return shown or excinfo.traceback
 
     def _ways_on(self) -> str:
         command = ["pytest", self.nodeid]
@@ -702,7 +717,8 @@ class _Results:
         run = self.run
         if sent["entry"] is not None:
             entry = Entry(**sent["entry"])
-            if run.entries.get(entry.id, entry).verdict != "failed":
+            # A tear-down comes after the verdict of the call and may only make it worse.
+            if entry.id not in run.entries or run.entries[entry.id].verdict != "failed":
                 run.entries[entry.id] = entry
         for values in sent["failures"]:
             place = Location(**values.pop("location"))

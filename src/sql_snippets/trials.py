@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from sql_snippets.checks import (
     CheckShown,
@@ -14,11 +14,15 @@ from sql_snippets.checks import (
     start_of,
     suggest_from,
 )
-from sql_snippets.databases import Database, Template
 from sql_snippets.drills import NOT_PRODUCED, Run, run_drill
 from sql_snippets.model import Drill, Failure, Mark, Outcome, Scenario, Snippet
 from sql_snippets.placeholders import Filled, PlaceholderError, fill, find
 from sql_snippets.running import run_as_editor, run_isolated
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sql_snippets.databases import Database, Template
 
 
 @dataclass(frozen=True, slots=True)
