@@ -1,0 +1,339 @@
+"""Built sites: what their pages say about each block, and which of them do not build."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from mkdocs.commands.build import build
+from mkdocs.config import load_config
+from mkdocs.exceptions import Abort
+
+from sql_snippets.built_html import add_class, insert, read_blocks
+from sql_snippets.pages import read_page
+from sql_snippets.site import load_site
+from sql_snippets.stamps import ReportError, Verdict, read_report, show_seconds, verdict_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONFIG = """
+site_name: Small site
+theme: {name: mkdocs, highlightjs: false}
+plugins:
+  - sql-snippets
+markdown_extensions:
+  - attr_list
+  - pymdownx.highlight: {pygments_lang_class: true}
+  - pymdownx.superfences
+"""
+
+PAGE = """
+# Orders
+
+## Look {#look}
+
+**READ** · All of them · `postgres`
+
+<!-- sql: name=all -->
+
+```sql
+select 1 < 2 as "a&b";
+```
+
+```text
+ a&b
+-----
+ t
+(1 row)
+```
+
+**STOP** · Ends it
+
+```sql
+select 2;
+```
+
+Some words, then a block without a mark.
+
+```sql
+select 3;
+```
+
+```python
+not_sql = "select 4"
+```
+"""
+
+ALL = "docs/page.md::look::all"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "mkdocs.yml").write_text(CONFIG, encoding="utf-8")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "page.md").write_text(PAGE, encoding="utf-8")
+    return tmp_path
+
+
+def _build(project: Path) -> str:
+    config = load_config(config_file=str(project / "mkdocs.yml"))
+    config.plugins.on_startup(command="build", dirty=False)
+    build(config)
+    return (project / "site" / "page" / "index.html").read_text(encoding="utf-8")
+
+
+def _entry(**changes: Any) -> dict[str, Any]:
+    entry = {
+        "id": ALL,
+        "kind": "block",
+        "verdict": "passed",
+        "sql_sha256": hashlib.sha256(b'select 1 < 2 as "a&b";\n').hexdigest(),
+        "seconds": 0.0042,
+        "reason": None,
+    }
+    return {**entry, **changes}
+
+
+def _report(project: Path, *entries: dict[str, Any], **changes: Any) -> Path:
+    path = project / ".cache" / "sql-snippets" / "report.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    report = {
+        "format": 1,
+        "created": "2026-11-05T23:59:59+00:00",
+        "server": {"kind": "system", "version": "15.14", "real_parts": ["pg_cron"]},
+        "items": list(entries),
+    }
+    path.write_text(json.dumps({**report, **changes}), encoding="utf-8")
+    return path
+
+
+def _stamp(html: str, item: str = ALL) -> str:
+    start = html.index('<p class="sql-stamp', html.index(f'data-sql-id="{item}"') - 80)
+    return html[start : html.index("</p>", start)]
+
+
+def _sql_as_known(project: Path) -> str:
+    return read_page(project / "docs" / "page.md", load_site(project)).snippets[0].sql
+
+
+def test_without_a_report_every_block_says_not_checked(project: Path) -> None:
+    html = _build(project)
+    assert html.count("sql-stamp--unchecked") == 3
+    assert html.count("Not checked") == 3
+    assert "3 of 3 SQL blocks on this page not checked" in html
+
+
+def test_stamp_says_when_and_on_what_a_block_passed(project: Path) -> None:
+    digest = hashlib.sha256(_sql_as_known(project).encode()).hexdigest()
+    _report(project, _entry(sql_sha256=digest))
+    stamp = _stamp(_build(project))
+    assert "sql-stamp--passed" in stamp
+    for fact in ("Passed", "5 Nov 2026", "PostgreSQL 15.14", "real pg_cron", "4 ms"):
+        assert fact in stamp
+
+
+def test_parts_that_were_not_real_are_named_stand_ins(project: Path) -> None:
+    digest = hashlib.sha256(_sql_as_known(project).encode()).hexdigest()
+    server = {"kind": "embedded", "version": "17.10", "real_parts": []}
+    _report(project, _entry(sql_sha256=digest), server=server)
+    assert "stand-ins" in _stamp(_build(project))
+
+
+def test_failed_block_shows_its_reason_escaped(project: Path) -> None:
+    digest = hashlib.sha256(_sql_as_known(project).encode()).hexdigest()
+    _report(
+        project, _entry(sql_sha256=digest, verdict="failed", reason="docs/page.md:11:8: <b> & no")
+    )
+    html = _build(project)
+    assert "sql-stamp--failed" in _stamp(html)
+    assert "docs/page.md:11:8: &lt;b&gt; &amp; no" in _stamp(html)
+    assert "1 of 3 SQL blocks on this page failed" in html
+
+
+def test_excluded_block_shows_its_reason(project: Path) -> None:
+    digest = hashlib.sha256(_sql_as_known(project).encode()).hexdigest()
+    _report(project, _entry(sql_sha256=digest, verdict="excluded", reason="needs two servers"))
+    stamp = _stamp(_build(project))
+    assert "sql-stamp--excluded" in stamp
+    assert "Not run" in stamp
+    assert "needs two servers" in stamp
+
+
+def test_stamp_of_other_sql_is_not_shown(project: Path) -> None:
+    digest = hashlib.sha256(_sql_as_known(project).encode()).hexdigest()
+    _report(project, _entry(sql_sha256=digest))
+    page = project / "docs" / "page.md"
+    page.write_text(PAGE.replace("1 < 2", "1 < 3"), encoding="utf-8")
+    stamp = _stamp(_build(project))
+    assert "sql-stamp--unchecked" in stamp
+    assert "changed after its last run" in stamp
+    assert "Passed" not in stamp
+
+
+def test_marks_outputs_and_blocks_get_their_classes(project: Path) -> None:
+    html = _build(project)
+    assert '<p class="sql-mark sql-mark--read"><strong>READ</strong>' in html
+    assert '<p class="sql-mark sql-mark--stop"><strong>STOP</strong>' in html
+    assert html.count("sql-mark--") == 2
+    assert html.count('class="sql-block ') == 3
+    assert html.count('class="sql-output ') == 1
+
+
+def test_nothing_else_of_the_page_changes(project: Path) -> None:
+    stamped = _build(project)
+    config = (project / "mkdocs.yml").read_text(encoding="utf-8")
+    (project / "mkdocs.yml").write_text(
+        config.replace("plugins:\n  - sql-snippets\n", "plugins: []\n"), encoding="utf-8"
+    )
+    plain = _build(project)
+    for added in ('class="sql-mark sql-mark--read"', 'class="sql-mark sql-mark--stop"'):
+        stamped = stamped.replace(f"<p {added}>", "<p>")
+    stamped = stamped.replace("sql-block ", "").replace("sql-output ", "")
+    while (start := stamped.find('<p class="sql-')) >= 0:
+        end = stamped.index("</p>", start) + len("</p>")
+        stamped = stamped[:start] + stamped[end:]
+    assert _without_build_time(stamped) == _without_build_time(plain)
+
+
+def _without_build_time(html: str) -> str:
+    return html.partition("<!--\nMkDocs version")[0]
+
+
+def test_block_that_only_the_page_has_stops_the_build(
+    project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    page = project / "docs" / "page.md"
+    raw = '<div class="language-sql highlight"><pre><code>drop table x;</code></pre></div>\n'
+    page.write_text(f"{PAGE}\n{raw}", encoding="utf-8")
+    with pytest.raises(Abort):
+        _build(project)
+    assert re.search(r"4 SQL blocks and the checks know 3.*drop table x;", caplog.text)
+
+
+def test_block_that_differs_from_what_is_checked_stops_the_build(
+    project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    page = project / "docs" / "page.md"
+    raw = '<div class="language-sql highlight"><pre><code>select 0;</code></pre></div>\n'
+    page.write_text(PAGE.replace("## Look", f"{raw}\n## Look"), encoding="utf-8")
+    with pytest.raises(Abort):
+        _build(project)
+    assert re.search(r"shows the SQL block 'select 0;' where the checks have", caplog.text)
+
+
+def test_block_whose_language_is_hidden_stops_the_build(
+    project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = project / "mkdocs.yml"
+    config.write_text(
+        CONFIG.replace("pygments_lang_class: true", "pygments_lang_class: false"), encoding="utf-8"
+    )
+    with pytest.raises(Abort):
+        _build(project)
+    assert re.search("pygments_lang_class: true", caplog.text)
+
+
+def test_serving_shows_the_page_in_spite_of_a_difference(
+    project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config_file = project / "mkdocs.yml"
+    config_file.write_text(
+        CONFIG.replace("pygments_lang_class: true", "pygments_lang_class: false"), encoding="utf-8"
+    )
+    config = load_config(config_file=str(config_file))
+    config.plugins.on_startup(command="serve", dirty=False)
+    build(config)
+    assert (project / "site" / "page" / "index.html").is_file()
+    assert "page.md: the page shows 0 SQL blocks and the checks know 3" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"format": 1}', '{"format": 1, "items": 3, "server": {}}', "{"]
+)
+def test_unreadable_report_is_an_error_and_no_stamp(
+    project: Path, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = _report(project)
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ReportError, match=r"report\.json"):
+        read_report(path)
+    assert _build(project).count("sql-stamp--unchecked") == 3
+    assert "--sql-report" in caplog.text
+
+
+def test_report_of_another_format_is_refused(project: Path) -> None:
+    path = _report(project, format=99)
+    with pytest.raises(ReportError, match="format 99; this version reads format 1"):
+        read_report(path)
+
+
+def test_verdict_needs_the_same_sql(project: Path) -> None:
+    snippet = read_page(project / "docs" / "page.md", load_site(project)).snippets[0]
+    digest = hashlib.sha256(snippet.sql.encode()).hexdigest()
+    report = read_report(_report(project, _entry(sql_sha256=digest)))
+    assert verdict_of(snippet, report) is Verdict.PASSED
+    other = read_report(_report(project, _entry(sql_sha256=digest[::-1])))
+    assert verdict_of(snippet, other) is Verdict.UNCHECKED
+    missing = read_report(_report(project, _entry(sql_sha256=None)))
+    assert verdict_of(snippet, missing) is Verdict.UNCHECKED
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0.0, "under 1 ms"),
+        (0.0004, "under 1 ms"),
+        (0.0042, "4 ms"),
+        (0.25, "250 ms"),
+        (1.0, "1.0 s"),
+    ],
+)
+def test_durations_have_no_more_digits_than_needed(seconds: float, shown: str) -> None:
+    assert show_seconds(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<div class="language-sql highlight"><pre><span></span><code>x &lt; 1</code></pre></div>',
+        '<pre class="language-sql highlight"><code>x &lt; 1</code></pre>',
+        '<pre><code class="language-sql">x &lt; 1</code></pre>',
+    ],
+)
+def test_every_way_to_write_a_block_is_read(html: str) -> None:
+    page = f"<p>a</p>\n<p><strong>WRITE</strong> b</p>\n<!-- sql: once -->\n{html}<p>c</p>"
+    (block,) = read_blocks(page)
+    assert block.is_sql
+    assert block.text == "x < 1"
+    assert page[block.tag.start : block.end] == html
+    assert block.mark is not None
+    assert block.mark.mark.value == "WRITE"
+
+
+@pytest.mark.parametrize(
+    "between",
+    ["<p>words</p>", "words", "<h2>x</h2>", "<ul><li>x</li></ul>", "<p><em>READ</em></p>"],
+)
+def test_mark_belongs_only_to_the_block_directly_below(between: str) -> None:
+    page = f'<p><strong>READ</strong></p>{between}<pre><code class="language-sql">x</code></pre>'
+    (block,) = read_blocks(page)
+    assert block.mark is None
+
+
+@pytest.mark.parametrize(
+    "paragraph", ["<p>x <strong>READ</strong></p>", "<p><strong>Reader</strong></p>"]
+)
+def test_mark_is_the_first_bold_word(paragraph: str) -> None:
+    (block,) = read_blocks(f'{paragraph}<pre><code class="language-sql">x</code></pre>')
+    assert block.mark is None
+
+
+def test_class_is_added_to_those_an_element_has() -> None:
+    html = '<div id="a" class="language-sql highlight"><pre><code>x</code></pre></div>'
+    (block,) = read_blocks(html)
+    added = insert(html, [add_class(html, block.tag, "sql-block")])
+    assert added.startswith('<div id="a" class="sql-block language-sql highlight">')
