@@ -40,6 +40,8 @@ class _Server(ThreadingHTTPServer):
     # A handler that is still in its delay must not hold up the end of a test.
     daemon_threads = True
     block_on_close = False
+    # A whole batch arrives at once; the default of 5 makes the kernel drop connections.
+    request_queue_size = 256
 
     def __init__(self, address: tuple[str, int], receiver: Receiver) -> None:
         super().__init__(address, _Handler, bind_and_activate=False)

@@ -1,0 +1,481 @@
+"""Alerts: raised once a streak, sent for real, followed until they arrive or are given up on."""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql as query
+from psycopg.rows import dict_row
+from sql_snippets.databases import Database
+
+from tests.reminder_system.people import add_assignments
+from tests.reminder_system.runs import (
+    break_dispatch,
+    calling,
+    close_gate,
+    eventually,
+    lock_holder,
+    log,
+    mend_dispatch,
+    one,
+    open_gate,
+    run,
+    set_settings,
+)
+from tests.sql_snippets.http_receiver import Answer, Receiver, http_receiver
+from tests.sql_snippets.net_worker import running_net_worker
+
+Connection = psycopg.Connection[Any]
+
+SECRET = "REMINDER_ALERT_WEBHOOK_URL"  # noqa: S105 - the name of a secret
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """The way from the database to a receiver; pg_net's worker runs only where a test says so."""
+
+    database: Database
+    postgres: Connection
+    receiver: Receiver
+
+    def fail(self, times: int = 1) -> None:
+        break_dispatch(self.postgres)
+        for _ in range(times):
+            assert run(self.postgres) == "53100"
+
+    def succeed(self) -> None:
+        mend_dispatch(self.postgres)
+        assert run(self.postgres) is None
+
+    def alerts(self) -> list[dict[str, Any]]:
+        with self.postgres.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute("select * from reminder.alerts order by id").fetchall()
+
+    def alert(self) -> dict[str, Any]:
+        (alert,) = self.alerts()
+        return alert
+
+    def send_test_alert(self) -> None:
+        self.postgres.execute("select reminder.send_test_alert('Dana')")
+
+    def answered(self) -> None:
+        """Let the worker send what is queued, and wait until every answer is there."""
+        with running_net_worker(self.database):
+            eventually(
+                lambda: one(
+                    self.postgres,
+                    "select not exists (select from net.http_request_queue) and not exists ("
+                    "select from reminder.alerts a where a.status = 'sent' and not exists ("
+                    "select from net._http_response r where r.id = a.request_id))",
+                ),
+                "every request is answered",
+            )
+
+    def deliver(self) -> None:
+        self.postgres.execute("select reminder.deliver_alerts()")
+
+    def time_passes(self) -> None:
+        """Make everything that waits for its time due, as if that time had come."""
+        self.postgres.execute("update reminder.alerts set next_attempt_at = clock_timestamp()")
+
+    def remove_secret(self) -> None:
+        self.postgres.execute("delete from vault.secrets where name = %s", (SECRET,))
+
+    def create_secret(self) -> None:
+        self.postgres.execute("select vault.create_secret(%s, %s)", (self.receiver.url, SECRET))
+
+
+@pytest.fixture
+def channel(database: Database, postgres: Connection) -> Iterator[Channel]:
+    add_assignments(postgres, 1)
+    with http_receiver() as receiver:
+        # Something in the address that can be looked for everywhere else.
+        receiver.path = f"/services/{secrets.token_hex(16)}"
+        channel = Channel(database, postgres, receiver)
+        channel.create_secret()
+        yield channel
+
+
+class TestStreak:
+    def test_below_the_threshold_raises_nothing(self, channel: Channel) -> None:
+        channel.fail(2)
+        assert channel.alerts() == []
+
+    def test_at_the_threshold_raises_one(self, channel: Channel) -> None:
+        channel.fail(3)
+        alert = channel.alert()
+        assert (alert["kind"], alert["streak_run_id"], alert["run_id"]) == (
+            "consecutive_failures",
+            1,
+            3,
+        )
+
+    def test_raises_no_second_one_however_long_it_lasts(self, channel: Channel) -> None:
+        channel.fail(7)
+        assert len(channel.alerts()) == 1
+
+    @pytest.mark.parametrize("threshold", [1, 2, 4])
+    def test_has_a_threshold_that_is_a_setting(self, channel: Channel, threshold: int) -> None:
+        set_settings(channel.postgres, failure_threshold=threshold)
+        channel.fail(threshold - 1)
+        assert channel.alerts() == []
+        channel.fail()
+        assert channel.alert()["run_id"] == threshold
+
+    def test_of_its_own_raises_one_of_its_own(self, channel: Channel) -> None:
+        channel.fail(3)
+        channel.succeed()
+        channel.fail(3)
+        failures = [a for a in channel.alerts() if a["kind"] == "consecutive_failures"]
+        assert [alert["streak_run_id"] for alert in failures] == [1, 5]
+
+    def test_that_ends_after_an_alert_says_so_once(self, channel: Channel) -> None:
+        channel.fail(4)
+        channel.succeed()
+        assert run(channel.postgres) is None
+        raised, recovered = channel.alerts()
+        assert recovered["kind"] == "recovered"
+        assert recovered["streak_run_id"] == raised["streak_run_id"]
+        assert recovered["run_id"] == 5
+        assert "run 5 succeeded" in recovered["message"]
+
+    def test_that_ends_before_an_alert_says_nothing(self, channel: Channel) -> None:
+        channel.fail(2)
+        channel.succeed()
+        assert channel.alerts() == []
+
+    def test_is_not_broken_by_a_skipped_run(self, channel: Channel) -> None:
+        channel.fail(2)
+        mend_dispatch(channel.postgres)
+        with channel.database.connect() as holder:
+            holder.execute("select pg_advisory_lock(reminder.lock_key())")
+            assert run(channel.postgres) is None
+        eventually(lambda: lock_holder(channel.postgres) is None, "the lock is free")
+        channel.fail()
+        assert channel.alert()["run_id"] == 4
+
+    def test_counts_a_run_that_lost_its_session(self, channel: Channel) -> None:
+        set_settings(channel.postgres, failure_threshold=2)
+        channel.fail()
+        mend_dispatch(channel.postgres)
+        close_gate(channel.postgres)
+        with calling(channel.database) as call:
+            eventually(lambda: log(channel.postgres)[-1]["status"] == "running", "it runs")
+            channel.postgres.execute("select pg_terminate_backend(%s)", (call.pid,))
+            call.finish()
+        eventually(lambda: lock_holder(channel.postgres) is None, "the lock is free")
+        open_gate(channel.postgres)
+        assert run(channel.postgres) is None
+        kinds = [alert["kind"] for alert in channel.alerts()]
+        assert kinds.count("consecutive_failures") == 1
+        assert kinds.count("recovered") == 1
+
+
+class TestMessage:
+    def test_names_the_run_the_error_and_the_section_of_the_runbook(self, channel: Channel) -> None:
+        channel.fail(3)
+        channel.answered()
+        (request,) = channel.receiver.requests
+        assert request.method == "POST"
+        assert request.headers["Content-Type"] == "application/json"
+        assert isinstance(request.body, dict)
+        runbook = "https://runbooks.example.org/operations/cron-reminder-runbook/#repeated-failures"
+        assert request.body["text"] == (
+            "The reminder job failed 3 times in a row. "
+            f"Run 3 failed: the disk is full (SQLSTATE 53100).\n{runbook}"
+        )
+        assert request.body["alert"] == "consecutive_failures"
+        assert request.body["run_id"] == 3
+        assert request.body["runbook"] == runbook
+
+    def test_of_a_test_says_that_it_is_one(self, channel: Channel) -> None:
+        channel.send_test_alert()
+        channel.answered()
+        (request,) = channel.receiver.requests
+        assert isinstance(request.body, dict)
+        assert "Dana" in request.body["text"]
+        assert "Nothing is wrong" in request.body["text"]
+        assert request.body["runbook"].endswith("#send-a-test-alert")
+
+    def test_of_a_test_needs_a_name(self, channel: Channel) -> None:
+        for name in ("", "  ", None, "<your_name>"):
+            with pytest.raises(psycopg.errors.InvalidParameterValue):
+                channel.postgres.execute("select reminder.send_test_alert(%s)", (name,))
+        assert channel.alerts() == []
+
+
+class TestDelivery:
+    @pytest.mark.parametrize("status", [200, 201, 204])
+    def test_is_confirmed_by_the_answer_and_not_before(self, channel: Channel, status: int) -> None:
+        channel.receiver.answer_with(Answer(status, body=""))
+        channel.fail(3)
+        assert channel.alert()["status"] == "sent"
+        channel.deliver()
+        assert channel.alert()["status"] == "sent"
+        channel.answered()
+        channel.deliver()
+        alert = channel.alert()
+        assert (alert["status"], alert["attempts"], alert["error"]) == ("delivered", 1, None)
+        assert alert["delivered_at"] is not None
+        channel.time_passes()
+        channel.deliver()
+        assert channel.alert()["attempts"] == 1
+
+    @pytest.mark.parametrize("status", [400, 401, 404, 410, 429, 500, 503])
+    def test_is_retried_after_an_answer_that_is_an_error(
+        self, channel: Channel, status: int
+    ) -> None:
+        channel.receiver.answer_with(Answer(status), Answer())
+        channel.fail(3)
+        self.assert_retried(channel, f"The receiver answered with HTTP status {status}.")
+
+    def test_is_retried_after_no_answer_in_time(self, channel: Channel) -> None:
+        channel.receiver.answer_with(Answer(delay=30), Answer())
+        channel.fail(3)
+        channel.postgres.execute("update net.http_request_queue set timeout_milliseconds = 200")
+        self.assert_retried(channel, "The receiver did not answer in time.")
+
+    def test_is_retried_after_a_refused_connection(self, channel: Channel) -> None:
+        channel.receiver.refuse()
+        channel.fail(3)
+        channel.answered()
+        channel.receiver.accept()
+        self.assert_retried(channel, "The receiver could not be reached.")
+
+    def test_is_retried_after_a_tls_error(self, channel: Channel) -> None:
+        channel.postgres.execute(
+            "select vault.update_secret(id, %s) from vault.secrets",
+            (channel.receiver.url.replace("http:", "https:"),),
+        )
+        channel.fail(3)
+        channel.answered()
+        channel.postgres.execute(
+            "select vault.update_secret(id, %s) from vault.secrets", (channel.receiver.url,)
+        )
+        self.assert_retried(channel, "The receiver could not be reached.")
+
+    def test_is_retried_when_the_worker_is_down(self, channel: Channel) -> None:
+        channel.fail(3)
+        channel.time_passes()
+        channel.deliver()
+        alert = channel.alert()
+        assert (alert["status"], alert["attempts"]) == ("queued", 1)
+        assert "is its worker running?" in alert["error"]
+
+    def assert_retried(self, channel: Channel, why: str) -> None:
+        channel.answered()
+        before = one(channel.postgres, "select clock_timestamp()")
+        channel.deliver()
+        alert = channel.alert()
+        assert (alert["status"], alert["attempts"], alert["error"]) == ("queued", 1, why)
+        # Not at once: five minutes first.
+        assert alert["next_attempt_at"] >= before + dt.timedelta(minutes=5)
+        channel.deliver()
+        assert channel.alert()["attempts"] == 1
+        channel.time_passes()
+        channel.deliver()
+        channel.answered()
+        channel.deliver()
+        alert = channel.alert()
+        assert (alert["status"], alert["attempts"], alert["error"]) == ("delivered", 2, None)
+
+    def test_is_given_up_after_the_last_attempt_and_stays_to_be_found(
+        self, channel: Channel
+    ) -> None:
+        set_settings(channel.postgres, alert_max_attempts=3)
+        channel.receiver.answer_with(Answer(500))
+        channel.fail(3)
+        for _ in range(5):
+            channel.answered()
+            channel.deliver()
+            channel.time_passes()
+            channel.deliver()
+        alert = channel.alert()
+        assert (alert["status"], alert["attempts"]) == ("undelivered", 3)
+        assert alert["error"] == "The receiver answered with HTTP status 500."
+        assert len(channel.receiver.requests) == 3
+        assert (
+            one(channel.postgres, "select status from reminder.deliver_alerts()") == "undelivered"
+        )
+
+    def test_by_hand_sends_again_at_once_what_was_given_up(self, channel: Channel) -> None:
+        set_settings(channel.postgres, alert_max_attempts=1)
+        channel.receiver.answer_with(Answer(500), Answer())
+        channel.fail(3)
+        channel.answered()
+        channel.deliver()
+        assert channel.alert()["status"] == "undelivered"
+        retried = channel.postgres.execute(
+            "select kind, status, error from reminder.retry_alerts()"
+        )
+        assert retried.fetchall() == [("consecutive_failures", "sent", None)]
+        channel.answered()
+        channel.deliver()
+        assert channel.alert()["status"] == "delivered"
+
+    def test_by_hand_does_not_send_again_what_arrived_or_is_on_its_way(
+        self, channel: Channel
+    ) -> None:
+        channel.fail(3)
+        channel.postgres.execute("select reminder.retry_alerts()")
+        channel.answered()
+        channel.postgres.execute("select reminder.retry_alerts()")
+        channel.answered()
+        assert len(channel.receiver.requests) == 1
+
+    @pytest.mark.parametrize(
+        ("attempts", "minutes"),
+        [(0, 5), (1, 5), (2, 10), (3, 20), (6, 160), (7, 320), (8, 360), (36, 360), (100, 360)],
+    )
+    def test_waits_twice_as_long_each_time_up_to_six_hours(
+        self, postgres: Connection, attempts: int, minutes: int
+    ) -> None:
+        assert one(postgres, "select reminder.alert_back_off(%s)", attempts) == dt.timedelta(
+            minutes=minutes
+        )
+
+    def test_of_two_deliveries_at_once_sends_each_alert_once(self, channel: Channel) -> None:
+        channel.postgres.execute(
+            "insert into reminder.alerts (kind, message) "
+            "select 'test', 'alert ' || n from generate_series(1, 40) n"
+        )
+
+        def send(_: int) -> Any:
+            with channel.database.connect() as session:
+                return one(session, "select reminder.send_alerts()")
+
+        with ThreadPoolExecutor(4) as pool:
+            sent = list(pool.map(send, range(4)))
+        assert sum(sent) == 40
+        channel.answered()
+        assert len(channel.receiver.requests) == 40
+
+
+class TestTransaction:
+    def test_that_is_rolled_back_sends_nothing(self, channel: Channel) -> None:
+        with channel.database.connect(autocommit=False) as session:
+            session.execute("select reminder.send_test_alert('Dana')")
+            session.rollback()
+        with running_net_worker(channel.database) as worker:
+            channel.send_test_alert()
+            channel.receiver.wait_for(1)
+        assert worker.sent == 1
+        assert len(channel.alerts()) == 1
+
+    def test_of_the_failure_queues_the_alert_too(self, channel: Channel) -> None:
+        # The failure and its alert are one transaction: whoever sees the one sees the other.
+        channel.fail(2)
+        with channel.database.connect(autocommit=False) as session:
+            session.execute(
+                "insert into public.cron_execution_logs (trigger_source, triggered_by, status) "
+                "values ('cron', 'x', 'running')"
+            )
+            session.execute(
+                "select reminder.close_run(id, 'failed', '53100', 'full') "
+                "from public.cron_execution_logs where status = 'running'"
+            )
+            assert channel.alerts() == []
+            session.commit()
+        assert channel.alert()["status"] == "queued"
+
+    def test_of_the_run_is_not_hurt_by_a_broken_pg_net(
+        self, channel: Channel, superuser: Connection
+    ) -> None:
+        superuser.execute("alter table net.http_request_queue rename to gone")
+        channel.fail(3)
+        assert [row["status"] for row in log(channel.postgres)] == ["failed"] * 3
+        assert lock_holder(channel.postgres) is None
+        assert channel.alert()["status"] == "queued"
+        superuser.execute("alter table net.gone rename to http_request_queue")
+        channel.deliver()
+        channel.answered()
+        channel.deliver()
+        assert channel.alert()["status"] == "delivered"
+
+
+class TestSecret:
+    def test_that_is_missing_is_an_error_on_the_alert_and_no_attempt(
+        self, channel: Channel
+    ) -> None:
+        channel.remove_secret()
+        channel.fail(3)
+        alert = channel.alert()
+        assert (alert["status"], alert["attempts"]) == ("queued", 0)
+        assert alert["error"] == f"Vault has no secret named {SECRET}."
+        channel.create_secret()
+        channel.deliver()
+        channel.answered()
+        channel.deliver()
+        alert = channel.alert()
+        assert (alert["status"], alert["error"]) == ("delivered", None)
+
+    def test_is_read_when_the_alert_is_sent(self, channel: Channel) -> None:
+        channel.send_test_alert()
+        channel.answered()
+        with http_receiver() as other:
+            channel.postgres.execute(
+                "select vault.update_secret(id, %s) from vault.secrets where name = %s",
+                (other.url, SECRET),
+            )
+            channel.send_test_alert()
+            channel.answered()
+            assert len(other.requests) == 1
+        assert len(channel.receiver.requests) == 1
+
+    @pytest.mark.parametrize(
+        "trouble", ["delivered", "status 500", "refused", "timeout", "pg_net broken"]
+    )
+    def test_stands_in_no_table_and_no_message(
+        self, channel: Channel, superuser: Connection, trouble: str
+    ) -> None:
+        notices: list[str] = []
+        channel.postgres.add_notice_handler(
+            lambda notice: notices.append(f"{notice.message_primary} {notice.message_detail}")
+        )
+        if trouble == "status 500":
+            channel.receiver.answer_with(Answer(500))
+        elif trouble == "timeout":
+            channel.receiver.answer_with(Answer(delay=30))
+        elif trouble == "refused":
+            channel.receiver.refuse()
+        elif trouble == "pg_net broken":
+            superuser.execute(
+                "alter table net.http_request_queue add constraint broken check (false)"
+            )
+        channel.fail(3)
+        channel.postgres.execute("update net.http_request_queue set timeout_milliseconds = 200")
+        channel.answered()
+        if trouble != "pg_net broken":
+            channel.deliver()
+        assert channel.receiver.path in channel.receiver.url
+        assert _tables_with(superuser, channel.receiver.path) == []
+        assert channel.receiver.path not in " ".join(notices)
+        if trouble == "pg_net broken":
+            assert notices
+
+
+def _tables_with(superuser: Connection, text: str) -> list[str]:
+    """Return every table of the database whose rows hold the text, Vault's own aside."""
+    tables = superuser.execute(
+        "select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace "
+        "where c.relkind in ('r', 'm', 'p') and n.nspname not in ('pg_catalog', 'information_schema')"
+    ).fetchall()
+    assert len(tables) > 10
+    return [
+        f"{schema}.{name}"
+        for schema, name in tables
+        if schema != "vault"
+        and one(
+            superuser,
+            query.SQL("select exists (select from {} t where strpos(t::text, {}) > 0)")
+            .format(query.Identifier(schema, name), query.Literal(text))
+            .as_string(superuser),
+        )
+    ]
