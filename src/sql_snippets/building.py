@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,11 @@ from psycopg import sql as query
 from sql_snippets import lexer, messages
 from sql_snippets.model import Location, ServerError
 from sql_snippets.recipes import Recipe, read_sql, stand_in_for
-from sql_snippets.servers import Server
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sql_snippets.servers import Server
+    from collections.abc import Callable, Mapping
 
 # Extensions whose background worker serves one database, and the setting that names it.  The
 # extension can be made in that database only, and the worker's connection keeps it from being
@@ -50,7 +53,7 @@ def build(
     recipe: Recipe,
     after_platform: Callable[[], None] = lambda: None,
 ) -> Built:
-    """Run platform, migrations and seed in the empty database ``dbname``.
+    """Run platform and migrations in the empty database ``dbname``.
 
     Each file is one simple-query message, so one implicit transaction, as the Supabase CLI sends
     it.  Raises MigrationFailed at the first statement that fails, RecipeError and
@@ -59,11 +62,18 @@ def build(
     with server.connect(dbname) as connection:
         built = _build_platform(connection, recipe)
     after_platform()
-    for path in (*recipe.migrations, *((recipe.seed,) if recipe.seed else ())):
-        # A session each: a setting made in one file does not reach the next.
-        with server.connect(dbname, recipe.role) as connection:
-            _run(connection, path, read_sql(path))
+    for path in recipe.migrations:
+        run_file(server, dbname, recipe.role, path)
     return built
+
+
+def run_file(server: Server, dbname: str, role: str, path: Path) -> None:
+    """Run a migration or the seed in a session of its own, so that no setting reaches the next.
+
+    Raises MigrationFailed, RecipeError and ServerUnavailable.
+    """
+    with server.connect(dbname, role) as connection:
+        _run(connection, path, read_sql(path))
 
 
 def _build_platform(connection: psycopg.Connection[tuple[object, ...]], recipe: Recipe) -> Built:

@@ -7,20 +7,22 @@ import itertools
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import cast
+from typing import cast, TYPE_CHECKING
 
 import psycopg
 from psycopg import sql as query
 
-from sql_snippets.building import WORKER_SETTINGS, Built, MigrationFailed, build
-from sql_snippets.recipes import Recipe
+from sql_snippets.building import WORKER_SETTINGS, Built, MigrationFailed, build, run_file
 from sql_snippets.servers import Server, ServerUnavailable, prepared, url
 from sql_snippets.servers.binaries import Binaries, find_binaries
 from sql_snippets.servers.cluster import Cluster, open_cluster
+
+if TYPE_CHECKING:
+    from sql_snippets.recipes import Recipe
+    from collections.abc import Iterator, Mapping
 
 __all__ = [
     "Database",
@@ -37,7 +39,7 @@ TEMPLATE = f"{PREFIX}template"
 MAINTENANCE = "postgres"
 
 # Part of the cache key: raise it when this module or the cluster's settings change what is stored.
-_PREPARED_FORMAT = "1"
+_PREPARED_FORMAT = "2"
 
 _numbers = itertools.count(1)
 
@@ -85,6 +87,7 @@ class Template:
     recipe_digest: str
     stand_ins: tuple[str, ...]
     owner: str
+    seed: Path | None = None
     grants: tuple[tuple[str, ...], ...] = field(default=(), repr=False)
     has_settings: bool = False
     roles: tuple[str, ...] = field(default=(), repr=False)
@@ -97,7 +100,8 @@ class Template:
         Owner, grants and settings of the database come along, which ``create database`` alone
         does not copy.  What belongs to the whole server does not go with a dropped database:
         roles that were made meanwhile are dropped too, and the settings of roles set back, except
-        on the server of a URL.  Raises ServerUnavailable.
+        on the server of a URL.  The seed runs in the clone and not in the template, because its
+        dates count from now.  Raises ServerUnavailable, and MigrationFailed for a bad seed.
         """
         name = f"{PREFIX}{os.getpid()}_{next(_numbers)}"
         with self._admin() as admin:
@@ -110,18 +114,22 @@ class Template:
                     f"{self.server.without_secrets(str(err))}"
                 ) from err
         try:
+            if self.seed is not None:
+                run_file(self.server, name, self.role, self.seed)
             yield Database(self.server, name, self.role)
         finally:
-            _drop(self.server, self.maintenance, name)
-            if self.server.kind != "url":
-                self._restore_roles()
+            # A server that has gone took the clone with it.
+            with suppress(ServerUnavailable, psycopg.Error), self._admin() as admin:
+                admin.execute(_dropping(name))
+                if self.server.kind != "url":
+                    self._restore_roles(admin)
 
     def to_json(self) -> str:
         """Return what another process on this machine needs to attach to this template.
 
         It holds the server's password, where there is one: hand it on, do not print it.
         """
-        return json.dumps(asdict(self))
+        return json.dumps(asdict(self) | {"seed": self.seed and str(self.seed)})
 
     def _create(self, admin: psycopg.Connection[tuple[object, ...]], name: str) -> None:
         new = query.Identifier(name)
@@ -145,20 +153,19 @@ class Template:
         if self.server.kind == "url":
             admin.execute(url.mark(name))
 
-    def _restore_roles(self) -> None:
-        with suppress(ServerUnavailable, psycopg.Error), self._admin() as admin:
-            for role in sorted(set(_roles(admin)) - set(self.roles)):
-                admin.execute(query.SQL("drop role {}").format(query.Identifier(role)))
-            if _role_settings(admin) == self.role_settings:
-                return
-            with admin.transaction():
-                admin.execute("delete from pg_db_role_setting where setdatabase = 0")
-                for role, settings in self.role_settings:
-                    admin.execute(
-                        "insert into pg_db_role_setting "
-                        "select 0, coalesce((select oid from pg_roles where rolname = %s), 0), %s",
-                        (role, list(settings)),
-                    )
+    def _restore_roles(self, admin: psycopg.Connection[tuple[object, ...]]) -> None:
+        for role in sorted(set(_roles(admin)) - set(self.roles)):
+            admin.execute(query.SQL("drop role {}").format(query.Identifier(role)))
+        if _role_settings(admin) == self.role_settings:
+            return
+        with admin.transaction():
+            admin.execute("delete from pg_db_role_setting where setdatabase = 0")
+            for role, settings in self.role_settings:
+                admin.execute(
+                    "insert into pg_db_role_setting "
+                    "select 0, coalesce((select oid from pg_roles where rolname = %s), 0), %s",
+                    (role, list(settings)),
+                )
 
     def _admin(self) -> psycopg.Connection[tuple[object, ...]]:
         return self.server.connect(self.maintenance)
@@ -172,6 +179,7 @@ def attach_template(text: str) -> Template:
     server["parameters"] = tuple((name, value) for name, value in server["parameters"])
     values["grants"] = tuple(tuple(grant) for grant in values["grants"])
     values["stand_ins"] = tuple(values["stand_ins"])
+    values["seed"] = values["seed"] and Path(values["seed"])
     values["roles"] = tuple(values["roles"])
     values["role_settings"] = tuple(
         (role, tuple(settings)) for role, settings in values["role_settings"]
@@ -231,6 +239,8 @@ def open_live_database(choice: str, recipe: Recipe, *, cache_dir: Path) -> Itera
             with server.connect(MAINTENANCE) as admin:
                 # A job remembers the port its server had when it was scheduled.
                 admin.execute("update cron.job set nodeport = %s", (server.port,))
+        if recipe.seed is not None:
+            run_file(server, MAINTENANCE, recipe.role, recipe.seed)
         yield Database(replace(server, real_parts=built.real_parts), MAINTENANCE, recipe.role)
 
 
@@ -332,6 +342,7 @@ def _describe(
         recipe_digest=recipe.digest(),
         stand_ins=built.stand_ins,
         owner=str(owner),
+        seed=recipe.seed,
         grants=()
         if default_grants
         else (("", "", ""), *(tuple(str(value) for value in grant) for grant in grants)),
@@ -410,6 +421,8 @@ def _drop(server: Server, maintenance: str, name: str) -> None:
         suppress(ServerUnavailable, psycopg.Error),
         server.connect(maintenance) as admin,
     ):
-        admin.execute(
-            query.SQL("drop database if exists {} with (force)").format(query.Identifier(name))
-        )
+        admin.execute(_dropping(name))
+
+
+def _dropping(name: str) -> query.Composed:
+    return query.SQL("drop database if exists {} with (force)").format(query.Identifier(name))

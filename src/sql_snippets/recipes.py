@@ -18,7 +18,8 @@ class RecipeError(Exception):
 class Recipe:
     """The files that make the documented database, in the order in which they run.
 
-    ``platform`` runs as the superuser, ``migrations`` and ``seed`` log in as ``role``.
+    ``platform`` runs as the superuser, ``migrations`` and ``seed`` log in as ``role``.  The seed
+    runs in each database that is made, so that what it dates from now is dated from now.
     """
 
     platform: tuple[Path, ...]
