@@ -12,12 +12,14 @@ from mkdocs.config import load_config
 from mkdocs.utils.meta import get_data
 
 from sql_snippets.pages import PageError, read_page
-from sql_snippets.site import Site, load_site
+from sql_snippets.site import Site, load_site, new_markdown
 from sql_snippets.source import count_front_matter
 from tests.plugin.constructs import CONFIG, CONSTRUCTS, INCLUDED, Construct
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from markdown import Markdown
 
     from sql_snippets.model import Page, Snippet
 
@@ -59,10 +61,8 @@ def read(site: Site, construct: Construct) -> Page:
 
 def read_built(html: str) -> list[str]:
     """Return what the copy buttons of a built page give, by another parser than the checker's."""
-    article = BeautifulSoup(html, "html.parser").find("article")
-    assert article is not None
     given = []
-    for block in article.select("div.highlight"):
+    for block in BeautifulSoup(html, "html.parser").select("div.highlight"):
         languages = {
             f"language-{name}" for name in ("sql", "SQL", "postgres", "postgresql", "plpgsql")
         }
@@ -126,6 +126,12 @@ def test_names_each_item_once(site: Site, construct: Construct) -> None:
     assert len(set(ids)) == len(ids)
 
 
+@pytest.fixture(scope="session")
+def plain(site: Site) -> Markdown:
+    """Return the site's Markdown as it is when nobody watches it."""
+    return new_markdown(site)
+
+
 LINES = st.lists(
     st.text(
         st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufeff") | st.just("\t"),
@@ -158,23 +164,19 @@ WRAPPERS = {
     ),
 )
 def test_maps_generated_blocks(
-    project: Path, site: Site, lines: list[str], wrapper: str, file: tuple[str, str]
+    site: Site, plain: Markdown, lines: list[str], wrapper: str, file: tuple[str, str]
 ) -> None:
     before, indent = WRAPPERS[wrapper]
     start, newline = file
     body = "".join(f"{indent}{line}\n" for line in ("```sql", *lines, "```"))
-    page = project / "docs" / "generated.txt"
+    page = site.docs_dir / "generated.txt"
     page.write_bytes((start + before + body).replace("\n", newline).encode())
 
     (snippet,) = read_page(page, site).snippets
 
-    check_map(project, snippet)
-    # Tabs become spaces, by the place they have in the author's line.
-    written = [f"{indent}{line}".expandtabs(4)[len(indent.expandtabs(4)) :] for line in lines]
-    expected = "\n".join(line if line.strip(" ") else "" for line in written)
-    assert [line.rstrip() for line in snippet.sql.split("\n")] == [
-        line.rstrip() for line in expected.strip("\n").rstrip().split("\n")
-    ]
+    check_map(site.root, snippet)
+    markdown, _ = get_data(page.read_text("utf-8-sig"))
+    assert [snippet.sql] == read_built(plain.reset().convert(markdown))
 
 
 def write_page(folder: Path, text: str, name: str = "page.md") -> Path:
