@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
         ("Lint", [tools / "ruff", "check"]),
         ("Format", [tools / "ruff", "format", "--check"]),
         ("Types", [tools / "mypy"]),
-        ("Spelling", [tools / "codespell", "--toml", "codespell.toml"]),
+        ("Spelling", [tools / "codespell"]),
         ("Tests", [VENV_PYTHON, "-m", "pytest", "-n", WORKERS, "--sql-report", REPORT]),
         ("Site", [tools / "mkdocs", "build", "--strict"]),
     ]
