@@ -146,16 +146,20 @@ def relation_names(connection: psycopg.Connection) -> list[str]:
 
 
 def nearest_relation(connection: psycopg.Connection, name: str) -> str | None:
-    """Return the qualified relation most like ``name``, compared with or without its schema."""
-    wanted = ".".join(split_name(name))
-    known = relation_names(connection)
-    if "." in wanted:
-        found = nearest(wanted, known)
-        if found is not None:
-            return found
-    bare = {full.split(".", 1)[1]: full for full in reversed(known)}
-    found = nearest(wanted.rsplit(".", 1)[-1], bare)
-    return None if found is None else bare[found] if "." in wanted else found
+    """Return the relation most like ``name``, with its schema where one must be written.
+
+    The last part of the name decides, so that a wrong schema is found out too; among equals the
+    schema that was written wins.
+    """
+    *schema, wanted = split_name(name)
+    path = _names(connection, "select pg_catalog.unnest(pg_catalog.current_schemas(true))")
+    known = [full.split(".", 1) for full in sorted(relation_names(connection))]
+    found = nearest(wanted, (relation for _, relation in known))
+    if found is None:
+        return nearest(".".join((*schema, wanted)), (".".join(full) for full in known))
+    owners = [owner for owner, relation in known if relation == found]
+    owner = min(owners, key=lambda owner: ([owner] != schema, owner not in path))
+    return found if not schema and owner in path else f"{owner}.{found}"
 
 
 def _nearest_column(connection: psycopg.Connection, name: str, sql: str) -> str | None:
@@ -206,7 +210,8 @@ def _wrong_name(error: ServerError, sql: str) -> str | None:
     """
     if error.offset is not None:
         found = _NAME_AT.match(sql, error.offset)
-        if found and split_name(found[0])[-1] in error.message:
+        name = split_name(found[0])[-1] if found else ""
+        if found and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", error.message):
             return found[0]
     quoted = _MESSAGE_NAME.search(error.message)
     return (quoted[1] or quoted[2]) if quoted else None
@@ -231,7 +236,8 @@ def suggest(connection: psycopg.Connection, error: ServerError, sql: str) -> str
         case code if code == _UNDEFINED_OBJECT:
             names = _names(
                 connection,
-                "select typname from pg_catalog.pg_type where typtype in ('d', 'e', 'b')"
+                "select pg_catalog.format_type(oid, null) from pg_catalog.pg_type"
+                " where typtype in ('d', 'e', 'b')"
                 " union select rolname from pg_catalog.pg_roles",
             )
             found = nearest(split_name(name)[-1], names)

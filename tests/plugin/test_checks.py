@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sql_snippets.checks import check_snippet, check_table, row_count
+from sql_snippets.databases import Database, open_template
+from sql_snippets.model import (
+    BoundTable,
+    Claims,
+    Column,
+    ExpectedOutput,
+    Failure,
+    LineOrigin,
+    Location,
+    Mark,
+    Outcome,
+    ServerError,
+    Snippet,
+    Step,
+    TableRow,
+)
+from sql_snippets.recipes import Recipe
+from sql_snippets.running import run_as_editor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SQL = "select one\nfrom two;"
+ORIGINS = (
+    LineOrigin("x.md", 11, tuple(range(5, 16))),
+    LineOrigin("x.md", 12, tuple(range(5, 16))),
+)
+TABLES = """
+create table public.item (
+  id int generated always as identity,
+  name varchar(20) not null default 'new',
+  price numeric(10, 2),
+  bare text
+);
+comment on column public.item.id is 'Number';
+comment on column public.item.name is 'What it is
+called';
+comment on column public.item.price is 'In `EUR`';
+"""
+
+
+def _snippet(claims: Claims | None = None) -> Snippet:
+    return Snippet("x.md", "s", "n", SQL, ORIGINS, Location("x.md", 10), 13, claims or Claims())
+
+
+def _error(sqlstate: str, offset: int | None = 16) -> Outcome:
+    error = ServerError(sqlstate, "no", detail="d", hint="h", offset=offset)
+    return Outcome(None, (), "", error, (), 0.1, "clone")
+
+
+def _rows(*values: str | None, name: str = "resolved", type_: str = "boolean") -> Outcome:
+    rows = tuple((value,) for value in values)
+    return Outcome((Column(name, type_),), rows, f"SELECT {len(rows)}", None, (), 0.1, "clone")
+
+
+DONE = Outcome(None, (), "UPDATE 2", None, (), 0.1, "clone")
+
+
+def _messages(failures: list[Failure]) -> list[str]:
+    return [failure.message for failure in failures]
+
+
+def test_an_error_is_a_failure_at_its_place() -> None:
+    (failure,) = check_snippet(_snippet(), _error("42P01"), suggest=lambda *_: "three")
+    assert failure == Failure(
+        Location("x.md", 12, 10),
+        "no",
+        "42P01",
+        ("detail: d", "hint: h", 'nearest: did you mean "three"?'),
+    )
+
+
+def test_an_error_without_a_place_is_at_the_first_line() -> None:
+    (failure,) = check_snippet(_snippet(), _error("P0001", None))
+    assert failure.location == Location("x.md", 11, 5)
+
+
+@pytest.mark.parametrize(
+    ("claims", "outcome", "messages"),
+    [
+        (Claims(), DONE, []),
+        (Claims(mark=Mark.READ), _error("25006"), ["the page says READ but it writes: no"]),
+        (Claims(mark=Mark.WRITE), _error("25006"), ["no"]),
+        (Claims(), _error("57014"), ['block "n" was stopped: no']),
+        (Claims(error="42P01"), _error("42P01"), []),
+        (
+            Claims(error="42P01"),
+            _error("42703"),
+            ["the page says error=42P01, the error is 42703: no"],
+        ),
+        (
+            Claims(error="42P01"),
+            DONE,
+            ["the page says error=42P01, but the block ran without an error"],
+        ),
+        (Claims(rows=2), DONE, []),
+        (Claims(rows=1), DONE, ["the page says rows=1, there are 2"]),
+        (Claims(rows=0), replace(DONE, tag="CALL"), ["the page says rows=0, CALL has no rows"]),
+        (Claims(rows=1), _rows("t"), []),
+        (Claims(rows=0), _rows(), []),
+        (Claims(rows=0), _rows("t"), ["the page says rows=0, there are 1"]),
+        (Claims(step=Step.CONFIRM), _rows("t"), []),
+        (
+            Claims(step=Step.CONFIRM),
+            _rows(),
+            ["step=confirm must return at least 1 row with the incident; it returned 0"],
+        ),
+        (Claims(step=Step.CONFIRM), DONE, ["step=confirm must return rows; this returns none"]),
+        (Claims(step=Step.RESOLVE), DONE, []),
+        (Claims(step=Step.RESOLVE), _error("42501"), ["no"]),
+        (Claims(step=Step.VERIFY), _rows("f"), []),
+        (
+            Claims(step=Step.VERIFY),
+            _rows("t"),
+            ["step=verify must say resolved = false while the incident is there; it says true"],
+        ),
+        (
+            Claims(step=Step.VERIFY),
+            _rows(None),
+            ["step=verify must say resolved = false while the incident is there; it says null"],
+        ),
+        (
+            Claims(step=Step.VERIFY),
+            _rows("f", "f"),
+            ["step=verify must return exactly 1 row; it returned 2"],
+        ),
+        (
+            Claims(step=Step.VERIFY),
+            _rows(),
+            ["step=verify must return exactly 1 row; it returned 0"],
+        ),
+        (
+            Claims(step=Step.VERIFY),
+            _rows("f", type_="text"),
+            ['step=verify: column "resolved" is text, not boolean'],
+        ),
+        (
+            Claims(step=Step.VERIFY),
+            _rows("f", name="done"),
+            ['step=verify must return a boolean column "resolved"; the columns are done'],
+        ),
+        (
+            Claims(step=Step.VERIFY),
+            DONE,
+            ['step=verify must return a boolean column "resolved"; there are no columns'],
+        ),
+    ],
+)
+def test_claims(claims: Claims, outcome: Outcome, messages: list[str]) -> None:
+    assert _messages(check_snippet(_snippet(claims), outcome)) == messages
+
+
+def test_output_is_a_failure_at_the_output() -> None:
+    place = Location("x.md", 16, 1)
+    shown = ExpectedOutput(" resolved\n----------\n t\n(1 row)", place, 19)
+    assert check_snippet(_snippet(Claims(output=shown)), _rows("t")) == []
+    (failure,) = check_snippet(_snippet(Claims(output=shown)), _rows("f"))
+    assert failure.location == place
+    # Below a verification stands what it says after the fix.
+    assert check_snippet(_snippet(Claims(output=shown, step=Step.VERIFY)), _rows("f")) == []
+
+
+def test_rows_of_a_tag() -> None:
+    assert row_count(replace(DONE, tag="INSERT 0 3")) == 3
+    assert row_count(replace(DONE, tag="CREATE TABLE")) is None
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    cache = tmp_path_factory.mktemp("cache")
+    recipe = Recipe((), (), None, "supabase_admin")
+    with open_template("embedded", recipe, cache_dir=cache) as template, template.clone() as clone:
+        assert run_as_editor(clone, TABLES, role="supabase_admin").error is None
+        yield clone
+
+
+def _table(text: str, relation: str = "public.item") -> BoundTable:
+    lines = [
+        tuple(cell.strip() for cell in line.strip().split("|")) for line in text.strip().split("\n")
+    ]
+    rows = tuple(TableRow(Location("x.md", 22 + i), cells) for i, cells in enumerate(lines[1:]))
+    return BoundTable("x.md", "s", relation, relation, lines[0], rows, Location("x.md", 20))
+
+
+RIGHT = """
+Column | Type                  | Null | Default                      | Purpose
+id     | integer               | no   | generated always as identity | Number
+name   | character varying(20) | No   | 'new'::character varying     | What it is called
+price  | numeric(10,2)         | YES  |                              | In EUR
+"""
+BARE = "bare | text | yes | | "
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Column\nid\nname\nprice\nbare",
+        "name | TYPE\nid | integer\nname | character varying(20)\nprice | numeric(10,2)\nbare|text",
+        (
+            "Type | Column | nullable\ninteger|id|no\ncharacter varying(20)|name|no\n"
+            "numeric(10,2)|price|yes\ntext|bare|yes"
+        ),
+        RIGHT.replace("Purpose", "")
+        .replace("| Number", "")
+        .replace("| What it is called", "")
+        .replace("| In EUR", "")
+        .replace("Default                      | ", "Default")
+        + "bare | text | yes |",
+    ],
+)
+def test_tables_that_are_right(database: Database, text: str) -> None:
+    assert check_table(_table(text), database) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "message"),
+    [
+        (
+            "integer ",
+            "bigint ",
+            22,
+            'column "id": the page says type "bigint", the database has "integer"',
+        ),
+        ("| no ", "| yes ", 22, 'column "id": the page says nullable yes, the database says no'),
+        (
+            "| YES",
+            "| maybe",
+            24,
+            'column "price": nullable is "maybe"; write yes or no (here: yes)',
+        ),
+        ("'new'::", "'old'::", 23, 'column "name": the page says default'),
+        (
+            "| Number",
+            "| Name",
+            22,
+            'column "id": the text is not the column\'s COMMENT\n  - Name\n  + Number',
+        ),
+        ("\nid ", "\nid2 ", 22, 'public.item has no column "id2"; did you mean "id"?'),
+        ("\nprice ", "\nzzz ", 24, 'public.item has no column "zzz"'),
+        ("\nprice ", "\nname ", 24, 'column "name" is listed twice'),
+    ],
+)
+def test_a_wrong_row_is_a_failure_at_its_line(
+    database: Database, old: str, new: str, line: int, message: str
+) -> None:
+    assert RIGHT.count(old) >= 1
+    failures = check_table(_table(RIGHT.replace(old, new, 1)), database)
+    assert any(f.location.line == line and f.message.startswith(message) for f in failures)
+
+
+def test_a_missing_column_is_a_failure_at_the_last_line(database: Database) -> None:
+    assert check_table(_table(RIGHT), database) == [
+        Failure(Location("x.md", 24), 'the table does not list column "bare" (text)')
+    ]
+
+
+def test_a_column_without_a_comment_has_nothing_to_compare_with(database: Database) -> None:
+    assert _messages(check_table(_table(RIGHT + BARE), database)) == [
+        'column "bare": the column has no COMMENT in the database to compare the text with'
+    ]
+
+
+def test_order(database: Database) -> None:
+    (failure,) = check_table(_table("Column\nid\nprice\nname\nbare"), database)
+    assert failure.location.line == 23
+    assert failure.message.startswith('column "price" stands where public.item has "name"')
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("Type", "the table has no column named Column or Name"),
+        ("Column | Tpye", 'a column "Tpye" of the table cannot be checked; did you mean "Type"?'),
+        ("Column | Name", 'column "Name" says the same as "Column"'),
+    ],
+)
+def test_headers(database: Database, header: str, message: str) -> None:
+    (failure,) = check_table(_table(f"{header}\nid | id"), database)
+    assert failure.location.line == 20
+    assert failure.message.startswith(message)
+
+
+def test_a_relation_that_does_not_exist(database: Database) -> None:
+    assert check_table(_table(RIGHT, "public.itme"), database) == [
+        Failure(
+            Location("x.md", 20), 'there is no relation "public.itme"; did you mean "public.item"?'
+        )
+    ]
