@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
-_FENCE = re.compile(r"(?P<indent>[\s>]*)(?P<fence>`{3,}|~{3,})")
+_FENCE = re.compile(r"(?P<indent>[\s>]*)(?:`{3,}|~{3,})")
 
 
 class RewriteError(Exception):
@@ -30,8 +30,9 @@ class RewriteError(Exception):
 class Edit:
     """New text for the output of one block.
 
-    ``digest`` is that of the file when the block was read (`digest_of`); ``first_line`` and
-    ``last_line`` (1-based) hold the output, with or without its fences.
+    ``digest`` is that of the file when the block was read (`digest_of`).  ``first_line`` and
+    ``last_line`` (1-based) are the output without its fences; when it is empty the last line is
+    the one before the first.
     """
 
     path: Path
@@ -52,37 +53,32 @@ def _content(lines: Iterable[str]) -> list[str]:
     return "\n".join(line.expandtabs(4).rstrip() for line in lines).strip("\n").split("\n")
 
 
-def _body(edit: Edit, lines: list[str]) -> tuple[int, int, str]:
-    """Return the slice of ``lines`` that holds the output, and what stands before each of them."""
-    # The lines may be given with the fences around them or without; the fence knows the indent.
-    index = min(edit.first_line, len(lines)) - 1
-    while index >= 0 and not _FENCE.match(lines[index]):
-        if index < edit.first_line - 1 and lines[index].strip(" \t>\r\n"):
-            index = -1
-        index -= 1
-    opening = _FENCE.match(lines[index]) if index >= 0 else None
-    if opening is None:
-        raise RewriteError(f"{edit.path}:{edit.first_line}: no fence stands here; nothing written")
-    start, stop = index + 1, min(edit.last_line, len(lines))
-    for index in range(start, len(lines)):
-        text = lines[index].strip().lstrip("> \t").rstrip()
-        if text.startswith(opening["fence"]) and not text.strip(opening["fence"][0]):
-            stop = index
+def _prefix(edit: Edit, lines: list[str]) -> str:
+    """Return what stands before each line of the output: indent and block quote marks.
+
+    The opening fence knows it; only blank lines may stand between it and the output.
+    """
+    for line in reversed(lines[: edit.first_line - 1]):
+        fence = _FENCE.match(line)
+        if fence:
+            return fence["indent"]
+        if line.strip(" \t>\r\n"):
             break
-    return start, stop, opening["indent"]
+    raise RewriteError(f"{edit.path}:{edit.first_line}: no fence stands above; nothing written")
 
 
 def _without(prefix: str, line: str) -> str:
     """Take the block quote marks and the indent off a line, as far as they are there."""
     if line.startswith(prefix):
         return line[len(prefix) :]
-    return line.lstrip() if not line.strip().strip(">") else line
+    return line if line.strip(" \t>") else ""
 
 
 def _apply(text: str, edits: Iterable[Edit]) -> str:
     lines = _LINE.findall(text)
     for edit in sorted(edits, reverse=True):
-        start, stop, prefix = _body(edit, lines)
+        prefix = _prefix(edit, lines)
+        start, stop = edit.first_line - 1, edit.last_line
         body = [_without(prefix, line.rstrip("\r\n")) for line in lines[start:stop]]
         if _content(body) != _content(edit.old.split("\n")):
             raise RewriteError(

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from sql_snippets.checks import check_run
+from sql_snippets.drills import run_drill
+from sql_snippets.model import (
+    Claims,
+    Column,
+    Drill,
+    ExpectedOutput,
+    Failure,
+    LineOrigin,
+    Location,
+    Outcome,
+    Problem,
+    Scenario,
+    ServerError,
+    Snippet,
+    Step,
+)
+
+ERROR = Outcome(None, (), "", ServerError("42P01", "gone"), (), 0.1, "clone")
+
+
+def _snippet(name: str, line: int, claims: Claims) -> Snippet:
+    origins = (LineOrigin("x.md", line, (1, 2)),)
+    return Snippet("x.md", "s", name, "x", origins, Location("x.md", line - 1), line, claims)
+
+
+CONFIRM = _snippet("find", 10, Claims(step=Step.CONFIRM, rows=1))
+RESOLVE = _snippet("fix", 20, Claims(step=Step.RESOLVE))
+VERIFY = _snippet("look", 30, Claims(step=Step.VERIFY))
+DRILL = Drill("x.md", "s", "incident", (CONFIRM, RESOLVE, VERIFY), Location("x.md", 5))
+
+
+@dataclass
+class World:
+    """A database with, or without, an incident, and what a page's blocks do in it.
+
+    ``faults`` say which block does something else than it should.
+    """
+
+    present: bool
+    faults: set[str] = field(default_factory=set)
+    log: list[str] = field(default_factory=list)
+    fixes: int = 0
+    looks: int = 0
+
+    def run(self, snippet: Snippet) -> Outcome | list[Failure]:
+        self.log.append(snippet.name)
+        outcome = self.outcome(snippet)
+        return check_run(snippet, outcome) or outcome
+
+    def outcome(self, snippet: Snippet) -> Outcome:
+        rows: tuple[tuple[str], ...]
+        if f"{snippet.name} fails" in self.faults:
+            return ERROR
+        match snippet.claims.step:
+            case Step.CONFIRM:
+                found = "finds always" in self.faults or (
+                    self.present and "finds never" not in self.faults
+                )
+                rows = (("1",),) if found else ()
+                return Outcome((Column("id", "integer"),), rows, "", None, (), 0.1, "clone")
+            case Step.RESOLVE:
+                self.fixes += 1
+                if self.fixes > 1 and "fails when repeated" in self.faults:
+                    return ERROR
+                if "fixes nothing" not in self.faults:
+                    self.present = self.fixes > 1 and "harms when repeated" in self.faults
+                return Outcome(None, (), "UPDATE 1", None, (), 0.1, "clone")
+            case _:
+                self.looks += 1
+                done = not self.present
+                if "looks late" in self.faults and done:
+                    done = self.looks > 4
+                if "says yes" in self.faults or "says no" in self.faults:
+                    done = "says yes" in self.faults
+                if "ends when looked at" in self.faults:
+                    self.present = False
+                column = Column("resolved", "boolean")
+                rows = (("t" if done else "f",),)
+                return Outcome((column,), rows, "", None, (), 0.1, "clone")
+
+
+def _run(
+    *faults: str, drill: Drill = DRILL, present: bool = True
+) -> tuple[list[Failure], World, World]:
+    healthy, incident = World(present=False, faults=set(faults)), World(present, set(faults))
+    scenario = Scenario(lambda: incident.present)
+    failures = run_drill(drill, scenario, on_healthy=healthy.run, on_incident=incident.run)
+    return failures, healthy, incident
+
+
+def test_a_section_that_is_right_is_followed_to_its_end() -> None:
+    failures, healthy, incident = _run()
+    assert failures == []
+    assert healthy.log == ["find"]
+    assert incident.log == ["look", "find", "fix", "look", "fix", "look"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "line", "message"),
+    [
+        (
+            "finds always",
+            10,
+            'confirm "find" on a healthy database: step=confirm must return 0 rows',
+        ),
+        ("finds never", 10, 'confirm "find" with the incident: the page says rows=1, there are 0'),
+        ("find fails", 10, 'confirm "find" on a healthy database: gone'),
+        ("says yes", 30, 'verify "look" before the fix: step=verify must say resolved = false'),
+        ("says no", 30, 'verify "look" after the fix: step=verify must say resolved = true'),
+        ("look fails", 30, 'verify "look" before the fix: gone'),
+        ("ends when looked at", 5, "the incident ended before the first step=resolve block"),
+        ("fix fails", 20, 'resolve "fix" with the incident: gone'),
+        ("fixes nothing", 20, 'incident "incident" is still there after resolve "fix" ran in page'),
+        (
+            "fails when repeated",
+            20,
+            'resolve "fix" run a second time (say `once` if it must not be',
+        ),
+        ("harms when repeated", 20, 'incident "incident" is still there after resolve "fix" ran a'),
+        ("looks late", 30, 'verify "look" after the fix: step=verify must say resolved = true'),
+    ],
+)
+def test_what_is_wrong_is_said_of_its_step(fault: str, line: int, message: str) -> None:
+    (failure,), *_ = _run(fault)
+    assert failure.location.line == line
+    assert failure.message.startswith(message)
+
+
+def test_a_fix_for_once_is_not_repeated() -> None:
+    once = replace(RESOLVE, claims=replace(RESOLVE.claims, once=True))
+    drill = replace(DRILL, steps=(CONFIRM, once, VERIFY))
+    failures, _, incident = _run("fails when repeated", drill=drill)
+    assert failures == []
+    assert incident.fixes == 1
+
+
+def test_a_verification_may_take_its_time() -> None:
+    patient = replace(VERIFY, claims=replace(VERIFY.claims, within=20.0))
+    failures, _, incident = _run(
+        "looks late", drill=replace(DRILL, steps=(CONFIRM, RESOLVE, patient))
+    )
+    assert failures == []
+    assert incident.looks > 4
+
+
+def test_patience_does_not_hide_a_fix_that_fixes_nothing() -> None:
+    patient = replace(VERIFY, claims=replace(VERIFY.claims, within=0.3))
+    drill = replace(DRILL, steps=(CONFIRM, RESOLVE, patient))
+    (failure,), *_ = _run("fixes nothing", drill=drill)
+    assert failure.message.startswith('incident "incident" is still there')
+
+
+def test_an_incident_that_is_not_there_proves_nothing() -> None:
+    (failure,), _, incident = _run(present=False)
+    assert failure.message.startswith('scenario "incident" did not produce its incident')
+    assert incident.log == []
+
+
+@pytest.mark.parametrize("step", list(Step))
+def test_a_section_without_a_step_proves_nothing(step: Step) -> None:
+    steps = tuple(snippet for snippet in DRILL.steps if snippet.claims.step is not step)
+    (failure,), _, incident = _run(drill=replace(DRILL, steps=steps))
+    assert failure == Failure(
+        Location("x.md", 5), f"the drill proves nothing: it has no block with step={step.value}"
+    )
+    assert incident.log == []
+
+
+def test_a_step_that_is_skipped_or_wrong_cannot_be_followed() -> None:
+    skipped = replace(RESOLVE, excluded="not here")
+    wrong = replace(VERIFY, problems=(Problem(Location("x.md", 28), "what?"),))
+    failures, _, incident = _run(drill=replace(DRILL, steps=(CONFIRM, skipped, wrong)))
+    assert [failure.message for failure in failures] == [
+        'resolve "fix" of the drill: it is skipped (not here), so the section cannot be followed',
+        'verify "look" of the drill: what?',
+    ]
+    assert incident.log == []
+
+
+def test_output_below_a_verification_is_that_after_the_fix() -> None:
+    def shown(text: str) -> Drill:
+        output = ExpectedOutput(f" resolved\n---\n {text}\n(1 row)", Location("x.md", 32), 35)
+        verify = replace(VERIFY, claims=replace(VERIFY.claims, output=output))
+        return replace(DRILL, steps=(CONFIRM, RESOLVE, verify))
+
+    assert _run(drill=shown("t"))[0] == []
+    (failure,), *_ = _run(drill=shown("f"))
+    assert failure.location.line == 32
