@@ -25,7 +25,7 @@ LIBRARY = NODE_FOLDER / "node_modules" / "@mermaid-js" / "tiny" / "dist" / "merm
 AXE = NODE_FOLDER / "node_modules" / "axe-core" / "axe.min.js"
 VENDORED = ROOT / "docs" / "assets" / "javascripts" / "vendor" / "mermaid.min.js"
 
-_PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet")
+_PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input", "-qq")
 _PIP_INSTALL = (*_PIP, "install", "--root-user-action=ignore")
 
 
