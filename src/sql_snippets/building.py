@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql as query
@@ -11,11 +12,11 @@ from psycopg import sql as query
 from sql_snippets import lexer, messages
 from sql_snippets.model import Location, ServerError
 from sql_snippets.recipes import Recipe, read_sql, stand_in_for
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sql_snippets.servers import Server
     from collections.abc import Callable, Mapping
+
+    from sql_snippets.servers import Server
 
 # Extensions whose background worker serves one database, and the setting that names it.  The
 # extension can be made in that database only, and the worker's connection keeps it from being

@@ -10,7 +10,7 @@ import os
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import cast, TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import psycopg
 from psycopg import sql as query
@@ -21,8 +21,9 @@ from sql_snippets.servers.binaries import Binaries, find_binaries
 from sql_snippets.servers.cluster import Cluster, open_cluster
 
 if TYPE_CHECKING:
-    from sql_snippets.recipes import Recipe
     from collections.abc import Iterator, Mapping
+
+    from sql_snippets.recipes import Recipe
 
 __all__ = [
     "Database",
