@@ -41,8 +41,10 @@ from sql_snippets.model import (
     Location,
     Outcome,
     Page,
+    Problem,
     Scenario,
     Snippet,
+    Step,
 )
 from sql_snippets.pages import read_page
 from sql_snippets.psql import accept
@@ -218,7 +220,8 @@ def sql_template(pytestconfig: pytest.Config) -> Iterator[Template]:
         run.recipe = template.recipe_digest
         yield template
     finally:
-        opened.__exit__(None, None, None)
+        with _in_one_sentence():
+            opened.__exit__(None, None, None)
 
 
 @contextmanager
@@ -340,6 +343,20 @@ def _sections(page: Page) -> list[str]:
     return list(dict.fromkeys(part.section for part in _parts(page)))
 
 
+def _with_uncompared_output(snippet: Snippet, page: Page) -> Snippet:
+    """Find the output that nothing would compare: only a drill runs a verification to its end."""
+    output = snippet.claims.output
+    followed = any(step.id == snippet.id for drill in page.drills for step in drill.steps)
+    if snippet.claims.step is not Step.VERIFY or output is None or followed:
+        return snippet
+    problem = Problem(
+        output.location,
+        "nothing compares this output: it is what the verification says after the fix, and the "
+        "block is in no section with drill=",
+    )
+    return replace(snippet, problems=(*snippet.problems, problem))
+
+
 class Section(pytest.Collector):
     """The items below one heading; its name is the heading's anchor."""
 
@@ -355,7 +372,10 @@ class Section(pytest.Collector):
                 continue
             match part:
                 case Snippet():
-                    yield BlockItem.from_parent(self, name=part.name, snippet=part, root=self.root)
+                    snippet = _with_uncompared_output(part, self.page)
+                    yield BlockItem.from_parent(
+                        self, name=part.name, snippet=snippet, root=self.root
+                    )
                 case BoundTable():
                     yield TableItem.from_parent(self, name=part.name, table=part, root=self.root)
                 case Drill():

@@ -113,7 +113,7 @@ $$;
 """
 CONFTEST = """\
 import pytest
-from sql_snippets.model import Scenario
+from sql_snippets import Scenario
 
 
 @pytest.fixture
@@ -398,6 +398,13 @@ RED = {
         ["drill"],
         "## Stuck order",
         "the drill proves nothing: it has no block with step=resolve",
+    ),
+    "output that nothing compares": (
+        "docs/orders.md",
+        ("name=check step=verify -->", "name=check step=verify scenario=other -->"),
+        ["check", "drill"],
+        None,
+        "nothing compares this output",
     ),
     "unknown word": (
         "docs/orders.md",
