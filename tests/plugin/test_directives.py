@@ -145,12 +145,14 @@ def test_comments_and_blank_lines_may_stand_between(tmp_path: Path) -> None:
         f"# A\n\n<!-- sql: rows=1\n\n{BLOCK}",
         f"# A\n\n<!-- sql: rows=1\n\n{BLOCK}\n<!-- sql: rows=2 -->\n\n{BLOCK}",
         f"# A\n\n<!-- sql: rows=1\n\n<!-- remark -->\n\n{BLOCK}",
+        f"# A\n\n<!-- sql: rows=1\n\n{BLOCK}\n-->\n\n{BLOCK}",
         "# A\n\n<!-- sql: rows=1",
     ],
 )
 def test_an_unclosed_directive_is_a_problem_of_the_page(tmp_path: Path, text: str) -> None:
     page = read(tmp_path, text)
     assert only_message(page.problems).startswith("page.md:3:1: this directive is not closed")
+    assert all(snippet.claims.rows in {None, 2} for snippet in page.snippets)
 
 
 @pytest.mark.parametrize(

@@ -308,11 +308,11 @@ def test_takes_off_the_front_matter_that_mkdocs_does(construct: Construct) -> No
 
 def test_the_reasons_are_those_of_the_page_at_hand(tmp_path: Path) -> None:
     unclosed = write_page(tmp_path, "```sql\na\nb\nc\nd\n", "a.md")
-    refused = write_page(tmp_path, "Text\n\n```sql x\nselect 1;\n```\n", "b.md")
+    refused = write_page(tmp_path, "Text\n\n- ```sql\n  select 1;\n", "b.md")
     site = load_site(tmp_path)
     read_page(unclosed, site)
     (found,) = read_page(refused, site).not_rendered
-    assert "does not accept the line '```sql x'" in found.reason
+    assert "line of the list item" in found.reason
 
 
 def test_maps_what_an_option_of_the_site_changed(tmp_path: Path) -> None:
