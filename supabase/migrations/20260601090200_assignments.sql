@@ -28,6 +28,8 @@ create index assignments_active_idx on public.assignments (id)
 alter table public.assignments enable row level security;
 -- The project's default privileges may have granted more to these roles; start from nothing.
 revoke all on public.assignments from public, anon, authenticated, service_role;
+-- The sequence behind an identity column gets default privileges too: anon could setval it.
+revoke all on sequence public.assignments_id_seq from public, anon, authenticated, service_role;
 grant select on public.assignments to authenticated;
 grant select, insert, update, delete on public.assignments to service_role;
 

@@ -55,6 +55,7 @@ comment on policy activity_types_read on public.activity_types is 'Every signed-
 
 alter table public.activities enable row level security;
 revoke all on public.activities from public, anon, authenticated, service_role;
+revoke all on sequence public.activities_id_seq from public, anon, authenticated, service_role;
 grant select on public.activities to authenticated;
 -- registered_at and registered_by keep their defaults: a caller cannot name another.
 grant insert (assignment_id, activity_type, occurred_on, registration_path)

@@ -54,6 +54,7 @@ create index cron_execution_logs_status_idx on public.cron_execution_logs (statu
 
 alter table public.cron_execution_logs enable row level security;
 revoke all on public.cron_execution_logs from public, anon, authenticated, service_role;
+revoke all on sequence public.cron_execution_logs_id_seq from public, anon, authenticated, service_role;
 grant select on public.cron_execution_logs to authenticated, service_role;
 create policy cron_execution_logs_read on public.cron_execution_logs
   for select to authenticated
