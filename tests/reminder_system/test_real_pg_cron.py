@@ -1,0 +1,282 @@
+"""The real pg_cron, its schedule really firing, on a server of its own.
+
+pg_cron starts a job at most once a minute, so what is to be seen is spread over two servers that
+run at the same time, and each is watched by a thread.  Every wait has a deadline and ends as soon
+as there is something to see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pytest
+from sql_snippets.databases import Database, open_live_database
+from sql_snippets.servers import ServerUnavailable
+
+from tests.reminder_system.lanes import cache_dir, missing, reminder_recipe
+from tests.reminder_system.people import add_assignments, add_mentors
+from tests.reminder_system.runs import (
+    break_dispatch,
+    close_gate,
+    eventually,
+    lock_holder,
+    log,
+    one,
+    open_gate,
+    reminders,
+)
+from tests.sql_snippets.http_receiver import Request, http_receiver
+from tests.sql_snippets.net_worker import running_net_worker
+
+Connection = psycopg.Connection[Any]
+Row = dict[str, Any]
+
+# A schedule of every minute fires within one; the rest is for a machine that is busy.
+FIRING = 150.0
+JOB = "peer-mentor-reminders"
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """A run that pg_cron started, while it ran and after it."""
+
+    during: Row
+    details_during: Row
+    after: Row
+    details_after: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Disabled:
+    """A run whose job was disabled in the middle."""
+
+    row: Row
+    details: Row
+    was_held_by: int
+    sessions_left: int
+    is_held_by: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Runs that failed until the alert went out."""
+
+    rows: list[Row]
+    details: list[Row]
+    requests: list[Request]
+    alert: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What the two servers showed."""
+
+    normal: Future[tuple[Fired, Disabled]]
+    failing: Future[Failed]
+
+    @property
+    def fired(self) -> Fired:
+        return self.normal.result()[0]
+
+    @property
+    def disabled(self) -> Disabled:
+        return self.normal.result()[1]
+
+    @property
+    def failed(self) -> Failed:
+        return self.failing.result()
+
+
+@pytest.fixture(scope="module")
+def observed() -> Iterator[Observed]:
+    with ExitStack() as stack:
+        normal, failing = (_open_live(stack) for _ in range(2))
+        pool = stack.enter_context(ThreadPoolExecutor(2))
+        yield Observed(pool.submit(_watch_normal, normal), pool.submit(_watch_failing, failing))
+
+
+def _open_live(stack: ExitStack) -> Database:
+    try:
+        database = stack.enter_context(
+            open_live_database("system", reminder_recipe(), cache_dir=cache_dir())
+        )
+    except ServerUnavailable as err:
+        missing(f"There is no PostgreSQL of the system to run pg_cron on: {err}")
+    if not any(part.startswith("pg_cron ") for part in database.server.real_parts):
+        missing("pg_cron is not installed for the PostgreSQL of the system.")
+    return database
+
+
+def _watch_normal(database: Database) -> tuple[Fired, Disabled]:
+    with database.connect() as postgres:
+        add_mentors(postgres)
+        add_assignments(postgres, 3)
+        close_gate(postgres)
+        _every_minute(postgres)
+        during = _wait_for_running(postgres, after_run=0)
+        details_during = _details(postgres, during["backend_pid"])
+        open_gate(postgres)
+        eventually(lambda: log(postgres)[0]["status"] != "running", "the run ends")
+        pid = during["backend_pid"]
+        eventually(lambda: _details(postgres, pid)["status"] != "running", "pg_cron notes the end")
+        fired = Fired(during, details_during, log(postgres)[0], _details(postgres, pid))
+
+        # Something is due again, and the run is held at it.
+        postgres.execute("delete from reminder.dispatched_reminders")
+        close_gate(postgres)
+        running = _wait_for_running(postgres, after_run=during["id"])
+        pid = running["backend_pid"]
+        held_by = lock_holder(postgres)
+        postgres.execute(
+            "select cron.alter_job(jobid, active := false) from cron.job where jobname = %s", (JOB,)
+        )
+        # The gate stays closed: the session can end by losing its client only.
+        eventually(lambda: lock_holder(postgres) is None, "the lock is free")
+        eventually(lambda: _sessions(postgres, pid) == 0, "the session has ended")
+        eventually(lambda: _details(postgres, pid)["status"] != "running", "pg_cron notes the end")
+        disabled = Disabled(
+            log(postgres)[-1],
+            _details(postgres, pid),
+            held_by or 0,
+            _sessions(postgres, pid),
+            lock_holder(postgres),
+        )
+    assert held_by == pid
+    return fired, disabled
+
+
+def _watch_failing(database: Database) -> Failed:
+    with (
+        database.connect() as postgres,
+        http_receiver() as receiver,
+        running_net_worker(database),
+    ):
+        add_mentors(postgres)
+        add_assignments(postgres, 3)
+        break_dispatch(postgres)
+        postgres.execute(
+            "select vault.create_secret(%s, 'REMINDER_ALERT_WEBHOOK_URL')", (receiver.url,)
+        )
+        _every_minute(postgres)
+        for count in (1, 2, 3):
+            eventually(lambda count=count: len(log(postgres)) >= count, f"run {count}", FIRING)  # type: ignore[misc]
+        requests = receiver.wait_for(1)
+        rows = log(postgres)
+        pids = [row["backend_pid"] for row in rows]
+        eventually(
+            lambda: all(_details(postgres, pid)["status"] == "failed" for pid in pids),
+            "pg_cron notes the failures",
+        )
+        eventually(
+            lambda: one(postgres, "select count(*) from net._http_response") == 1,
+            "the answer is noted",
+        )
+        postgres.execute("select reminder.deliver_alerts()")
+        with postgres.cursor(row_factory=psycopg.rows.dict_row) as cursor:
+            (alert,) = cursor.execute("select * from reminder.alerts").fetchall()
+        return Failed(rows, [_details(postgres, pid) for pid in pids], requests, alert)
+
+
+def _every_minute(postgres: Connection) -> None:
+    # The watchdog and the clearing of old rows would only disturb the picture.
+    postgres.execute(
+        "select cron.alter_job(jobid, active := false) from cron.job where jobname <> %s", (JOB,)
+    )
+    postgres.execute(
+        "select cron.alter_job(jobid, schedule := '* * * * *') from cron.job where jobname = %s",
+        (JOB,),
+    )
+
+
+def _wait_for_running(postgres: Connection, *, after_run: int) -> Row:
+    found: list[Row] = []
+
+    def look() -> bool:
+        found[:] = [
+            row for row in log(postgres) if row["status"] == "running" and row["id"] > after_run
+        ]
+        return bool(found)
+
+    eventually(look, "pg_cron starts the job", FIRING)
+    return found[0]
+
+
+def _details(postgres: Connection, pid: int) -> Row:
+    """Return what pg_cron itself says about the run of one process."""
+    with postgres.cursor(row_factory=psycopg.rows.dict_row) as cursor:
+        row: Row | None = cursor.execute(
+            "select d.* from cron.job_run_details d where d.job_pid = %s "
+            "order by d.runid desc limit 1",
+            (pid,),
+        ).fetchone()
+    return row or {"status": "unknown"}
+
+
+def _sessions(postgres: Connection, pid: int) -> int:
+    count = one(postgres, "select count(*) from pg_stat_activity where pid = %s", pid)
+    assert isinstance(count, int)
+    return count
+
+
+class TestFiring:
+    def test_leaves_a_row_that_says_running_and_then_succeeded(self, observed: Observed) -> None:
+        fired = observed.fired
+        assert fired.during["status"] == "running"
+        assert fired.after["status"] == "succeeded"
+        assert fired.after["id"] == fired.during["id"]
+        assert (fired.after["trigger_source"], fired.after["triggered_by"]) == ("cron", JOB)
+        assert fired.after["reminders_dispatched"] == 3
+
+    def test_is_of_one_mind_with_pg_cron_about_the_run(self, observed: Observed) -> None:
+        fired = observed.fired
+        assert fired.details_during["status"] == "running"
+        assert fired.details_after["status"] == "succeeded"
+        assert fired.details_after["return_message"] == "CALL"
+        assert fired.details_after["command"] == "call reminder.run_job()"
+        assert fired.details_after["username"] == "postgres"
+        assert fired.details_after["job_pid"] == fired.after["backend_pid"]
+
+
+class TestThreeFailures:
+    def test_are_logged_and_counted(self, observed: Observed) -> None:
+        failed = observed.failed
+        assert [row["status"] for row in failed.rows] == ["failed"] * 3
+        assert [row["consecutive_failures"] for row in failed.rows] == [1, 2, 3]
+        assert {row["trigger_source"] for row in failed.rows} == {"cron"}
+        assert {row["error_code"] for row in failed.rows} == {"53100"}
+
+    def test_are_failures_to_pg_cron_as_well(self, observed: Observed) -> None:
+        for details in observed.failed.details:
+            assert details["status"] == "failed"
+            assert "the disk is full" in details["return_message"]
+
+    def test_make_one_alert_arrive(self, observed: Observed) -> None:
+        (request,) = observed.failed.requests
+        assert isinstance(request.body, dict)
+        assert request.body["alert"] == "consecutive_failures"
+        assert request.body["run_id"] == 3
+        assert "failed 3 times in a row" in request.body["text"]
+        assert "the disk is full" in request.body["text"]
+        assert observed.failed.alert["status"] == "delivered"
+
+
+class TestDisabledInTheMiddle:
+    def test_the_session_ends_and_the_lock_is_free(self, observed: Observed) -> None:
+        disabled = observed.disabled
+        assert disabled.was_held_by == disabled.row["backend_pid"]
+        assert disabled.sessions_left == 0
+        assert disabled.is_held_by is None
+
+    def test_the_row_still_says_running_until_somebody_closes_it(self, observed: Observed) -> None:
+        assert observed.disabled.row["status"] == "running"
+
+    def test_pg_cron_calls_it_failed(self, observed: Observed) -> None:
+        assert observed.disabled.details["status"] == "failed"
+        assert observed.disabled.details["return_message"] == "job canceled"
