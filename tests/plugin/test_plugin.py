@@ -301,6 +301,13 @@ RED = {
         "<reason>",
         "<reason> has no value",
     ),
+    "error behind a value": (
+        "docs/orders.md",
+        ("reason = '<reason>' where id = 1", "reason = '<reason>' where idd = 1"),
+        ["close"],
+        "idd = 1",
+        'error[42703]: column "idd" does not exist',
+    ),
     "value without a placeholder": (
         "docs/orders.md",
         ("name=close", "name=close fill.other=1"),
