@@ -36,66 +36,80 @@ create table cron.job_run_details (
 alter table cron.job_run_details enable row level security;
 create policy cron_job_run_details_policy on cron.job_run_details using (username = current_user);
 
--- True for what the extension's parser takes: five fields, a macro, `$` for the last day of the
--- month, or `N seconds` with N from 1 to 59.
+-- The extension's parser is that of Vixie cron: names in any case, what follows a complete item is
+-- skipped up to the next blank, and a range that runs backwards is taken and stands for nothing.
+create function cron._number(word text, low integer, names text[]) returns integer
+language sql immutable
+as $$
+  select coalesce(
+    low + array_position(names, lower(word)) - 1,
+    case when word ~ '^[0-9]{1,9}$' then word::integer end
+  )
+$$;
+
+create function cron._is_field(
+  field text, low integer, high integer, names text[]
+) returns boolean
+language plpgsql immutable
+as $$
+declare
+  rest text := field;
+  part text[];
+  first integer;
+  last integer;
+  step integer;
+begin
+  loop
+    -- 1 the whole, 2 a star, or 3 a number with 4 a dash and 5 another; 6 a slash and 7 the step.
+    part := regexp_match(
+      rest, '^((?:(\*)|([0-9A-Za-z]+)(?:(-)([0-9A-Za-z]*))?)(?:(/)([0-9A-Za-z]*))?)');
+    if part is null then
+      return false;
+    end if;
+    step := case when part[6] is null then 1 else cron._number(part[7], 0, '{}') end;
+    if coalesce(step, 0) = 0 or (part[2] is null and part[4] is null and part[6] is not null) then
+      return false;
+    end if;
+    if part[2] is null then
+      first := cron._number(part[3], low, names);
+      last := case when part[4] is null then first else cron._number(part[5], low, names) end;
+      if first is null or last is null
+        or least(first, last) < low or greatest(first, last) > high
+      then
+        return false;
+      end if;
+    end if;
+    rest := substr(rest, length(part[1]) + 1);
+    if not starts_with(rest, ',') then
+      return true;
+    end if;
+    rest := substr(rest, 2);
+  end loop;
+end
+$$;
+
+-- True for five fields or more, a macro, `$` for the last day of the month, or `N seconds` with N
+-- from 1 to 59.
 create function cron._is_schedule(schedule text) returns boolean
 language plpgsql immutable
 as $$
 declare
-  field text;
-  item text;
-  part text[];
-  fields text[];
-  position integer := 0;
-  low integer;
-  high integer;
-  lows constant integer[] := '{0,0,1,1,0}';
-  highs constant integer[] := '{59,23,31,12,7}';
-  months constant text[] := '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}';
-  days constant text[] := '{sun,mon,tue,wed,thu,fri,sat}';
-  names text[];
+  trimmed constant text := btrim(schedule, E' \t');
+  field text[];
 begin
-  if schedule ~* '^\s*[1-9][0-9]?\s+seconds?\s*$' then
-    return substring(schedule from '[0-9]+')::integer <= 59;
+  if trimmed ~* '^[1-9][0-9]?\s+seconds?$' then
+    return substring(trimmed from '[0-9]+')::integer <= 59;
   end if;
-  if schedule ~* '^\s*@(yearly|annually|monthly|weekly|daily|midnight|hourly|reboot)\s*$' then
-    return true;
+  if starts_with(trimmed, '@') then
+    return trimmed ~ '^@(yearly|annually|monthly|weekly|daily|midnight|hourly|reboot)(\s|$)';
   end if;
-  fields := regexp_split_to_array(btrim(schedule), '\s+');
-  if array_length(fields, 1) <> 5 then
-    return false;
-  end if;
-  foreach field in array fields loop
-    position := position + 1;
-    names := case position when 4 then months when 5 then days else '{}' end;
-    if position = 3 and field = '$' then
-      continue;
-    end if;
-    foreach item in array string_to_array(field, ',') loop
-      part := regexp_match(lower(item), '^(\*|[0-9a-z]+)(?:-([0-9a-z]+))?(?:/([0-9]+))?$');
-      if part is null or (part[1] = '*' and part[2] is not null) or part[3]::integer = 0 then
-        return false;
-      end if;
-      if part[1] = '*' then
-        continue;
-      end if;
-      low := coalesce(
-        array_position(names, part[1]) - case position when 5 then 1 else 0 end,
-        case when part[1] ~ '^[0-9]+$' then part[1]::integer end
-      );
-      high := coalesce(
-        array_position(names, part[2]) - case position when 5 then 1 else 0 end,
-        case when part[2] ~ '^[0-9]+$' then part[2]::integer end,
-        low
-      );
-      if low is null or (part[2] is not null and part[2] !~ '^[0-9]+$' and array_position(names, part[2]) is null)
-        or low < lows[position] or high > highs[position] or low > high
-      then
-        return false;
-      end if;
-    end loop;
-  end loop;
-  return true;
+  field := regexp_split_to_array(trimmed, '[ \t]+');
+  return cardinality(field) >= 5
+    and cron._is_field(field[1], 0, 59, '{}')
+    and cron._is_field(field[2], 0, 23, '{}')
+    and (field[3] = '$' or cron._is_field(field[3], 1, 31, '{}'))
+    and cron._is_field(field[4], 1, 12, '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}')
+    and cron._is_field(field[5], 0, 7, '{sun,mon,tue,wed,thu,fri,sat}');
 end
 $$;
 
@@ -110,6 +124,13 @@ begin
       hint = 'Use cron format (e.g. 5 4 * * *), or interval format ''[1-59] seconds''';
   end if;
 end
+$$;
+
+-- A job runs in the database that the server's settings name, wherever it was scheduled from.
+create function cron._database() returns text
+language sql stable
+as $$
+  select coalesce(current_setting('cron.database_name', true), 'postgres')
 $$;
 
 -- The public functions run as their caller and pass on who that is; these keep the tables, which
@@ -136,17 +157,30 @@ $$;
 create function cron._unschedule(caller text, of_name text, of_id bigint) returns boolean
 language plpgsql security definer set search_path = ''
 as $$
+declare
+  owner text;
 begin
-  delete from cron.job j
-  where j.username = caller and (j.jobid = of_id or j.jobname = of_name);
+  if of_id is null then
+    delete from cron.job j where j.username = caller and j.jobname = of_name;
+    if not found then
+      raise exception using
+        errcode = 'internal_error',
+        message = format('could not find valid entry for job %L', of_name);
+    end if;
+    return true;
+  end if;
+  select j.username into owner from cron.job j where j.jobid = of_id;
   if not found then
     raise exception using
       errcode = 'internal_error',
-      message = case
-        when of_id is null then format('could not find valid entry for job %L', of_name)
-        else format('could not find valid entry for job %s', of_id)
-      end;
+      message = format('could not find valid entry for job %s', of_id);
   end if;
+  -- By number the extension finds everybody's jobs and then asks for DELETE on the table.
+  if owner <> caller and not has_table_privilege(caller, 'cron.job', 'delete') then
+    raise exception using
+      errcode = 'insufficient_privilege', message = 'permission denied for table job';
+  end if;
+  delete from cron.job j where j.jobid = of_id;
   return true;
 end
 $$;
@@ -187,14 +221,14 @@ begin
   if job_name is null then
     raise exception using errcode = 'internal_error', message = 'job_name can not be NULL';
   end if;
-  return cron._schedule(current_user, job_name, schedule, command, current_database(), true);
+  return cron._schedule(current_user, job_name, schedule, command, cron._database(), true);
 end
 $$;
 
 create function cron.schedule(schedule text, command text) returns bigint
 language sql
 as $$
-  select cron._schedule(current_user, null, schedule, command, current_database(), true)
+  select cron._schedule(current_user, null, schedule, command, cron._database(), true)
 $$;
 
 create function cron.schedule_in_database(

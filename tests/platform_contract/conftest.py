@@ -1,0 +1,37 @@
+"""One suite, two servers: the stand-ins, and the real extensions where they are installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from sql_snippets.databases import Database, Template
+
+from tests.reminder_system.lanes import LANES, open_lane
+
+
+@pytest.fixture(scope="session", params=LANES)
+def template(request: pytest.FixtureRequest) -> Iterator[Template]:
+    with open_lane(request.param) as template:
+        yield template
+
+
+@pytest.fixture
+def database(template: Template) -> Iterator[Database]:
+    with template.clone() as database:
+        yield database
+
+
+@pytest.fixture
+def postgres(database: Database) -> Iterator[psycopg.Connection[Any]]:
+    """The role that everything is called as: not a superuser, with the platform's grants."""
+    with database.connect() as connection:
+        yield connection
+
+
+@pytest.fixture
+def superuser(database: Database) -> Iterator[psycopg.Connection[Any]]:
+    with database.server.connect(database.name) as connection:
+        yield connection

@@ -1,0 +1,433 @@
+"""pg_cron by what its callers can see; run against the extension and against what stands in."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sql_snippets.databases import Database, Template
+
+from tests.platform_contract.catalog import columns, may_execute, privileges, signatures
+from tests.reminder_system.lanes import ROOT, missing
+
+Connection = psycopg.Connection[Any]
+
+SCHEDULE = "select cron.schedule('job', '0 6 * * *', 'select 1')"
+
+
+@pytest.fixture
+def version(database: Database) -> tuple[int, int]:
+    """The pg_cron that is spoken for: the stand-in is one of 1.6."""
+    for part in database.server.real_parts:
+        match = re.fullmatch(r"pg_cron (\d+)\.(\d+).*", part)
+        if match:
+            return int(match[1]), int(match[2])
+    return 1, 6
+
+
+def job(connection: Connection, jobid: int) -> dict[str, Any]:
+    with connection.cursor(row_factory=psycopg.rows.dict_row) as cursor:
+        row = cursor.execute("select * from cron.job where jobid = %s", (jobid,)).fetchone()
+    assert row is not None
+    return row
+
+
+def number(connection: Connection, statement: str, *parameters: object) -> int:
+    row = connection.execute(statement, parameters or None).fetchone()  # type: ignore[arg-type]
+    assert row is not None
+    assert isinstance(row[0], int)
+    return row[0]
+
+
+def refused(connection: Connection, statement: str) -> tuple[str | None, str | None]:
+    """Return SQLSTATE and message of a statement that must fail."""
+    with pytest.raises(psycopg.Error) as caught:
+        connection.execute(statement)  # type: ignore[arg-type]
+    return caught.value.sqlstate, caught.value.diag.message_primary
+
+
+class TestShape:
+    def test_functions(self, postgres: Connection, version: tuple[int, int]) -> None:
+        found = signatures(
+            postgres, "cron", "schedule", "schedule_in_database", "unschedule", "alter_job"
+        )
+        # 1.6 takes the name of unscheduled jobs as text, before that it was name.
+        name = "text" if version >= (1, 5) else "name"
+        assert found == {
+            "alter_job(job_id bigint, schedule text, command text, database text, username text, "
+            "active boolean)": "job_id bigint, schedule text DEFAULT NULL::text, "
+            "command text DEFAULT NULL::text, database text DEFAULT NULL::text, "
+            "username text DEFAULT NULL::text, active boolean DEFAULT NULL::boolean -> void",
+            "schedule(job_name text, schedule text, command text)": "job_name text, "
+            "schedule text, command text -> bigint",
+            "schedule(schedule text, command text)": "schedule text, command text -> bigint",
+            "schedule_in_database(job_name text, schedule text, command text, database text, "
+            "username text, active boolean)": "job_name text, schedule text, command text, "
+            "database text, username text DEFAULT NULL::text, active boolean DEFAULT true"
+            " -> bigint",
+            "unschedule(job_id bigint)": "job_id bigint -> boolean",
+            f"unschedule(job_name {name})": f"job_name {name} -> boolean",
+        }
+
+    def test_jobs(self, postgres: Connection, version: tuple[int, int]) -> None:
+        name = "text" if version >= (1, 5) else "name"
+        assert columns(postgres, "cron.job") == [
+            ("jobid", "bigint", True),
+            ("schedule", "text", True),
+            ("command", "text", True),
+            ("nodename", "text", True),
+            ("nodeport", "integer", True),
+            ("database", "text", True),
+            ("username", "text", True),
+            ("active", "boolean", True),
+            ("jobname", name, False),
+        ]
+
+    def test_history(self, postgres: Connection) -> None:
+        assert columns(postgres, "cron.job_run_details") == [
+            ("jobid", "bigint", False),
+            ("runid", "bigint", True),
+            ("job_pid", "integer", False),
+            ("database", "text", False),
+            ("username", "text", False),
+            ("command", "text", False),
+            ("status", "text", False),
+            ("return_message", "text", False),
+            ("start_time", "timestamp with time zone", False),
+            ("end_time", "timestamp with time zone", False),
+        ]
+
+    def test_only_index_of_the_history_is_its_key(self, postgres: Connection) -> None:
+        rows = postgres.execute(
+            "select pg_get_indexdef(indexrelid) from pg_index "
+            "where indrelid = 'cron.job_run_details'::regclass"
+        ).fetchall()
+        assert len(rows) == 1
+        assert rows[0][0].endswith("USING btree (runid)")
+
+    def test_name_and_role_are_unique_together(self, postgres: Connection) -> None:
+        rows = postgres.execute(
+            "select conname, pg_get_constraintdef(oid) from pg_constraint "
+            "where conrelid = 'cron.job'::regclass and contype = 'u'"
+        ).fetchall()
+        assert rows == [("jobname_username_uniq", "UNIQUE (jobname, username)")]
+
+    @pytest.mark.parametrize("table", ["cron.job", "cron.job_run_details"])
+    def test_rows_belong_to_their_role(self, postgres: Connection, table: str) -> None:
+        row = postgres.execute(
+            "select relrowsecurity from pg_class where oid = %s::text::regclass", (table,)
+        ).fetchone()
+        assert row == (True,)
+
+
+class TestGrants:
+    def test_of_the_operator_on_jobs_is_reading(self, postgres: Connection) -> None:
+        assert privileges(postgres, "postgres", "cron.job") == {"SELECT"}
+
+    def test_of_the_operator_on_the_history_is_everything_but_triggers(
+        self, postgres: Connection
+    ) -> None:
+        assert privileges(postgres, "postgres", "cron.job_run_details") == {
+            "SELECT",
+            "INSERT",
+            "UPDATE",
+            "DELETE",
+            "TRUNCATE",
+            "REFERENCES",
+        }
+
+    @pytest.mark.parametrize("role", ["anon", "authenticated", "service_role"])
+    def test_of_everybody_else_end_at_the_schema(self, postgres: Connection, role: str) -> None:
+        row = postgres.execute("select has_schema_privilege(%s, 'cron', 'usage')", (role,))
+        assert row.fetchone() == (False,)
+
+    def test_upstream_lets_public_read_and_call_what_is_in_the_schema(
+        self, postgres: Connection
+    ) -> None:
+        assert privileges(postgres, "anon", "cron.job") == {"SELECT"}
+        assert privileges(postgres, "anon", "cron.job_run_details") == {"SELECT", "DELETE"}
+        assert may_execute(postgres, "anon", "cron.schedule(text, text)")
+        assert may_execute(postgres, "anon", "cron.schedule(text, text, text)")
+        assert may_execute(postgres, "anon", "cron.unschedule(bigint)")
+        for closed in (
+            "cron.alter_job(bigint, text, text, text, text, boolean)",
+            "cron.schedule_in_database(text, text, text, text, text, boolean)",
+        ):
+            assert not may_execute(postgres, "anon", closed)
+            assert may_execute(postgres, "postgres", closed)
+
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "update cron.job set active = false",
+            "delete from cron.job",
+            "insert into cron.job (schedule, command) values ('* * * * *', 'select 1')",
+        ],
+    )
+    def test_jobs_are_written_through_the_functions_only(
+        self, postgres: Connection, statement: str
+    ) -> None:
+        assert refused(postgres, statement) == ("42501", "permission denied for table job")
+
+
+class TestSchedule:
+    def test_keeps_what_it_was_given_and_runs_where_the_settings_say(
+        self, postgres: Connection
+    ) -> None:
+        jobid = number(postgres, SCHEDULE)
+        found = job(postgres, jobid)
+        found.pop("nodeport")
+        assert found == {
+            "jobid": jobid,
+            "schedule": "0 6 * * *",
+            "command": "select 1",
+            "nodename": "localhost",
+            "database": "postgres",
+            "username": "postgres",
+            "active": True,
+            "jobname": "job",
+        }
+
+    def test_without_a_name_has_none_and_can_be_repeated(self, postgres: Connection) -> None:
+        first = number(postgres, "select cron.schedule('0 6 * * *', 'select 1')")
+        second = number(postgres, "select cron.schedule('0 6 * * *', 'select 1')")
+        assert first != second
+        assert job(postgres, first)["jobname"] is None
+
+    def test_again_changes_the_same_job_and_keeps_it_disabled(self, postgres: Connection) -> None:
+        jobid = number(postgres, SCHEDULE)
+        postgres.execute("select cron.alter_job(%s, active := false)", (jobid,))
+        again = number(postgres, "select cron.schedule('job', '5 7 * * *', 'select 2')")
+        found = job(postgres, jobid)
+        assert again == jobid
+        assert (found["schedule"], found["command"]) == ("5 7 * * *", "select 2")
+        assert found["active"] is False
+
+    def test_by_another_role_makes_another_job(
+        self, postgres: Connection, superuser: Connection
+    ) -> None:
+        mine = number(postgres, SCHEDULE)
+        theirs = number(superuser, SCHEDULE)
+        assert mine != theirs
+        assert job(superuser, theirs)["username"] == "supabase_admin"
+
+    @pytest.mark.parametrize(
+        "schedule",
+        [
+            "* * * * *",
+            "*/5 * * * *",
+            "0 6 * * 1-5",
+            "0 6 * * mon-fri",
+            "0,30 6 1 jan *",
+            "1-59/2 0-23 1-31 1-12 0-7",
+            "@daily",
+            "@hourly",
+            "@reboot",
+            "  0 6 * * *  ",
+            "0\t6\t*\t*\t*",
+            "5-1 * * * *",
+            "* * * * *x",
+            "0 6 * * * more",
+        ],
+    )
+    def test_takes(self, postgres: Connection, schedule: str) -> None:
+        jobid = number(postgres, "select cron.schedule('job', %s, 'select 1')", schedule)
+        assert job(postgres, jobid)["schedule"] == schedule
+
+    @pytest.mark.parametrize(
+        "schedule",
+        [
+            "",
+            "never",
+            "* * * *",
+            "60 * * * *",
+            "* 24 * * *",
+            "* * 0 * *",
+            "* * 32 * *",
+            "* * * 13 *",
+            "* * * * 8",
+            "a * * * *",
+            "*/0 * * * *",
+            "2/5 * * * *",
+            "23-60/60 * * * *",
+            "5- * * * *",
+            "1, * * * *",
+            "@Daily",
+            "@every",
+            "61 seconds",
+            "0 seconds",
+        ],
+    )
+    def test_refuses(self, postgres: Connection, schedule: str) -> None:
+        sqlstate, message = refused(postgres, f"select cron.schedule('job', '{schedule}', '')")
+        assert sqlstate == "22023"
+        assert message == f"invalid schedule: {schedule}"
+
+    @pytest.mark.parametrize(
+        ("schedule", "since"),
+        [("30 seconds", (1, 5)), ("1 second", (1, 5)), ("0 6 $ * *", (1, 6))],
+    )
+    def test_takes_newer_forms_from_their_version_on(
+        self, postgres: Connection, version: tuple[int, int], schedule: str, since: tuple[int, int]
+    ) -> None:
+        statement = f"select cron.schedule('job', '{schedule}', 'select 1')"
+        if version >= since:
+            assert job(postgres, number(postgres, statement))["schedule"] == schedule
+        else:
+            assert refused(postgres, statement)[1] == f"invalid schedule: {schedule}"
+
+    def test_in_another_database(self, postgres: Connection) -> None:
+        jobid = number(
+            postgres,
+            "select cron.schedule_in_database('job', '0 6 * * *', 'select 1', 'postgres', "
+            "active := false)",
+        )
+        found = job(postgres, jobid)
+        assert (found["database"], found["active"]) == ("postgres", False)
+
+
+class TestAlterJob:
+    def test_changes_what_is_named_and_nothing_else(self, postgres: Connection) -> None:
+        jobid = number(postgres, SCHEDULE)
+        before = job(postgres, jobid)
+        postgres.execute("select cron.alter_job(%s, schedule := '1 2 3 4 5')", (jobid,))
+        assert job(postgres, jobid) == {**before, "schedule": "1 2 3 4 5"}
+        postgres.execute("select cron.alter_job(%s, command := 'select 2')", (jobid,))
+        postgres.execute("select cron.alter_job(job_id := %s, active := false)", (jobid,))
+        assert job(postgres, jobid) == {
+            **before,
+            "schedule": "1 2 3 4 5",
+            "command": "select 2",
+            "active": False,
+        }
+
+    def test_refuses_a_bad_schedule(self, postgres: Connection) -> None:
+        jobid = number(postgres, SCHEDULE)
+        statement = f"select cron.alter_job({jobid}, schedule := 'x')"
+        assert refused(postgres, statement) == ("22023", "invalid schedule: x")
+
+    def test_does_not_know_a_job_of_somebody_else(
+        self, postgres: Connection, superuser: Connection
+    ) -> None:
+        theirs = number(superuser, SCHEDULE)
+        for jobid in (theirs, 987654):
+            assert refused(postgres, f"select cron.alter_job({jobid}, active := false)") == (
+                "XX000",
+                f"Job {jobid} does not exist or you don't own it",
+            )
+        assert job(superuser, theirs)["active"] is True
+
+    def test_lets_no_operator_change_the_role(self, postgres: Connection) -> None:
+        jobid = number(postgres, SCHEDULE)
+        statement = f"select cron.alter_job({jobid}, username := 'anon')"
+        assert refused(postgres, statement) == ("XX000", "must be superuser to alter username")
+
+
+class TestUnschedule:
+    @pytest.mark.parametrize("by", ["name", "number"])
+    def test_removes_the_job_and_says_so(self, postgres: Connection, by: str) -> None:
+        jobid = number(postgres, SCHEDULE)
+        argument = "'job'" if by == "name" else str(jobid)
+        assert postgres.execute(f"select cron.unschedule({argument})").fetchone() == (True,)  # type: ignore[arg-type] # noqa: S608
+        row = postgres.execute("select count(*) from cron.job where jobid = %s", (jobid,))
+        assert row.fetchone() == (0,)
+
+    def test_keeps_the_history(self, postgres: Connection) -> None:
+        jobid = number(postgres, SCHEDULE)
+        postgres.execute(
+            "insert into cron.job_run_details (jobid, runid, status) values (%s, 1, 'succeeded')",
+            (jobid,),
+        )
+        postgres.execute("select cron.unschedule('job')")
+        assert number(postgres, "select count(*) from cron.job_run_details") == 1
+
+    def test_leaves_a_job_of_somebody_else(
+        self, postgres: Connection, superuser: Connection
+    ) -> None:
+        theirs = number(superuser, SCHEDULE)
+        assert refused(postgres, f"select cron.unschedule({theirs})") == (
+            "42501",
+            "permission denied for table job",
+        )
+        assert refused(postgres, "select cron.unschedule(987654)") == (
+            "XX000",
+            "could not find valid entry for job 987654",
+        )
+        assert refused(postgres, "select cron.unschedule('job')") == (
+            "XX000",
+            "could not find valid entry for job 'job'",
+        )
+        assert job(superuser, theirs)["active"] is True
+
+    def test_by_a_superuser_reaches_every_job_by_its_number(
+        self, postgres: Connection, superuser: Connection
+    ) -> None:
+        mine = number(postgres, SCHEDULE)
+        assert superuser.execute("select cron.unschedule(%s)", (mine,)).fetchone() == (True,)
+
+
+LIMITS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
+WORDS = ("mon", "SUN", "jan", "Dec", "x", "*", "mond", "01", "-1", "", "@")
+
+
+@st.composite
+def fields(draw: st.DrawFn, low: int, high: int) -> str:
+    """Draw a field of a cron expression, right, nearly right or wrong."""
+    words = st.integers(low, high).map(str) | st.integers(0, 70).map(str) | st.sampled_from(WORDS)
+    heads = st.just("*") | words | st.builds("{}-{}".format, words | st.just("*"), words)
+    steps = st.just("") | st.sampled_from(("/1", "/2", "/5", "/0", "/100", "/x", "/"))
+    return ",".join(draw(st.lists(st.builds("{}{}".format, heads, steps), min_size=1, max_size=3)))
+
+
+@st.composite
+def schedules(draw: st.DrawFn) -> str:
+    """Draw an expression in which few fields are wrong at a time, else nothing would be valid."""
+    chosen = ["*"] * 5
+    for place in draw(st.lists(st.integers(0, 4), min_size=1, max_size=3)):
+        chosen[place] = draw(fields(*LIMITS[place]))
+    chosen = chosen[: draw(st.sampled_from((5, 5, 5, 4)))]
+    chosen += draw(st.sampled_from(([], [], [], ["*"], ["x"])))
+    return draw(st.sampled_from((" ", "  ", "\t"))).join(chosen)
+
+
+@pytest.mark.parametrize("template", ["system"], indirect=True)
+def test_the_stand_in_takes_exactly_the_schedules_that_the_extension_takes(
+    template: Template,
+) -> None:
+    if not any(part.startswith("pg_cron ") for part in template.server.real_parts):
+        missing("pg_cron is not installed for the PostgreSQL of the system.")
+    text = (ROOT / "tests/sql_snippets/platform/50_cron.sql").read_text(encoding="utf-8")
+    parser = text[
+        text.index("create function cron._number") : text.index(
+            "create function cron._require_schedule"
+        )
+    ]
+    with template.clone() as database, database.connect() as connection:
+        connection.execute("create schema stand_in")
+        connection.execute(parser.replace("cron._", "stand_in._"))  # type: ignore[arg-type]
+
+        def takes(schedule: str) -> bool:
+            try:
+                connection.execute("select cron.schedule('job', %s, 'select 1')", (schedule,))
+            except psycopg.Error as err:
+                assert err.diag.message_primary == f"invalid schedule: {schedule}"  # noqa: PT017
+                return False
+            return True
+
+        @settings(max_examples=1000, deadline=None)
+        @given(schedule=schedules())
+        def compare(schedule: str) -> None:
+            row = connection.execute("select stand_in._is_schedule(%s)", (schedule,)).fetchone()
+            assert row == (takes(schedule),)
+
+        compare()
+
+
+def test_operator_sees_the_jobs_of_all(postgres: Connection, superuser: Connection) -> None:
+    number(superuser, "select cron.schedule('theirs', '0 6 * * *', 'select 1')")
+    rows = postgres.execute("select username from cron.job where jobname = 'theirs'").fetchall()
+    assert rows == [("supabase_admin",)]
