@@ -52,8 +52,8 @@ def _psql(binaries: Binaries, database: Database, sql: str) -> str:
         pytest.param(
             "select 1::smallint s, 20::integer i, -300000::bigint b, 1.5::real r, 2.25::float8 d,"
             " 12.340::numeric(6,3) n, 3.5::money m, 17::oid o, '9'::xid x, '10'::xid8 x8,"
-            " '11'::cid c union all select 10000, 20000000, 3, 1.25e10, 2e100, 1, 30000, 170000,"
-            " '90000', '100000', '110000'",
+            " '11'::cid c union all select 10000, 20000000, 3, 1.25e10, 2e100, 1, '30000',"
+            " '170000', '90000', '100000', '110000'",
             id="numbers",
         ),
         pytest.param(
