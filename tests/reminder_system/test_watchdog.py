@@ -1,0 +1,161 @@
+"""The watchdog: what it finds that a run cannot report itself, and that it stands in no run's way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from sql_snippets.databases import Database
+
+from tests.reminder_system.people import add_assignments
+from tests.reminder_system.runs import (
+    calling,
+    close_gate,
+    eventually,
+    lock_holder,
+    log,
+    one,
+    open_gate,
+    run,
+)
+
+Connection = psycopg.Connection[Any]
+
+
+@pytest.fixture
+def watched(postgres: Connection) -> Iterator[Connection]:
+    add_assignments(postgres, 1)
+    yield postgres
+
+
+def watch(connection: Connection) -> dict[str, Any]:
+    with connection.cursor(row_factory=psycopg.rows.dict_row) as cursor:
+        row = cursor.execute("select * from reminder.watch()").fetchone()
+    assert row is not None
+    return row
+
+
+def kinds(connection: Connection) -> list[str]:
+    return [row[0] for row in connection.execute("select kind from reminder.alerts order by id")]
+
+
+def test_with_nothing_to_do_does_nothing_and_says_so(watched: Connection) -> None:
+    found = watch(watched)
+    assert (found["missed_since"], found["long_run_id"], found["cancelled_pid"]) == (None,) * 3
+    assert (found["abandoned_runs"], found["alerts_sent"], found["alerts_undelivered"]) == (0, 0, 0)
+    assert kinds(watched) == []
+    assert one(watched, "select count(*) from reminder.watchdog_log") == 1
+
+
+def test_does_not_make_a_run_that_starts_in_the_same_moment_a_skipped_one(
+    database: Database, watched: Connection
+) -> None:
+    # Both are due at 06:00, and the watchdog's transaction is still open when the job starts.
+    with database.connect(autocommit=False) as watchdog:
+        watch(watchdog)
+        assert run(watched) is None
+    assert [row["status"] for row in log(watched)] == ["succeeded"]
+
+
+def test_closes_a_run_whose_session_is_gone(database: Database, watched: Connection) -> None:
+    close_gate(watched)
+    with calling(database) as call:
+        eventually(lambda: [row["status"] for row in log(watched)] == ["running"], "it runs")
+        assert watch(watched)["abandoned_runs"] == 0
+        watched.execute("select pg_terminate_backend(%s)", (call.pid,))
+        call.finish()
+    eventually(lambda: lock_holder(watched) is None, "the lock is free")
+    assert watch(watched)["abandoned_runs"] == 1
+    assert [row["status"] for row in log(watched)] == ["abandoned"]
+    assert kinds(watched) == ["abandoned_run"]
+    assert watch(watched)["abandoned_runs"] == 0
+    assert kinds(watched) == ["abandoned_run"]
+
+
+def test_cancels_a_run_past_the_hard_limit_and_leaves_a_young_one(
+    database: Database, watched: Connection
+) -> None:
+    close_gate(watched)
+    with calling(database) as call:
+        eventually(lambda: lock_holder(watched) == call.pid, "it holds the lock")
+        eventually(lambda: [row["status"] for row in log(watched)] == ["running"], "it runs")
+        assert watch(watched)["cancelled_pid"] is None
+        watched.execute(
+            "update public.cron_execution_logs set started_at = started_at - interval '11 minutes'"
+        )
+        assert watch(watched)["cancelled_pid"] == call.pid
+        assert call.finish() == "57014"
+    assert lock_holder(watched) is None
+    assert [row["status"] for row in log(watched)] == ["failed"]
+
+
+def test_raises_an_alert_for_a_run_that_takes_too_long(
+    database: Database, watched: Connection
+) -> None:
+    close_gate(watched)
+    with calling(database) as call:
+        eventually(lambda: lock_holder(watched) == call.pid, "it holds the lock")
+        eventually(lambda: [row["status"] for row in log(watched)] == ["running"], "it runs")
+        watched.execute(
+            "update public.cron_execution_logs set started_at = started_at - interval '31 minutes'"
+        )
+        assert watch(watched)["long_run_id"] == log(watched)[0]["id"]
+        open_gate(watched)
+        call.finish()
+    assert kinds(watched) == ["long_run"]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "ago", "is_missed"),
+    [
+        ("* * * * *", "3 hours", True),
+        ("* * * * *", "30 minutes", False),
+        ("0 * * * *", "4 hours", True),
+        ("0 0 1 1 *", "3 hours", False),
+    ],
+)
+def test_finds_a_missed_run_by_the_schedule_that_is_registered(
+    watched: Connection, schedule: str, ago: str, is_missed: bool
+) -> None:
+    watched.execute(
+        "select cron.alter_job(jobid, schedule := %s) from cron.job "
+        "where jobname = 'peer-mentor-reminders'",
+        (schedule,),
+    )
+    watched.execute(
+        "insert into public.cron_execution_logs "
+        "(trigger_source, triggered_by, status, started_at, finished_at) "
+        "values ('cron', 'x', 'succeeded', now() - %s::interval, now() - %s::interval)",
+        (ago, ago),
+    )
+    assert (watch(watched)["missed_since"] is not None) == is_missed
+    watch(watched)
+    assert kinds(watched) == ["missed_run"] * is_missed
+    if is_missed:
+        assert run(watched) is None
+        assert watch(watched)["missed_since"] is None
+
+
+def test_leaves_a_disabled_job_alone(watched: Connection) -> None:
+    watched.execute(
+        "insert into public.cron_execution_logs "
+        "(trigger_source, triggered_by, status, started_at, finished_at) "
+        "values ('cron', 'x', 'succeeded', now() - interval '9 days', now() - interval '9 days')"
+    )
+    watched.execute(
+        "select cron.alter_job(jobid, active := false) from cron.job "
+        "where jobname = 'peer-mentor-reminders'"
+    )
+    assert watch(watched)["missed_since"] is None
+
+
+def test_says_that_an_alert_never_arrived_once(watched: Connection) -> None:
+    watched.execute(
+        "insert into reminder.alerts (kind, message, status, attempts) "
+        "values ('test', 'hello', 'undelivered', 6)"
+    )
+    assert watch(watched)["alerts_undelivered"] == 1
+    watch(watched)
+    assert kinds(watched) == ["test", "undelivered_alert"]
