@@ -28,7 +28,6 @@ from _pytest.junitxml import xml_key
 from sql_snippets import catalog
 from sql_snippets.checks import (
     check_output,
-    check_table,
     problems_of,
     start_of,
 )
@@ -64,6 +63,7 @@ from sql_snippets.servers import ServerUnavailable
 from sql_snippets.settings import Settings, SettingsError, decide
 from sql_snippets.site import Site, SiteError, load_site
 from sql_snippets.source import PageError
+from sql_snippets.tables import check_table
 from sql_snippets.trials import Trial, try_alone, try_drill, try_in_scenario
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sql_snippets.checks import check_snippet, check_table, row_count
+from sql_snippets.checks import check_snippet, row_count
 from sql_snippets.databases import Database, open_template
 from sql_snippets.model import (
     BoundTable,
@@ -24,6 +24,7 @@ from sql_snippets.model import (
 )
 from sql_snippets.recipes import Recipe
 from sql_snippets.running import run_as_editor
+from sql_snippets.tables import check_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
