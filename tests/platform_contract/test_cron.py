@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sql_snippets.databases import Database, Template
 
+from sql_snippets.databases import Database, Template
 from tests.platform_contract.catalog import columns, may_execute, privileges, signatures
 from tests.reminder_system.lanes import ROOT, missing
 
@@ -37,7 +37,7 @@ def job(connection: Connection, jobid: int) -> dict[str, Any]:
 
 
 def number(connection: Connection, statement: str, *parameters: object) -> int:
-    row = connection.execute(statement, parameters or None).fetchone()  # type: ignore[arg-type]
+    row = connection.execute(statement, parameters or None).fetchone()
     assert row is not None
     assert isinstance(row[0], int)
     return row[0]
@@ -46,7 +46,7 @@ def number(connection: Connection, statement: str, *parameters: object) -> int:
 def refused(connection: Connection, statement: str) -> tuple[str | None, str | None]:
     """Return SQLSTATE and message of a statement that must fail."""
     with pytest.raises(psycopg.Error) as caught:
-        connection.execute(statement)  # type: ignore[arg-type]
+        connection.execute(statement)
     return caught.value.sqlstate, caught.value.diag.message_primary
 
 
@@ -332,7 +332,7 @@ class TestUnschedule:
     def test_removes_the_job_and_says_so(self, postgres: Connection, by: str) -> None:
         jobid = number(postgres, SCHEDULE)
         argument = "'job'" if by == "name" else str(jobid)
-        assert postgres.execute(f"select cron.unschedule({argument})").fetchone() == (True,)  # type: ignore[arg-type] # noqa: S608
+        assert postgres.execute(f"select cron.unschedule({argument})").fetchone() == (True,)
         row = postgres.execute("select count(*) from cron.job where jobid = %s", (jobid,))
         assert row.fetchone() == (0,)
 
@@ -408,17 +408,16 @@ def test_the_stand_in_takes_exactly_the_schedules_that_the_extension_takes(
     ]
     with template.clone() as database, database.connect() as connection:
         connection.execute("create schema stand_in")
-        connection.execute(parser.replace("cron._", "stand_in._"))  # type: ignore[arg-type]
+        connection.execute(parser.replace("cron._", "stand_in._"))
 
         def takes(schedule: str) -> bool:
             try:
                 connection.execute("select cron.schedule('job', %s, 'select 1')", (schedule,))
-            except psycopg.Error as err:
-                assert err.diag.message_primary == f"invalid schedule: {schedule}"  # noqa: PT017
+            except psycopg.errors.InvalidParameterValue:
                 return False
             return True
 
-        @settings(max_examples=1000, deadline=None)
+        @settings(max_examples=300, deadline=None)
         @given(schedule=schedules())
         def compare(schedule: str) -> None:
             row = connection.execute("select stand_in._is_schedule(%s)", (schedule,)).fetchone()

@@ -23,13 +23,19 @@ EVERYBODY = ("postgres", "anon", "authenticated", "service_role")
 def test_functions(postgres: Connection) -> None:
     found = signatures(postgres, "net", "http_get", "http_post", "http_delete")
     assert sorted(found.values()) == [
-        "url text, body jsonb DEFAULT '{}'::jsonb, params jsonb DEFAULT '{}'::jsonb, "
-        'headers jsonb DEFAULT \'{"Content-Type": "application/json"}\'::jsonb, '
-        "timeout_milliseconds integer DEFAULT 5000 -> bigint",
-        "url text, params jsonb DEFAULT '{}'::jsonb, headers jsonb DEFAULT '{}'::jsonb, "
-        "timeout_milliseconds integer DEFAULT 5000 -> bigint",
-        "url text, params jsonb DEFAULT '{}'::jsonb, headers jsonb DEFAULT '{}'::jsonb, "
-        "timeout_milliseconds integer DEFAULT 5000, body jsonb DEFAULT NULL::jsonb -> bigint",
+        (
+            "url text, body jsonb DEFAULT '{}'::jsonb, params jsonb DEFAULT '{}'::jsonb, "
+            'headers jsonb DEFAULT \'{"Content-Type": "application/json"}\'::jsonb, '
+            "timeout_milliseconds integer DEFAULT 5000 -> bigint"
+        ),
+        (
+            "url text, params jsonb DEFAULT '{}'::jsonb, headers jsonb DEFAULT '{}'::jsonb, "
+            "timeout_milliseconds integer DEFAULT 5000 -> bigint"
+        ),
+        (
+            "url text, params jsonb DEFAULT '{}'::jsonb, headers jsonb DEFAULT '{}'::jsonb, "
+            "timeout_milliseconds integer DEFAULT 5000, body jsonb DEFAULT NULL::jsonb -> bigint"
+        ),
     ]
 
 
@@ -132,7 +138,7 @@ def test_post_takes_json_only(postgres: Connection) -> None:
 
 @pytest.mark.parametrize("function", ["http_get", "http_delete"])
 def test_get_and_delete_queue_without_a_body(postgres: Connection, function: str) -> None:
-    postgres.execute(f"select net.{function}('http://127.0.0.1:9/')")  # type: ignore[arg-type] # noqa: S608
+    postgres.execute(f"select net.{function}('http://127.0.0.1:9/')")
     row = postgres.execute(
         "select method::text, body, headers, timeout_milliseconds from net.http_request_queue"
     ).fetchone()

@@ -21,10 +21,14 @@ FUNCTIONS = (
 def test_functions(postgres: Connection) -> None:
     found = signatures(postgres, "vault", "create_secret", "update_secret")
     assert sorted(found.values()) == [
-        "new_secret text, new_name text DEFAULT NULL::text, new_description text DEFAULT ''::text, "
-        "new_key_id uuid DEFAULT NULL::uuid -> uuid",
-        "secret_id uuid, new_secret text DEFAULT NULL::text, new_name text DEFAULT NULL::text, "
-        "new_description text DEFAULT NULL::text, new_key_id uuid DEFAULT NULL::uuid -> void",
+        (
+            "new_secret text, new_name text DEFAULT NULL::text, "
+            "new_description text DEFAULT ''::text, new_key_id uuid DEFAULT NULL::uuid -> uuid"
+        ),
+        (
+            "secret_id uuid, new_secret text DEFAULT NULL::text, new_name text DEFAULT NULL::text, "
+            "new_description text DEFAULT NULL::text, new_key_id uuid DEFAULT NULL::uuid -> void"
+        ),
     ]
 
 
@@ -163,5 +167,5 @@ def test_a_name_that_is_missing_gives_no_row(postgres: Connection) -> None:
 )
 def test_the_operator_does_not_write_the_table(postgres: Connection, statement: str) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
-        postgres.execute(statement)  # type: ignore[arg-type]
+        postgres.execute(statement)
     assert caught.value.diag.message_primary == "permission denied for table secrets"

@@ -7,8 +7,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from sql_snippets.databases import Database, Template
 
+from sql_snippets.databases import Database, Template
 from tests.reminder_system.lanes import LANES, open_lane
 from tests.reminder_system.people import add_mentors
 

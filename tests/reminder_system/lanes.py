@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+
 from sql_snippets import settings
 from sql_snippets.databases import Template, open_template
 from sql_snippets.recipes import Recipe

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+
 from sql_snippets.databases import Database
 
 

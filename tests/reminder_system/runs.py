@@ -11,7 +11,9 @@ from typing import Any
 
 import psycopg
 from psycopg import pq
+from psycopg import sql as query
 from psycopg.rows import dict_row
+
 from sql_snippets.databases import Database
 
 RUN = "call reminder.run_job()"
@@ -101,13 +103,16 @@ def lock_holder(connection: psycopg.Connection[Any]) -> int | None:
 
 def set_settings(connection: psycopg.Connection[Any], **settings: object) -> None:
     for name, value in settings.items():
-        connection.execute(f"update reminder.settings set {name} = %s", (value,))  # type: ignore[arg-type]
+        connection.execute(
+            query.SQL("update reminder.settings set {} = %s").format(query.Identifier(name)),
+            (value,),
+        )
 
 
 def run(connection: psycopg.Connection[Any], sql: str = RUN) -> str | None:
     """Run to the end in this session; return the SQLSTATE, None for success."""
     try:
-        connection.execute(sql)  # type: ignore[arg-type]
+        connection.execute(sql)
     except psycopg.Error as err:
         return err.sqlstate
     return None
@@ -146,21 +151,19 @@ def open_gate(connection: psycopg.Connection[Any]) -> None:
     connection.execute("update test_gate.gate set is_open = true")
 
 
-def break_dispatch(
-    connection: psycopg.Connection[Any], message: str = "the disk is full", sqlstate: str = "53100"
-) -> None:
-    """Make every run fail in its first batch with this error."""
+def break_dispatch(connection: psycopg.Connection[Any]) -> None:
+    """Make every run fail in its first batch with 53100, as on a full disk."""
     connection.execute(
-        f"""
+        """
         create schema if not exists test_fault;
         create or replace function test_fault.fail() returns trigger language plpgsql as $$
         begin
-          raise exception using errcode = '{sqlstate}', message = '{message}';
+          raise exception using errcode = '53100', message = 'the disk is full';
         end
         $$;
         create or replace trigger fault before insert on reminder.dispatched_reminders
           for each statement execute function test_fault.fail();
-        """  # type: ignore[arg-type]
+        """
     )
 
 

@@ -18,15 +18,15 @@ from __future__ import annotations
 import datetime as dt
 import random
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql as query
 from psycopg.types.json import Jsonb
-from sql_snippets.databases import Database
 
+from sql_snippets.databases import Database
 from tests.reminder_system.people import (
     ADMIN,
     AMARA,
@@ -59,9 +59,9 @@ def path(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def assignment(postgres: Connection) -> Iterator[int]:
+def assignment(postgres: Connection) -> int:
     (assignment,) = add_assignments(postgres, 1)
-    yield assignment
+    return assignment
 
 
 def day(ago: int) -> dt.date:
@@ -206,8 +206,11 @@ class TestWhoMayRegister:
             data_api(database, MENTOR) as request,
         ):
             request.execute(
-                f"insert into public.activities (assignment_id, activity_type, occurred_on, {column}) "  # type: ignore[arg-type] # noqa: S608 - a column's name
-                "values (%s, 'phone_call', current_date, default)",
+                query.SQL(
+                    "insert into public.activities "
+                    "(assignment_id, activity_type, occurred_on, {}) "
+                    "values (%s, 'phone_call', current_date, default)"
+                ).format(query.Identifier(column)),
                 (assignment,),
             )
 
@@ -243,7 +246,7 @@ class TestChange:
 
     def change(self, database: Database, sql: str, *parameters: object) -> None:
         with data_api(database, SERVER) as request:
-            request.execute(sql, parameters)  # type: ignore[arg-type]
+            request.execute(sql, parameters)
 
     def test_of_the_type_away_from_contact(
         self, database: Database, postgres: Connection, assignment: int
@@ -418,7 +421,7 @@ class TestAtTheSameTime:
             "values ({}, 'phone_call', '{}')"
         )
         with database.connect(autocommit=False) as first:
-            first.execute(insert.format(assignment, day(2)))  # type: ignore[arg-type]
+            first.execute(insert.format(assignment, day(2)))
             with calling(database, insert.format(assignment, day(9))) as second:
                 self.wait_until_blocked(postgres, second.pid)
                 first.commit()
@@ -482,8 +485,10 @@ class TestAtTheSameTime:
                 start.wait(30)
                 for rows in statements:
                     connection.execute(
-                        "insert into public.activities (assignment_id, activity_type, occurred_on) "
-                        "select a, 'phone_call', d from unnest(%s::bigint[], %s::date[]) as r (a, d)",
+                        "insert into public.activities "
+                        "(assignment_id, activity_type, occurred_on) "
+                        "select a, 'phone_call', d "
+                        "from unnest(%s::bigint[], %s::date[]) as r (a, d)",
                         ([row[0] for row in rows], [row[1] for row in rows]),
                     )
 
@@ -576,9 +581,7 @@ class TestCorrection:
     ) -> None:
         with pytest.raises(psycopg.Error) as refused:
             postgres.execute(
-                "select reminder.correct_last_contact_date("  # type: ignore[arg-type]
-                + arguments.format(id=assignment)
-                + ")"
+                "select reminder.correct_last_contact_date(" + arguments.format(id=assignment) + ")"
             )
         assert refused.value.sqlstate == sqlstate
         assert refused.value.diag.message_hint

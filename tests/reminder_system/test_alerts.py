@@ -13,8 +13,8 @@ import psycopg
 import pytest
 from psycopg import sql as query
 from psycopg.rows import dict_row
-from sql_snippets.databases import Database
 
+from sql_snippets.databases import Database
 from tests.reminder_system.people import add_assignments
 from tests.reminder_system.runs import (
     break_dispatch,
@@ -465,7 +465,8 @@ def _tables_with(superuser: Connection, text: str) -> list[str]:
     """Return every table of the database whose rows hold the text, Vault's own aside."""
     tables = superuser.execute(
         "select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace "
-        "where c.relkind in ('r', 'm', 'p') and n.nspname not in ('pg_catalog', 'information_schema')"
+        "where c.relkind in ('r', 'm', 'p') "
+        "and n.nspname not in ('pg_catalog', 'information_schema')"
     ).fetchall()
     assert len(tables) > 10
     return [

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from itertools import takewhile, count
+from itertools import count, pairwise, takewhile
 from typing import Any
 
 import psycopg
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from sql_snippets.databases import Template
 
+from sql_snippets.databases import Template
 from tests.reminder_system.people import AMARA, add_mentors
 
 Connection = psycopg.Connection[Any]
@@ -55,7 +55,7 @@ def due_on(connection: Connection, *arguments: Any) -> dt.date | None:
 @example(since=TODAY, waited=37, after=30, repeat=7)
 @example(since=dt.date(2024, 1, 30), waited=30, after=30, repeat=1)
 def test_due_on_is_the_latest_day_that_has_come(
-    shared: Connection, since: dt.date, waited: int, after: int, repeat: int
+    shared: Connection, *, since: dt.date, waited: int, after: int, repeat: int
 ) -> None:
     today = since + dt.timedelta(days=waited)
     expected = due_days(since, today, after, repeat)
@@ -64,11 +64,15 @@ def test_due_on_is_the_latest_day_that_has_come(
 
 @unhurried
 @given(
-    since=dates, after=numbers, repeat=numbers, waited=st.integers(0, 700), late=st.integers(0, 364)
+    since=dates,
+    every=st.tuples(numbers, numbers),
+    waited=st.integers(0, 700),
+    late=st.integers(0, 364),
 )
 def test_a_late_run_finds_the_same_reminder_or_a_newer_one_never_a_shifted_one(
-    shared: Connection, since: dt.date, after: int, repeat: int, waited: int, late: int
+    shared: Connection, *, since: dt.date, every: tuple[int, int], waited: int, late: int
 ) -> None:
+    after, repeat = every
     today = since + dt.timedelta(days=waited)
     in_time = due_on(shared, since, today, after, repeat)
     later = due_on(shared, since, today + dt.timedelta(days=late), after, repeat)
@@ -140,7 +144,7 @@ def test_ranges_of_keys_give_each_assignment_exactly_once(
         bounds = [start, *sorted(start + cut for cut in cuts), 9223372036854775807]
         found = [
             row[0]
-            for low, high in zip(bounds, bounds[1:], strict=False)
+            for low, high in pairwise(bounds)
             for row in shared.execute(
                 "select assignment_id from reminder.reminder_scheduler_service(%s, %s, %s)",
                 (TODAY, low, high),

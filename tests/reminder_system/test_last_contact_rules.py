@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sql_snippets.databases import Template
 
+from sql_snippets.databases import Template
 from tests.reminder_system.people import add_assignments, add_mentors
 from tests.reminder_system.runs import one
 
@@ -49,6 +49,7 @@ class Activity:
 class Model:
     """What the rules say: the latest contact, but a correction outranks what came before it."""
 
+    assignments: list[int]
     activities: dict[int, Activity] = field(default_factory=dict)
     corrections: dict[int, tuple[int, dt.date | None]] = field(default_factory=dict)
     clock: int = 0
@@ -85,9 +86,9 @@ def shared(template: Template) -> Iterator[Connection]:
 @given(steps=st.lists(operations, min_size=1, max_size=8))
 def test_last_contact_date_follows_the_rules(shared: Connection, steps: list[Any]) -> None:
     assignments = add_assignments(shared, 2)
-    model = Model()
+    model = Model(assignments)
     for step in steps:
-        _apply(shared, model, assignments, step)
+        _apply(shared, model, step)
         found = [
             one(shared, "select last_contact_date from public.assignments where id = %s", key)
             for key in assignments
@@ -103,20 +104,21 @@ def test_last_contact_date_follows_the_rules(shared: Connection, steps: list[Any
     )
 
 
-def _apply(connection: Connection, model: Model, assignments: list[int], step: Any) -> None:
+def _apply(connection: Connection, model: Model, step: Any) -> None:
     kind, *arguments = step
     if kind == "insert":
-        _insert(connection, model, assignments, arguments[0])
+        _insert(connection, model, arguments[0])
     elif kind == "correct":
         slot, date = arguments
         connection.execute(
             "select reminder.correct_last_contact_date(%s, %s, 'why', 'Dana')",
-            (assignments[slot], date),
+            (model.assignments[slot], date),
         )
         model.corrections[slot] = (model.tick(), date)
     elif kind == "delete all of":
         connection.execute(
-            "delete from public.activities where assignment_id = %s", (assignments[arguments[0]],)
+            "delete from public.activities where assignment_id = %s",
+            (model.assignments[arguments[0]],),
         )
         model.activities = {
             key: activity
@@ -125,15 +127,12 @@ def _apply(connection: Connection, model: Model, assignments: list[int], step: A
         }
     elif model.activities:
         keys = sorted(model.activities)
-        _change_one(
-            connection, model, assignments, kind, keys[arguments[0] % len(keys)], arguments[1:]
-        )
+        _change_one(connection, model, kind, keys[arguments[0] % len(keys)], arguments[1:])
 
 
 def _insert(
     connection: Connection,
     model: Model,
-    assignments: list[int],
     values: list[tuple[int, str, dt.date]],
 ) -> None:
     found = connection.execute(
@@ -141,7 +140,7 @@ def _insert(
         "select a, t, d from unnest(%s::bigint[], %s::text[], %s::date[]) "
         "with ordinality as r (a, t, d, n) order by n returning id",
         (
-            [assignments[slot] for slot, _, _ in values],
+            [model.assignments[slot] for slot, _, _ in values],
             [kind for _, kind, _ in values],
             [date for _, _, date in values],
         ),
@@ -154,7 +153,6 @@ def _insert(
 def _change_one(
     connection: Connection,
     model: Model,
-    assignments: list[int],
     kind: str,
     key: int,
     arguments: list[Any],
@@ -177,5 +175,5 @@ def _change_one(
         (activity.slot,) = arguments
         connection.execute(
             "update public.activities set assignment_id = %s where id = %s",
-            (assignments[activity.slot], key),
+            (model.assignments[activity.slot], key),
         )

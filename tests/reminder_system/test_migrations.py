@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from psycopg import pq
+
 from sql_snippets import building, lexer
 from sql_snippets.databases import Template
 from sql_snippets.recipes import Recipe
-
 from tests.reminder_system.lanes import ROOT, reminder_recipe
 from tests.reminder_system.runs import one
 
@@ -63,7 +63,9 @@ def test_no_two_have_the_same_version() -> None:
 def test_says_how_to_undo_it(migration: Path) -> None:
     head = migration.read_text(encoding="utf-8").split("\n\n")
     comments = [part for part in head if part.startswith("--")]
-    assert any(re.search(r"^-- To undo: *\S|^-- To undo:\n-- +\S", c, re.M) for c in comments[:1])
+    assert any(
+        re.search(r"^-- To undo: *\S|^-- To undo:\n-- +\S", c, re.MULTILINE) for c in comments[:1]
+    )
 
 
 def test_has_no_statement_that_a_deployment_cannot_run(migration: Path) -> None:
@@ -93,7 +95,7 @@ def test_apply_one_by_one_from_empty_and_the_seed_after_them(template: Template)
     recipe = reminder_recipe(seed=True)
     name = f"{template.name}_one_by_one"
     with template.server.connect(template.maintenance) as admin:
-        admin.execute(f"create database {name} template template0")  # type: ignore[arg-type]
+        admin.execute(f"create database {name} template template0")
         try:
             building.build(template.server, name, Recipe(recipe.platform, (), None, recipe.role))
             with template.server.connect(name, recipe.role) as postgres:
@@ -109,7 +111,7 @@ def test_apply_one_by_one_from_empty_and_the_seed_after_them(template: Template)
                 assert one(postgres, "select count(*) from public.assignments") > 0
                 assert one(postgres, "select count(*) from reminder.health") > 0
         finally:
-            admin.execute(f"drop database {name} with (force)")  # type: ignore[arg-type]
+            admin.execute(f"drop database {name} with (force)")
 
 
 def test_schedule_applied_again_keeps_a_disabled_job_disabled(template: Template) -> None:
@@ -131,4 +133,4 @@ def test_jobs_are_one_statement_each(template: Template) -> None:
         commands = postgres.execute("select command from cron.job").fetchall()
     assert commands
     for (command,) in commands:
-        assert len(list(lexer.statements(command))) == 1, command
+        assert len(list(lexer.statements(str(command)))) == 1, command

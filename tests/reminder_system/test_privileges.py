@@ -7,8 +7,8 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql as query
-from sql_snippets.databases import Database
 
+from sql_snippets.databases import Database
 from tests.reminder_system.people import (
     ADMIN,
     AMARA,
@@ -79,7 +79,7 @@ class TestNobodySignedIn:
                 pytest.raises(psycopg.errors.InsufficientPrivilege),
                 data_api(database, caller) as request,
             ):
-                request.execute(query.SQL(verb).format(relation))  # type: ignore[arg-type]
+                request.execute(query.SQL(verb).format(relation))
 
     def test_holds_no_privilege_on_anything(self, postgres: Connection) -> None:
         assert _granted(postgres, "anon") == []
@@ -243,10 +243,7 @@ class TestCorrectionEndpoint:
 
 class TestCatalog:
     def test_public_can_execute_nothing_of_ours(self, postgres: Connection) -> None:
-        rows = postgres.execute(
-            f"select r.* from ({ROUTINES}) r where has_function_privilege('public', r.oid, 'execute')"  # type: ignore[arg-type] # noqa: S608
-        ).fetchall()
-        assert rows == []
+        assert _executable(postgres, "public") == []
 
     def test_public_has_no_usage_on_the_internal_schema(self, postgres: Connection) -> None:
         usage = {
@@ -441,9 +438,8 @@ def _granted(connection: Connection, role: str) -> list[str]:
 
 
 def _executable(connection: Connection, role: str) -> list[str]:
-    rows = connection.execute(
-        f"select r.name from ({ROUTINES}) r "  # type: ignore[arg-type] # noqa: S608
-        "where has_function_privilege(%s, r.oid, 'execute') order by 1",
-        (role,),
-    ).fetchall()
-    return [row[0] for row in rows]
+    return [
+        name
+        for name, *_, oid in connection.execute(ROUTINES).fetchall()
+        if one(connection, "select has_function_privilege(%s, %s::oid, 'execute')", role, oid)
+    ]

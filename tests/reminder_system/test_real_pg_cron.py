@@ -15,9 +15,9 @@ from typing import Any
 
 import psycopg
 import pytest
+
 from sql_snippets.databases import Database, open_live_database
 from sql_snippets.servers import ServerUnavailable
-
 from tests.reminder_system.lanes import cache_dir, missing, reminder_recipe
 from tests.reminder_system.people import add_assignments, add_mentors
 from tests.reminder_system.runs import (
@@ -28,7 +28,6 @@ from tests.reminder_system.runs import (
     log,
     one,
     open_gate,
-    reminders,
 )
 from tests.sql_snippets.http_receiver import Request, http_receiver
 from tests.sql_snippets.net_worker import running_net_worker

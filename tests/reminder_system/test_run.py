@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
 import psycopg
 import pytest
-from sql_snippets.databases import Database
 
+from sql_snippets.databases import Database
 from tests.reminder_system.people import add_assignments
 from tests.reminder_system.runs import (
     RUN,
@@ -409,8 +408,10 @@ class TestRefusal:
             "begin; {}; commit",
             "set statement_timeout = '10min'; {}",
             "do $do$ begin execute $call${}$call$; end $do$",
-            "create function pg_temp.f() returns void language plpgsql as "
-            "$f$ begin {}; end $f$; select pg_temp.f()",
+            (
+                "create function pg_temp.f() returns void language plpgsql as "
+                "$f$ begin {}; end $f$; select pg_temp.f()"
+            ),
         ],
         ids=["transaction block", "second statement", "DO EXECUTE", "function"],
     )

@@ -1,14 +1,13 @@
-"""The watchdog: what it finds that a run cannot report itself, and that it stands in no run's way."""
+"""The watchdog: what it finds that a run cannot report, and that it stands in no run's way."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 import pytest
-from sql_snippets.databases import Database
 
+from sql_snippets.databases import Database
 from tests.reminder_system.people import add_assignments
 from tests.reminder_system.runs import (
     calling,
@@ -25,9 +24,9 @@ Connection = psycopg.Connection[Any]
 
 
 @pytest.fixture
-def watched(postgres: Connection) -> Iterator[Connection]:
+def watched(postgres: Connection) -> Connection:
     add_assignments(postgres, 1)
-    yield postgres
+    return postgres
 
 
 def watch(connection: Connection) -> dict[str, Any]:
@@ -117,7 +116,7 @@ def test_raises_an_alert_for_a_run_that_takes_too_long(
     ],
 )
 def test_finds_a_missed_run_by_the_schedule_that_is_registered(
-    watched: Connection, schedule: str, ago: str, is_missed: bool
+    watched: Connection, *, schedule: str, ago: str, is_missed: bool
 ) -> None:
     watched.execute(
         "select cron.alter_job(jobid, schedule := %s) from cron.job "
