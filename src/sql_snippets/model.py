@@ -226,12 +226,21 @@ class ServerError:
 
 
 @dataclass(frozen=True, slots=True)
+class Danger:
+    """What a run was seen to do: the weakest mark that is true of it, and why, worst first."""
+
+    level: Mark
+    seen: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What one run of one block gave back.
 
     ``columns`` and ``rows`` are those of the last statement that returned rows, which is all that
     the SQL Editor shows; a row holds the server's own text form, ``None`` for null.  ``tag`` is
     the command tag of the last statement.  ``seconds`` is the time of the statement alone.
+    ``danger`` is there where the run was watched.
     """
 
     columns: tuple[Column, ...] | None
@@ -241,6 +250,7 @@ class Outcome:
     notices: tuple[str, ...]
     seconds: float
     isolation: str
+    danger: Danger | None = None
 
 
 @dataclass(frozen=True, slots=True)
