@@ -124,9 +124,9 @@ def columns_of(connection: psycopg.Connection, name: str) -> tuple[CatalogColumn
     )
 
 
-def nearest(name: str, candidates: Iterable[str]) -> str | None:
+def nearest(name: str, candidates: Iterable[str], *, cutoff: float = _CUTOFF) -> str | None:
     """Return the candidate most like ``name``, ``None`` when none is like it."""
-    matches = difflib.get_close_matches(name, sorted(set(candidates)), n=1, cutoff=_CUTOFF)
+    matches = difflib.get_close_matches(name, sorted(set(candidates)), n=1, cutoff=cutoff)
     return matches[0] if matches else None
 
 

@@ -10,6 +10,7 @@ import psycopg
 
 from sql_snippets.catalog import suggest
 from sql_snippets.model import (
+    Column,
     Failure,
     Location,
     Mark,
@@ -89,7 +90,19 @@ def _check_error(
     if error.sqlstate != expected:
         prefix = f"the page says error={expected}, the error is {error.sqlstate}: "
         return [describe_error(snippet, error, sql, suggest, prefix)]
+    wanted = _expected_message(snippet)
+    if wanted is not None and wanted not in error.message:
+        prefix = f'the page says message="{wanted}", the message is: '
+        return [describe_error(snippet, error, sql, suggest, prefix)]
     return []
+
+
+def _expected_message(snippet: Snippet) -> str | None:
+    """Return the part of the message that is expected, with the block's own values in it."""
+    message = snippet.claims.message
+    for name, value in snippet.claims.fill.items():
+        message = message and message.replace(f"<{name}>", value)
+    return message
 
 
 def row_count(outcome: Outcome) -> int | None:
@@ -107,6 +120,22 @@ def _check_rows(snippet: Snippet, outcome: Outcome) -> list[Failure]:
         return []
     got = f"{outcome.tag} has no rows" if count is None else f"there are {count}"
     return [Failure(start_of(snippet), f"the page says rows={expected}, {got}")]
+
+
+def _check_columns(snippet: Snippet, outcome: Outcome) -> list[Failure]:
+    """Compare names and types of the result's columns with those the page says."""
+    expected = snippet.claims.columns
+    if expected is None or outcome.columns == expected:
+        return []
+
+    def show(columns: Sequence[Column]) -> str:
+        return ", ".join(f"{column.name} {column.type}" for column in columns)
+
+    place = start_of(snippet)
+    if outcome.columns is None:
+        return [Failure(place, f'the page says columns="{show(expected)}", nothing is returned')]
+    message = "the columns are not those the page says"
+    return [Failure(place, f"{message}\n  - {show(expected)}\n  + {show(outcome.columns)}")]
 
 
 def check_output(snippet: Snippet, outcome: Outcome) -> list[Failure]:
@@ -165,12 +194,13 @@ def check_run(
     sql: str | None = None,
     suggest: Suggest | None = None,
 ) -> list[Failure]:
-    """Check what holds for every run of a block: its error and its number of rows.
+    """Check what holds for every run of a block: its error, its columns and its number of rows.
 
     ``sql`` is what was sent when that is not the block itself.
     """
     sent = snippet.sql if sql is None else sql
-    return _check_error(snippet, outcome, sent, suggest) or _check_rows(snippet, outcome)
+    failures = _check_error(snippet, outcome, sent, suggest)
+    return failures or [*_check_columns(snippet, outcome), *_check_rows(snippet, outcome)]
 
 
 def check_snippet(

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, TypeVar
 
-from sql_snippets.model import Claims, Location, Problem, Step
+from sql_snippets.model import BlockColumn, Claims, Column, Location, Problem, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 BLOCK_WORDS = (
     "name",
@@ -25,15 +25,18 @@ BLOCK_WORDS = (
     "within",
     "role",
     "error",
+    "message",
     "rows",
+    "columns",
     "volatile",
     "once",
     "skip",
 )
-TABLE_WORDS = ("table", "name")
+TABLE_WORDS = ("table", "facts", "name")
 HEADING_WORDS = ("drill",)
+PAGE_WORDS = ("not-sql",)
 _FLAGS = frozenset({"once"})
-_KNOWN = tuple(dict.fromkeys((*BLOCK_WORDS, *TABLE_WORDS, *HEADING_WORDS)))
+_KNOWN = tuple(dict.fromkeys((*BLOCK_WORDS, *TABLE_WORDS, *HEADING_WORDS, *PAGE_WORDS)))
 _FILL = "fill."
 
 _SPACE = re.compile(r"\s*")
@@ -43,6 +46,9 @@ _SLUG = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*")
 _PLACEHOLDER_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 _SQLSTATE = re.compile(r"[0-9A-Z]{5}")
 _RELATION = re.compile(r"[^\s.]+\.[^\s.]+")
+_BLOCK_COLUMN = re.compile(r"@(?P<block>[A-Za-z0-9._-]+)\.(?P<column>[^.]+)")
+_SHAPE_COLUMN = re.compile(r'\s*(?:"(?P<quoted>(?:[^"]|"")+)"|(?P<bare>\S+))\s+(?P<type>.+?)\s*')
+_COMMA_OUTSIDE = re.compile(r",(?![^()]*\))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +81,16 @@ class BlockDirective:
     skip: str | None
     step: Word | None
     after: Word | None
+    taken: Mapping[str, Word]
     problems: tuple[Problem, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class TableDirective:
-    """What directives say about a table; ``relation`` is None where they do not bind it."""
+    """What directives say about a table: what it is bound to, if to anything."""
 
     relation: str | None
+    facts: Word | None
     name: Word | None
     problems: tuple[Problem, ...]
 
@@ -136,6 +144,17 @@ def bind_block(directives: Sequence[Directive]) -> BlockDirective:
         read.reject("once", "it says that a fix must not run twice, so it goes with step=resolve")
     if error is not None and rows is not None:
         read.reject("rows", "a block that is expected to fail returns no rows; drop one of the two")
+    columns = read.value("columns", _shape)
+    if error is not None and columns is not None:
+        read.reject("columns", "a block that is expected to fail returns none; drop one of the two")
+    message = read.value("message", _text)
+    if message is not None and "error" not in words:
+        read.reject("message", "it is about the message of an error, so it goes with error=")
+    fill = {
+        key.removeprefix(_FILL): value
+        for key in words
+        if key.startswith(_FILL) and (value := read.value(key, _filling)) is not None
+    }
     within = read.value("within", _seconds)
     if within is not None and step is not Step.VERIFY:
         read.reject(
@@ -148,14 +167,13 @@ def bind_block(directives: Sequence[Directive]) -> BlockDirective:
         after=read.value("after", _slug),
         within=within,
         error=error,
+        message=message,
         rows=rows,
+        columns=columns,
         volatile=read.value("volatile", _columns) or (),
         once=once,
-        fill={
-            key.removeprefix(_FILL): word.value or ""
-            for key, word in words.items()
-            if key.startswith(_FILL) and read.value(key, _filling) is not None
-        },
+        fill={key: value for key, value in fill.items() if isinstance(value, str)},
+        taken={key: value for key, value in fill.items() if isinstance(value, BlockColumn)},
     )
     name = words.get("name") if read.value("name", _slug) else None
     skip = read.value("skip", _text)
@@ -165,6 +183,7 @@ def bind_block(directives: Sequence[Directive]) -> BlockDirective:
         skip=skip,
         step=words.get("step") if step else None,
         after=words.get("after") if claims.after else None,
+        taken={name: words[_FILL + name] for name in claims.taken},
         problems=tuple(problems),
     )
 
@@ -174,7 +193,11 @@ def bind_table(directives: Sequence[Directive]) -> TableDirective:
     words, problems = _sort_words(directives, TABLE_WORDS, "a table")
     read = _ValueReader(words, problems)
     name = words.get("name") if read.value("name", _slug) else None
-    return TableDirective(read.value("table", _relation), name, tuple(problems))
+    relation = read.value("table", _relation)
+    facts = words.get("facts") if read.value("facts", _text) else None
+    if relation is not None and facts is not None:
+        read.reject("facts", "the table is bound by `table=` already; drop one of the two")
+    return TableDirective(relation, facts, name, tuple(problems))
 
 
 def bind_heading(directives: Sequence[Directive]) -> HeadingDirective:
@@ -182,6 +205,18 @@ def bind_heading(directives: Sequence[Directive]) -> HeadingDirective:
     words, problems = _sort_words(directives, HEADING_WORDS, "a heading")
     read = _ValueReader(words, problems)
     return HeadingDirective(read.value("drill", _fixture), tuple(problems))
+
+
+def split_page_words(directive: Directive) -> tuple[Directive, tuple[Word, ...]]:
+    """Take out the words that are about the whole page, wherever the directive stands."""
+    of_page = tuple(word for word in directive.words if word.key in PAGE_WORDS)
+    rest = tuple(word for word in directive.words if word.key not in PAGE_WORDS)
+    return replace(directive, words=rest), of_page
+
+
+def read_not_sql(word: Word) -> list[str]:
+    """Return the names that ``not-sql=`` lists.  Raises ValueError with what is wrong."""
+    return list(_columns(word.value, "names"))
 
 
 def _sort_words(
@@ -272,10 +307,17 @@ def _flag(value: str | None) -> bool:
     return True
 
 
-def _filling(value: str | None) -> str:
+def _filling(value: str | None) -> str | BlockColumn:
     if value is None:
         raise ValueError("it needs a value: fill.NAME=VALUE")
-    return value
+    if value.startswith("@@"):  # a value that begins with @ itself
+        return value[1:]
+    if not value.startswith("@"):
+        return value
+    source = _BLOCK_COLUMN.fullmatch(value)
+    if source is None:
+        raise ValueError("after @ it needs a block and a column of it: @block-name.column")
+    return BlockColumn(source["block"], source["column"])
 
 
 def _matching(pattern: re.Pattern[str], expected: str) -> Callable[[str | None], str]:
@@ -314,8 +356,21 @@ def _seconds(value: str | None) -> float:
     return float(value)
 
 
-def _columns(value: str | None) -> tuple[str, ...]:
+def _columns(value: str | None, what: str = "the names of columns") -> tuple[str, ...]:
     names = tuple(name.strip() for name in (value or "").split(","))
     if not all(names):
-        raise ValueError("it needs the names of columns, with commas between them")
+        raise ValueError(f"it needs {what}, with commas between them")
     return names
+
+
+def _shape(value: str | None) -> tuple[Column, ...]:
+    found = [_SHAPE_COLUMN.fullmatch(part) for part in _COMMA_OUTSIDE.split(value or "")]
+    if not all(found):
+        raise ValueError(
+            'it needs a name and a type for each column, such as columns="id bigint, name text"'
+        )
+    return tuple(
+        Column((m["quoted"] or "").replace('""', '"') or m["bare"], " ".join(m["type"].split()))
+        for m in found
+        if m
+    )

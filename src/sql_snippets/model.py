@@ -81,10 +81,20 @@ class ExpectedOutput:
 
 
 @dataclass(frozen=True, slots=True)
+class BlockColumn:
+    """A column of the first row that another block of the page returns, by their names."""
+
+    block: str
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
 class Claims:
     """What the page says about one block, in its visible text and in its directive.
 
-    ``after`` names the block of the same page that must have run before, in the same database.
+    ``fill`` gives placeholders their values, ``taken`` those that an earlier block returns.
+    ``message`` is a part of the message of the expected ``error``.  ``after`` names the block of
+    the same page that must have run before, in the same database.
     ``within`` is how long, in seconds, a verification may take to come true.
     """
 
@@ -95,10 +105,13 @@ class Claims:
     after: str | None = None
     within: float | None = None
     error: str | None = None
+    message: str | None = None
     rows: int | None = None
+    columns: tuple[Column, ...] | None = None
     volatile: tuple[str, ...] = ()
     once: bool = False
     fill: Mapping[str, str] = field(default_factory=dict)
+    taken: Mapping[str, BlockColumn] = field(default_factory=dict)
     output: ExpectedOutput | None = None
 
 
@@ -139,11 +152,49 @@ class Snippet:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """A part of one line of a source file and its text; ``end`` is the column just past it."""
+
+    start: Location
+    end: int
+    text: str
+
+
+class ValueKind(StrEnum):
+    """How a value stands in a cell of a table."""
+
+    CODE = "code"
+    LINK = "link"
+    NUMBER = "number"
+    TEXT = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class CellValue:
+    """A value in a cell: inline code, the target of a link, a number, or else all of its text.
+
+    ``span`` is what an update may replace, None where the source does not show it plainly.
+    ``code`` is the number of the inline code among those of the page.
+    """
+
+    kind: ValueKind
+    text: str
+    span: Span | None = None
+    code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TableRow:
-    """One body row of a Markdown table, cells as the reader sees them (no Markdown marks)."""
+    """One body row of a Markdown table, cells as the reader sees them (no Markdown marks).
+
+    ``spans`` are the cells as written, None where the row was not written in Markdown; ``values``
+    is what stands in each.
+    """
 
     location: Location
     cells: tuple[str, ...]
+    spans: tuple[Span | None, ...] = ()
+    values: tuple[tuple[CellValue, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +214,53 @@ class BoundTable:
     def id(self) -> str:
         """Name of the item, stable when text above it changes."""
         return f"{self.page}::{self.section}::{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One query of a file of facts; ``label`` is None for the query of a whole table."""
+
+    label: str | None
+    sql: str
+    location: Location
+
+
+@dataclass(frozen=True, slots=True)
+class Unchecked:
+    """A row that no query can check, and why."""
+
+    label: str
+    reason: str
+    location: Location
+
+
+@dataclass(frozen=True, slots=True)
+class FactsTable:
+    """A Markdown table whose values are what queries return."""
+
+    page: str
+    section: str
+    name: str
+    source: str
+    facts: tuple[Fact, ...]
+    unchecked: tuple[Unchecked, ...]
+    header: tuple[str, ...]
+    rows: tuple[TableRow, ...]
+    location: Location
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """Name of the item, stable when text above it changes."""
+        return f"{self.page}::{self.section}::{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class InlineCode:
+    """Inline code in the text of a page, as its reader sees it."""
+
+    text: str
+    location: Location
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,11 +293,15 @@ class Page:
     """Everything the checker found on one page.
 
     ``problems`` are those that belong to no block: a directive with nothing below it, say.
+    ``not_sql`` are the words that the author says are no names of the database.
     """
 
     path: str
     snippets: tuple[Snippet, ...] = ()
     tables: tuple[BoundTable, ...] = ()
+    facts: tuple[FactsTable, ...] = ()
+    codes: tuple[InlineCode, ...] = ()
+    not_sql: tuple[InlineCode, ...] = ()
     drills: tuple[Drill, ...] = ()
     not_rendered: tuple[NotRendered, ...] = ()
     problems: tuple[Problem, ...] = ()
@@ -264,6 +366,30 @@ class Failure:
     message: str
     sqlstate: str | None = None
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """A change of one line of a page that makes it true.
+
+    The characters from column ``start`` to before ``end`` become ``new``; they were ``old``.  With
+    ``start`` 0, the lines of ``new`` are put in below the line.
+    """
+
+    path: str
+    line: int
+    start: int
+    end: int
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A failure, and the changes that would mend it, where the page can be mended by itself."""
+
+    failure: Failure
+    fixes: tuple[Fix, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

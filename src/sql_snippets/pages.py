@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from sql_snippets.cells import place_codes, place_row
 from sql_snippets.directives import (
     Directive,
     Word,
@@ -15,12 +16,17 @@ from sql_snippets.directives import (
     bind_heading,
     bind_table,
     parse_directive,
+    read_not_sql,
+    split_page_words,
 )
+from sql_snippets.facts import FactsError, read_facts
 from sql_snippets.fences import Comment, Fence, Pipeline, Trail, is_sql, relative_name
 from sql_snippets.model import (
     BoundTable,
     Drill,
     ExpectedOutput,
+    FactsTable,
+    InlineCode,
     LineOrigin,
     Location,
     Mark,
@@ -72,7 +78,7 @@ def read_page(path: Path, site: Site) -> Page:
             f"{path} cannot be rendered by the site's Markdown extensions: "
             f"{type(err).__name__}: {err}"
         ) from err
-    return _Assembly(name, trail, read_html(html), pipeline.md.tab_length).page()
+    return _Assembly(name, site.root, trail, read_html(html), pipeline.md.tab_length).page()
 
 
 @lru_cache(maxsize=8)
@@ -96,8 +102,11 @@ class _OpenDrill:
 class _Assembly:
     """Go through a page in its reader's order, and put together what belongs together."""
 
-    def __init__(self, page: str, trail: Trail, rendered: Rendered, tab_length: int) -> None:
+    def __init__(
+        self, page: str, root: Path, trail: Trail, rendered: Rendered, tab_length: int
+    ) -> None:
         self._page = page
+        self._root = root
         self._trail = trail
         self._rendered = rendered
         self._tab_length = tab_length
@@ -108,6 +117,8 @@ class _Assembly:
         self._done_drills: list[_OpenDrill] = []
         self._snippets: list[Snippet] = []
         self._tables: list[BoundTable] = []
+        self._facts: list[FactsTable] = []
+        self._not_sql: list[InlineCode] = []
         self._problems: list[Problem] = []
         self._taken: set[tuple[str, str]] = set()
 
@@ -136,6 +147,9 @@ class _Assembly:
             path=self._page,
             snippets=tuple(self._snippets),
             tables=tuple(self._tables),
+            facts=tuple(self._facts),
+            codes=tuple(self._codes()),
+            not_sql=tuple(self._not_sql),
             drills=tuple(self._finish_drill(drill) for drill in self._done_drills),
             not_rendered=not_rendered,
             problems=tuple(sorted(self._problems, key=lambda problem: problem.location)),
@@ -150,8 +164,20 @@ class _Assembly:
         for number in numbers:
             comment = self._trail.comments[number]
             if comment.is_closed:
-                directives.append(self._parse(comment))
+                directive, of_page = split_page_words(self._parse(comment))
+                self._take_page_words(of_page)
+                if directive.words or directive.problems or not of_page:
+                    directives.append(directive)
         return directives
+
+    def _take_page_words(self, words: Sequence[Word]) -> None:
+        for word in words:
+            try:
+                names = read_not_sql(word)
+            except ValueError as err:
+                self._problems.append(Problem(word.location, f"`{word}`: {err}."))
+                continue
+            self._not_sql += [InlineCode(name, word.location) for name in names]
 
     def _drop_pending(self, follower: str) -> None:
         for directive in self._take_pending():
@@ -270,7 +296,11 @@ class _Assembly:
                         "drill=FIXTURE above the heading of the section.",
                     )
                 )
-        earlier = self._earlier(bound.after, problems)
+        # One that is needed twice runs once, at its first place.
+        needed = [self._earlier(bound.after, claims.after, problems)]
+        for name, word in bound.taken.items():
+            needed.append(self._earlier(word, claims.taken[name].block, problems))
+        earlier = tuple({one.id: one for group in needed for one in group}.values())
         snippet = Snippet(
             page=self._page,
             section=self._section,
@@ -289,20 +319,22 @@ class _Assembly:
         if claims.step is not None and drill and drill.scenario == claims.scenario:
             drill.steps.append(snippet)
 
-    def _earlier(self, after: Word | None, problems: list[Problem]) -> tuple[Snippet, ...]:
+    def _earlier(
+        self, word: Word | None, name: str | None, problems: list[Problem]
+    ) -> tuple[Snippet, ...]:
         """Return what must have run before: the block named, and what that one needs itself."""
-        if after is None:
+        if word is None:
             return ()
-        found = [snippet for snippet in self._snippets if snippet.name == after.value]
+        found = [snippet for snippet in self._snippets if snippet.name == name]
         if len(found) == 1:
             return (*found[0].earlier, found[0])
         if found:
             why = f"{len(found)} blocks above have this name; give the one you mean another"
         else:
-            close = get_close_matches(after.value or "", [s.name for s in self._snippets], n=1)
+            close = get_close_matches(name or "", [s.name for s in self._snippets], n=1)
             hint = f"; did you mean `{close[0]}`" if close else ""
             why = f"no block above has this name{hint}"
-        problems.append(Problem(after.location, f"`{after}`: {why}."))
+        problems.append(Problem(word.location, f"`{word}`: {why}."))
         return ()
 
     def _name_of(self, explicit: Word | None, default: str, problems: list[Problem]) -> str:
@@ -367,38 +399,83 @@ class _Assembly:
         if not directives:
             return
         bound = bind_table(directives)
-        if bound.relation is None:
-            self._problems += bound.problems
-            if not bound.problems:
-                self._problems.append(
-                    Problem(
-                        directives[-1].location,
-                        "this directive binds the table to nothing: add table=SCHEMA.RELATION.",
-                    )
-                )
-            return
         location = self._prose_location(first_line) or directives[-1].location
         problems = list(bound.problems)
-        name = self._name_of(bound.name, bound.relation, problems)
-        self._tables.append(
-            BoundTable(
+        rows = tuple(self._rows(table, first_line, location))
+        if bound.relation is not None:
+            name = self._name_of(bound.name, bound.relation, problems)
+            self._tables.append(
+                BoundTable(
+                    page=self._page,
+                    section=self._section,
+                    name=name,
+                    relation=bound.relation,
+                    header=table.header,
+                    rows=rows,
+                    location=location,
+                    problems=tuple(problems),
+                )
+            )
+        elif bound.facts is not None:
+            self._take_facts(bound.facts, bound.name, table.header, rows, location, problems)
+        else:
+            self._problems += problems or [
+                Problem(
+                    directives[-1].location,
+                    "this directive binds the table to nothing: add table=SCHEMA.RELATION or "
+                    "facts=FILE.sql.",
+                )
+            ]
+
+    def _take_facts(  # noqa: PLR0913, PLR0917 - each is one part of the table
+        self,
+        word: Word,
+        name: Word | None,
+        header: tuple[str, ...],
+        rows: tuple[TableRow, ...],
+        location: Location,
+        problems: list[Problem],
+    ) -> None:
+        path = (self._root / self._page).parent / (word.value or "")
+        source = relative_name(path, self._root)
+        try:
+            facts, unchecked = read_facts(path, source)
+        except FactsError as err:
+            problems.append(Problem(err.location or word.location, str(err)))
+            facts, unchecked = (), ()
+        self._facts.append(
+            FactsTable(
                 page=self._page,
                 section=self._section,
-                name=name,
-                relation=bound.relation,
-                header=table.header,
-                rows=tuple(
-                    TableRow(row_location, cells)
-                    for row_location, cells in zip(
-                        self._row_locations(first_line, len(table.rows), location),
-                        table.rows,
-                        strict=True,
-                    )
-                ),
+                name=self._name_of(name, path.stem, problems),
+                source=source,
+                facts=facts,
+                unchecked=unchecked,
+                header=header,
+                rows=rows,
                 location=location,
                 problems=tuple(problems),
             )
         )
+
+    def _rows(self, table: Table, first_line: int, location: Location) -> Iterator[TableRow]:
+        """Yield the body rows, each with the place of its source."""
+        places = self._row_locations(first_line, len(table.rows), location)
+        prose = self._trail.prose
+        for index, (place, cells, parts) in enumerate(
+            zip(places, table.rows, table.values, strict=True)
+        ):
+            row = first_line + 2 + index
+            line = prose[row] if place is not location and row < len(prose) else ""
+            yield place_row(line, place, cells, parts)
+
+    def _codes(self) -> Iterator[InlineCode]:
+        """Yield the inline code of the page; what has no place has that of the code before it."""
+        shown = self._rendered.codes
+        last = Location(self._page, 1)
+        for text, place in zip(shown, place_codes(shown, self._trail.prose), strict=True):
+            last = place or last
+            yield InlineCode(text, last)
 
     def _row_locations(self, first_line: int, count: int, table: Location) -> Iterator[Location]:
         """Locate the body rows of a Markdown table: below its header and the line of dashes."""

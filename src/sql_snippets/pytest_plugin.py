@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -33,10 +34,14 @@ from sql_snippets.checks import (
 )
 from sql_snippets.databases import Database, MigrationFailed, Template, open_template
 from sql_snippets.diagnostics import draw_failure, github_annotation
+from sql_snippets.facts import check_facts, checked_codes
+from sql_snippets.identifiers import Name, check_identifiers, names_on
 from sql_snippets.model import (
     BoundTable,
     Drill,
+    FactsTable,
     Failure,
+    Finding,
     Location,
     Outcome,
     Page,
@@ -44,10 +49,11 @@ from sql_snippets.model import (
     Scenario,
     Snippet,
     Step,
+    Unchecked,
 )
 from sql_snippets.pages import read_page
 from sql_snippets.psql import accept
-from sql_snippets.recipes import Recipe, RecipeError
+from sql_snippets.recipes import Recipe, RecipeError, read_sql, stand_in_for
 from sql_snippets.report import (
     Entry,
     Kind,
@@ -58,7 +64,7 @@ from sql_snippets.report import (
     make_report,
     write_report,
 )
-from sql_snippets.rewrite import Edit, digest_of, write_back
+from sql_snippets.rewrite import CellEdit, Edit, digest_of, edit_from, write_back
 from sql_snippets.servers import ServerUnavailable
 from sql_snippets.settings import Settings, SettingsError, decide
 from sql_snippets.site import Site, SiteError, load_site
@@ -76,6 +82,7 @@ _INI = {
     "seed": "SQL file run after the migrations",
     "role": "the role the pages' reader has (default: postgres)",
     "timeout": "seconds after which a block is cancelled on the server (default: 30)",
+    "identifiers": "inline code that must be names of the database: qualified (default), all, off",
     "cache_dir": "folder for prepared servers (default: sql-snippets in the user's cache folder)",
 }
 _ATTRIBUTE = "sql_snippets"
@@ -109,7 +116,7 @@ class _Run:
     digests: dict[Path, str] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
-    edits: dict[tuple[Path, int], Edit] = field(default_factory=dict)
+    edits: dict[tuple[Path, int, int], Edit | CellEdit] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
@@ -143,7 +150,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--sql-update",
         action="store_true",
-        help="CHANGES PAGES IN PLACE: replace shown output that differs by what came back",
+        help="CHANGES PAGES IN PLACE: replace output, cells and facts that differ by what is true",
     )
     for name, text in _INI.items():
         parser.addini(f"sql_{name}", text, default="")
@@ -306,7 +313,7 @@ class MarkdownFile(pytest.File):
                 self, name="page", failure=failure, root=self.config.rootpath
             )
             return
-        run.blocks += len(page.snippets) + len(page.tables)
+        run.blocks += len(page.snippets) + len(page.tables) + len(page.facts)
         faults = [
             *((f"problem-{n}", p.location, p.message) for n, p in enumerate(page.problems, 1)),
             *(
@@ -323,20 +330,42 @@ class MarkdownFile(pytest.File):
             if snippet.claims.output is not None:
                 path = site.root / snippet.claims.output.location.path
                 run.digests.setdefault(path, digest_of(path))
+        for place in [table.location for table in page.tables + page.facts]:
+            path = site.root / place.path
+            run.digests.setdefault(path, digest_of(path))
         for section in _sections(page):
             yield Section.from_parent(self, name=section, page=page, root=site.root)
+        if _mentions_names(page, run.settings):
+            yield IdentifiersItem.from_parent(self, name="identifiers", page=page, root=site.root)
         for name, location, message in faults:
             yield FaultItem.from_parent(
                 self, name=name, failure=Failure(location, message), root=site.root
             )
 
 
-def _parts(page: Page) -> list[Snippet | BoundTable | Drill]:
-    return sorted([*page.snippets, *page.tables, *page.drills], key=_place_of)
+_Part = Snippet | BoundTable | FactsTable | Drill
 
 
-def _place_of(part: Snippet | BoundTable | Drill) -> Location:
+def _parts(page: Page) -> list[_Part]:
+    return sorted([*page.snippets, *page.tables, *page.facts, *page.drills], key=_place_of)
+
+
+def _place_of(part: _Part) -> Location:
     return part.fence if isinstance(part, Snippet) else part.location
+
+
+def _mentions_names(page: Page, settings: Settings) -> bool:
+    """Whether a page is about the database and mentions what could be names of it."""
+    if settings.identifiers == "off" or not (page.snippets or page.tables or page.facts):
+        return bool(page.not_sql)
+    return bool(page.not_sql or _names_on(page, settings))
+
+
+def _names_on(page: Page, settings: Settings) -> list[Name]:
+    if settings.identifiers == "off":
+        return []
+    checked = {number for table in page.facts for number in checked_codes(table)}
+    return names_on(page, bare=settings.identifiers == "all", checked=checked)
 
 
 def _sections(page: Page) -> list[str]:
@@ -378,6 +407,10 @@ class Section(pytest.Collector):
                     )
                 case BoundTable():
                     yield TableItem.from_parent(self, name=part.name, table=part, root=self.root)
+                case FactsTable():
+                    yield FactsItem.from_parent(self, name=part.name, table=part, root=self.root)
+                    for row in part.unchecked:
+                        yield UncheckedItem.from_parent(self, table=part, row=row, root=self.root)
                 case Drill():
                     yield DrillItem.from_parent(self, name="drill", drill=part, root=self.root)
 
@@ -413,7 +446,7 @@ class SqlItem(pytest.Item):
         self.root = root
         self.section = section
         self.trial = Trial()
-        self.edits: list[Edit] = []
+        self.edits: list[Edit | CellEdit] = []
         self.output_differs = False
         # What pytest's own items without a function do (_pytest.doctest.DoctestItem).
         self.obj = None
@@ -483,6 +516,19 @@ class SqlItem(pytest.Item):
             )
         )
         return []
+
+    def settle(self, findings: Sequence[Finding]) -> None:
+        """Fail with what was found, or accept what is true where that was asked for."""
+        fixes = {fix for finding in findings for fix in finding.fixes}
+        self.output_differs = bool(fixes)
+        if self.settings.update:
+            digests = _run_of(self.config).digests
+            for fix in fixes:
+                path = self.root / fix.path
+                place = (fix.line, fix.start, fix.end)
+                self.edits.append(CellEdit(path, *place, fix.old, fix.new, digests[path]))
+            findings = [finding for finding in findings if not finding.fixes]
+        self.conclude(Trial([finding.failure for finding in findings]))
 
     def conclude(self, trial: Trial) -> None:
         """Keep what the run gave for the report, and fail when something is not true."""
@@ -628,7 +674,74 @@ class TableItem(SqlItem):
         """Compare the table with the catalog."""
         if self.table.problems:
             raise ClaimsFailed(problems_of(self.table.problems))
-        self.conclude(Trial(check_table(self.table, self.fixture("_sql_shared"))))
+        self.settle(check_table(self.table, self.fixture("_sql_shared")))
+
+
+class FactsItem(SqlItem):
+    """One Markdown table whose values are what queries return."""
+
+    kind: Kind = "facts"
+
+    def __init__(self, *, table: FactsTable, **kwargs: Any) -> None:
+        super().__init__(place=table.location, section=table.section, **kwargs)
+        self.table = table
+
+    def setup(self) -> None:
+        """Set up the database."""
+        super().setup()
+        if not self.table.problems:
+            self.fixture("_sql_shared")
+
+    def runtest(self) -> None:
+        """Compare the table with what its queries return."""
+        if self.table.problems:
+            raise ClaimsFailed(problems_of(self.table.problems))
+        database = self.fixture("_sql_shared")
+        self.settle(check_facts(self.table, database, timeout=self.settings.timeout))
+
+
+class UncheckedItem(SqlItem):
+    """A row of a facts table that no query checks: never passed, always shown with its reason."""
+
+    kind: Kind = "fact"
+
+    def __init__(self, *, table: FactsTable, row: Unchecked, **kwargs: Any) -> None:
+        found = [other for other in table.rows if other.cells[:1] == (row.label,)]
+        place = found[0].location if found else row.location
+        slug = "-".join(re.findall(r"\w+", row.label.lower()))
+        name = f"{table.name}.{slug}"
+        super().__init__(place=place, section=table.section, name=name, **kwargs)
+        self.add_marker(pytest.mark.skip(reason=f'"{row.label}" is not checked: {row.reason}'))
+
+    def runtest(self) -> None:
+        """Do nothing: it is skipped."""
+
+
+class IdentifiersItem(SqlItem):
+    """The names that a page mentions."""
+
+    kind: Kind = "identifiers"
+
+    def __init__(self, *, page: Page, root: Path, **kwargs: Any) -> None:
+        super().__init__(place=Location(page.path, 1), root=root, **kwargs)
+        self.page = page
+
+    def setup(self) -> None:
+        """Set up the database."""
+        super().setup()
+        self.fixture("_sql_shared")
+
+    def runtest(self) -> None:
+        """Look for each of them in the database."""
+        settings = self.settings
+        stand_ins = {stand_in_for(read_sql(path)) for path in _recipe(settings).platform}
+        failures = check_identifiers(
+            self.page,
+            _names_on(self.page, settings),
+            self.fixture("_sql_shared"),
+            also_known={name for name in stand_ins if name},
+        )
+        self.conclude(Trial(failures))
 
 
 class DrillItem(SqlItem):
@@ -744,8 +857,9 @@ class _Results:
             place = Location(**values.pop("location"))
             run.failures.append(Failure(place, **values))
         for values in sent["edits"]:
-            edit = Edit(**{**values, "path": Path(values["path"])})
-            run.edits.setdefault((edit.path, edit.first_line), edit)
+            edit = edit_from(values)
+            start = edit.start if isinstance(edit, CellEdit) else -1
+            run.edits.setdefault((edit.path, edit.first_line, start), edit)
         if sent["server"] is not None:
             facts = sent["server"]
             run.server = ServerFacts(facts["kind"], facts["version"], tuple(facts["real_parts"]))
@@ -763,7 +877,9 @@ class _Results:
         if self.config.option.collectonly:
             return
         written, refused = write_back(run.edits.values())
-        run.notes += [f"wrote the output at {edit.path}:{edit.first_line}" for edit in written]
+        for edit in written:
+            what = "cell" if isinstance(edit, CellEdit) else "output"
+            run.notes.append(f"wrote the {what} at {edit.path}:{edit.first_line}")
         run.notes += [f"error: {reason}" for reason in refused]
         try:
             self._write_report()

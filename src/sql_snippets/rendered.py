@@ -10,8 +10,9 @@ import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
+from sql_snippets.cells import Part, numbers_in
 from sql_snippets.fences import MARKER
-from sql_snippets.model import Mark
+from sql_snippets.model import Mark, ValueKind
 
 _INLINE = frozenset(
     {
@@ -112,10 +113,11 @@ class Block:
 
 @dataclass(slots=True)
 class Table:
-    """A table, cell by cell, as read: no Markdown marks."""
+    """A table, cell by cell, as read: no Markdown marks; ``values`` are those in its body cells."""
 
     header: tuple[str, ...] = ()
     rows: list[tuple[str, ...]] = field(default_factory=list)
+    values: list[tuple[tuple[Part, ...], ...]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +136,14 @@ class Rendered:
 
     ``commented`` are the fences inside HTML comments; ``broken`` the directives that the browser
     shows as text, because they are not closed; ``quoted`` those that the page only talks about.
+    ``codes`` are the pieces of inline code.
     """
 
     items: list[Item] = field(default_factory=list)
     commented: set[int] = field(default_factory=set)
     broken: set[int] = field(default_factory=set)
     quoted: set[int] = field(default_factory=set)
+    codes: list[str] = field(default_factory=list)
 
 
 def read_html(html: str) -> Rendered:
@@ -171,6 +175,12 @@ class _Reader(HTMLParser):
         self._row: list[str] | None = None
         self._row_is_header = False
         self._cell: list[str] | None = None
+        # What the cell and the row at hand hold; text between values waits in plain parts.
+        self._parts: list[Part] = []
+        self._row_parts: list[tuple[Part, ...]] = []
+        self._links: list[str] = []
+        self._inline_code: list[str] | None = None
+        self._pre = 0
         self._heading: Heading | None = None
         self._unseen = 0
         self._code = 0
@@ -196,13 +206,17 @@ class _Reader(HTMLParser):
             self._block = _OpenBlock(int(values[MARKER] or 0), tag, values.get("data-copy"))
             self._block.code_depth = int(tag == "code")
         elif tag in _INLINE:
-            self._enter_inline(tag)
+            self._enter_inline(tag, values)
         else:
             self._enter_element(tag, values)
 
-    def _enter_inline(self, tag: str) -> None:
+    def _enter_inline(self, tag: str, values: dict[str, str | None]) -> None:
         if tag == "code":
             self._code += 1
+            if self._code == 1 and not self._pre and not self._unseen:
+                self._inline_code = []
+        elif tag == "a":
+            self._links.append(values.get("href") or "")
         elif tag in _VISIBLE:
             self._has_text = True
         elif tag in _BOLD and not self._has_text and self._bold is None:
@@ -216,6 +230,8 @@ class _Reader(HTMLParser):
             self._unseen += 1
         elif tag in _VISIBLE:
             self.rendered.items.append(Text())
+        elif tag == "pre":
+            self._pre += 1
         elif heading := _HEADING.fullmatch(tag):
             self._heading = Heading(int(heading.group(1)), values.get("id") or "")
         else:
@@ -227,8 +243,7 @@ class _Reader(HTMLParser):
             return
         if tag in _UNSEEN:
             self._unseen = max(0, self._unseen - 1)
-        if tag == "code":
-            self._code = max(0, self._code - 1)
+        self._leave_inline(tag)
         if tag in _BOLD:
             self._in_bold = False
         if tag in _INLINE:
@@ -240,6 +255,22 @@ class _Reader(HTMLParser):
         else:
             self._leave_in_table(tag)
 
+    def _leave_inline(self, tag: str) -> None:
+        if tag == "code":
+            self._code = max(0, self._code - 1)
+        if tag == "pre":
+            self._pre = max(0, self._pre - 1)
+        if tag == "code" and self._code == 0 and self._inline_code is not None:
+            text = _NUMBERED_IN_TEXT.sub("<!-- sql:", "".join(self._inline_code))
+            self._inline_code = None
+            if self._cell is not None:
+                self._parts.append(Part(ValueKind.CODE, text, len(self.rendered.codes)))
+            self.rendered.codes.append(text)
+        if tag == "a" and self._links:
+            link = self._links.pop()
+            if self._cell is not None:
+                self._parts.append(Part(ValueKind.LINK, link))
+
     def handle_data(self, data: str) -> None:
         if self._block is not None:
             if self._block.code_depth:
@@ -249,6 +280,10 @@ class _Reader(HTMLParser):
         (self.rendered.quoted if self._code else self.rendered.broken).update(numbers)
         if self._unseen:
             return
+        if self._inline_code is not None:
+            self._inline_code.append(data)
+        elif self._cell is not None:
+            self._parts += numbers_in(data)
         if self._cell is not None:
             self._cell.append(data)
         if self._in_bold and self._bold is not None:
@@ -293,9 +328,9 @@ class _Reader(HTMLParser):
         elif self._table is None:
             return
         elif tag == "tr":
-            self._row, self._row_is_header = [], False
+            self._row, self._row_is_header, self._row_parts = [], False, []
         elif tag in {"td", "th"}:
-            self._cell = []
+            self._cell, self._parts = [], []
             self._row_is_header = self._row_is_header or tag == "th"
 
     def _leave_in_table(self, tag: str) -> None:
@@ -303,13 +338,16 @@ class _Reader(HTMLParser):
         if table is None:
             return
         if tag in {"td", "th"} and self._cell is not None and self._row is not None:
-            self._row.append(_clean_cell("".join(self._cell)))
+            text = _clean_cell("".join(self._cell))
+            self._row.append(text)
+            self._row_parts.append(tuple(self._parts) or (Part(ValueKind.TEXT, text),))
             self._cell = None
         elif tag == "tr" and self._row is not None:
             if self._row_is_header and not table.header:
                 table.header = tuple(self._row)
             else:
                 table.rows.append(tuple(self._row))
+                table.values.append(tuple(self._row_parts))
             self._row = None
         elif tag == "table":
             self._table = None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 
-Kind = Literal["block", "table", "drill", "fault"]
+Kind = Literal["block", "table", "facts", "fact", "identifiers", "drill", "fault"]
 Verdict = Literal["passed", "failed", "excluded"]
 
 

@@ -1,4 +1,4 @@
-"""Writing accepted output back into the pages: only the bytes of the output change.
+"""Writing what was accepted back into the pages: only the bytes of an output or a cell change.
 
 All edits of a run are collected first and written at its end, so that a page is read and written
 once and the lines of a later edit are not moved by an earlier one.
@@ -13,10 +13,10 @@ import tempfile
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _FENCE = re.compile(r"(?P<indent>[\s>]*)(?:`{3,}|~{3,})")
@@ -41,6 +41,33 @@ class Edit:
     old: str
     new: str
     digest: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class CellEdit:
+    """A change within one line, or, with ``start`` 0, new lines below it.
+
+    Columns count characters from 1, without a byte order mark; ``end`` is just past the change.
+    """
+
+    path: Path
+    first_line: int
+    start: int
+    end: int
+    old: str
+    new: str
+    digest: str
+
+    @property
+    def last_line(self) -> int:
+        """Return the line itself: a change never spans several."""
+        return self.first_line
+
+
+def edit_from(values: Mapping[str, Any]) -> Edit | CellEdit:
+    """Return the edit that `dataclasses.asdict` took apart."""
+    kind = CellEdit if "start" in values else Edit
+    return kind(**{**values, "path": Path(values["path"])})
 
 
 def digest_of(path: Path) -> str:
@@ -74,27 +101,69 @@ def _without(prefix: str, line: str) -> str:
     return line if line.strip(" \t>") else ""
 
 
-def _apply(text: str, edits: Iterable[Edit]) -> str:
+def _apply(text: str, edits: Iterable[Edit | CellEdit]) -> str:
     lines = _LINE.findall(text)
-    for edit in sorted(edits, reverse=True):
-        prefix = _prefix(edit, lines)
-        start, stop = edit.first_line - 1, edit.last_line
-        body = [_without(prefix, line.rstrip("\r\n")) for line in lines[start:stop]]
-        if _content(body) != _content(edit.old.split("\n")):
-            raise RewriteError(
-                f"{edit.path}:{edit.first_line}: the lines are not the output that was read; "
-                "nothing written"
-            )
-        ending = "\r\n" if lines[start - 1].endswith("\r\n") else "\n"
-        lines[start:stop] = [f"{prefix}{line}".rstrip() + ending for line in edit.new.split("\n")]
+    # From the bottom up, so that the places of the edits still to come stay as they are.
+    for edit in sorted(edits, key=_place, reverse=True):
+        if isinstance(edit, CellEdit):
+            _apply_to_cell(edit, lines)
+        else:
+            _apply_to_output(edit, lines)
     return "".join(lines)
 
 
-def _rewritten(path: Path, edits: list[Edit]) -> bytes:
-    for first, second in pairwise(sorted(edits)):
-        if second.first_line <= first.last_line:
+def _place(edit: Edit | CellEdit) -> tuple[int, bool, int]:
+    """Order the edits of a page; lines below a line come after the changes within it."""
+    start = edit.start if isinstance(edit, CellEdit) else 1
+    return edit.first_line, start == 0, start
+
+
+def _apply_to_output(edit: Edit, lines: list[str]) -> None:
+    prefix = _prefix(edit, lines)
+    start, stop = edit.first_line - 1, edit.last_line
+    body = [_without(prefix, line.rstrip("\r\n")) for line in lines[start:stop]]
+    if _content(body) != _content(edit.old.split("\n")):
+        raise RewriteError(
+            f"{edit.path}:{edit.first_line}: the lines are not the output that was read; "
+            "nothing written"
+        )
+    ending = "\r\n" if lines[start - 1].endswith("\r\n") else "\n"
+    lines[start:stop] = [f"{prefix}{line}".rstrip() + ending for line in edit.new.split("\n")]
+
+
+def _apply_to_cell(edit: CellEdit, lines: list[str]) -> None:
+    line = lines[edit.first_line - 1]
+    if edit.start == 0:
+        content = line.rstrip("\r\n")
+        prefix = content[: len(content) - len(content.lstrip(" \t>"))]
+        ending = line[len(content) :]
+        rows = [f"{prefix}{row}" for row in edit.new.split("\n")]
+        # The last line of a file may have no end of its own.
+        lines[edit.first_line - 1] = (
+            content + (ending or "\n") + (ending or "\n").join(rows) + ending
+        )
+        return
+    start, end = edit.start - 1, edit.end - 1
+    if line[start:end] != edit.old:
+        raise RewriteError(
+            f"{edit.path}:{edit.first_line}:{edit.start}: this is not the cell that was read; "
+            "nothing written"
+        )
+    lines[edit.first_line - 1] = line[:start] + edit.new + line[end:]
+
+
+def _overlap(first: Edit | CellEdit, second: Edit | CellEdit) -> bool:
+    if isinstance(first, CellEdit) and isinstance(second, CellEdit):
+        same_line = first.first_line == second.first_line
+        return same_line and second.start != 0 and second.start < first.end
+    return second.first_line <= first.last_line
+
+
+def _rewritten(path: Path, edits: list[Edit | CellEdit]) -> bytes:
+    for first, second in pairwise(sorted(edits, key=_place)):
+        if _overlap(first, second):
             raise RewriteError(
-                f"{path}: the outputs at lines {first.first_line} and {second.first_line} overlap; "
+                f"{path}: the changes at lines {first.first_line} and {second.first_line} overlap; "
                 "nothing written"
             )
     data = path.read_bytes()
@@ -121,15 +190,18 @@ def _replace(path: Path, data: bytes) -> None:
         raise
 
 
-def write_back(edits: Iterable[Edit]) -> tuple[list[Edit], list[str]]:
+def write_back(
+    edits: Iterable[Edit | CellEdit],
+) -> tuple[list[Edit | CellEdit], list[str]]:
     """Write the edits; return those written and a sentence for each page that was refused.
 
     The same edit may come several times (an output that several items share); two different ones
     for the same lines refuse the page.
     """
-    written: list[Edit] = []
+    written: list[Edit | CellEdit] = []
     refused: list[str] = []
-    for path, group in groupby(sorted(set(edits)), key=lambda edit: edit.path):
+    in_order = sorted(set(edits), key=lambda edit: (edit.path, _place(edit)))
+    for path, group in groupby(in_order, key=lambda edit: edit.path):
         of_page = list(group)
         try:
             data = _rewritten(path, of_page)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 ENVIRONMENT_PREFIX = "SQL_SNIPPETS_"
 DEFAULT_SERVER = "embedded"
 DEFAULT_TIMEOUT = 30.0
+# Which inline code must name objects of the database: qualified names, bare ones too, or none.
+IDENTIFIERS = ("qualified", "all", "off")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"", "0", "false", "no", "off"})
 
@@ -35,6 +37,7 @@ class Settings:
     role: str
     timeout: float
     cache_dir: Path
+    identifiers: str = IDENTIFIERS[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,14 @@ class _Source:
         if value.lower() not in _TRUE | _FALSE:
             raise SettingsError(f"{where} is {value!r}; write true or false")
         return value.lower() in _TRUE
+
+    def choice(self, name: str, choices: tuple[str, ...]) -> str:
+        value, where = self.text(name)
+        if value and value not in choices:
+            raise SettingsError(
+                f"{where} is {value!r}; write {', '.join(choices[:-1])} or {choices[-1]}"
+            )
+        return value or choices[0]
 
     def path(self, name: str, root: Path) -> Path | None:
         value, _ = self.text(name)
@@ -111,4 +122,5 @@ def decide(
         role=source.text("role")[0] or "postgres",
         timeout=source.seconds("timeout", DEFAULT_TIMEOUT),
         cache_dir=source.path("cache_dir", root) or _default_cache_dir(environment),
+        identifiers=source.choice("identifiers", IDENTIFIERS),
     )

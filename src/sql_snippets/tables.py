@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sql_snippets.catalog import CatalogColumn, columns_of, nearest, nearest_relation
-from sql_snippets.model import BoundTable, Failure, TableRow
+from sql_snippets.model import BoundTable, Failure, Finding, Fix, Span, TableRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +27,8 @@ _HEADERS: Mapping[str, str] = {
     "description": "comment",
     "comment": "comment",
 }
+# Marks that would make something else of a comment in a cell.
+_NOT_WRITABLE = re.compile(r"[|*<>\[\]\\\n]")
 
 
 def _plain(text: str) -> str:
@@ -42,6 +45,10 @@ class _Layout:
     def cell(self, row: TableRow, claim: str) -> str | None:
         index = self.cells.get(claim)
         return None if index is None or index >= len(row.cells) else row.cells[index].strip()
+
+    def span(self, row: TableRow, claim: str) -> Span | None:
+        index = self.cells.get(claim)
+        return None if index is None or index >= len(row.spans) else row.spans[index]
 
 
 def _read_header(table: BoundTable) -> tuple[_Layout, list[Failure]]:
@@ -66,29 +73,97 @@ def _read_header(table: BoundTable) -> tuple[_Layout, list[Failure]]:
     return _Layout(cells), failures
 
 
-def _check_row(row: TableRow, column: CatalogColumn, layout: _Layout) -> list[Failure]:
-    wrong: list[str] = []
+def _check_row(row: TableRow, column: CatalogColumn, layout: _Layout) -> list[Finding]:
+    wrong: list[tuple[str, str, str | None]] = []  # claim, what is wrong, what is right
     type_ = layout.cell(row, "type")
     if type_ is not None and " ".join(type_.split()) != column.type:
-        wrong.append(f'the page says type "{type_}", the database has "{column.type}"')
+        message = f'the page says type "{type_}", the database has "{column.type}"'
+        wrong.append(("type", message, column.type))
     nullable = layout.cell(row, "nullable")
     if nullable is not None:
         actual = "yes" if column.nullable else "no"
         if nullable.lower() not in {"yes", "no"}:
-            wrong.append(f'nullable is "{nullable}"; write yes or no (here: {actual})')
+            message = f'nullable is "{nullable}"; write yes or no (here: {actual})'
+            wrong.append(("nullable", message, actual))
         elif nullable.lower() != actual:
-            wrong.append(f"the page says nullable {nullable}, the database says {actual}")
+            message = f"the page says nullable {nullable}, the database says {actual}"
+            wrong.append(("nullable", message, actual))
     default = layout.cell(row, "default")
     if default is not None and _plain(default) != _plain(column.default or ""):
         has = f'"{column.default}"' if column.default is not None else "none (leave it empty)"
-        wrong.append(f'the page says default "{default}", the database has {has}')
+        message = f'the page says default "{default}", the database has {has}'
+        wrong.append(("default", message, column.default or ""))
     comment = layout.cell(row, "comment")
     if comment is not None and column.comment is None:
-        wrong.append("the column has no COMMENT in the database to compare the text with")
+        message = "the column has no COMMENT in the database to compare the text with"
+        wrong.append(("comment", message, None))
     elif comment is not None and _plain(comment) != _plain(column.comment or ""):
         actual = _plain(column.comment or "")
-        wrong.append(f"the text is not the column's COMMENT\n  - {comment}\n  + {actual}")
-    return [Failure(row.location, f'column "{column.name}": {message}') for message in wrong]
+        message = f"the text is not the column's COMMENT\n  - {comment}\n  + {actual}"
+        wrong.append(("comment", message, " ".join((column.comment or "").split())))
+    return [
+        Finding(
+            Failure(row.location, f'column "{column.name}": {message}'),
+            _fix_cell(layout.span(row, claim), right),
+        )
+        for claim, message, right in wrong
+    ]
+
+
+def _fix_cell(span: Span | None, right: str | None) -> tuple[Fix, ...]:
+    """Return the change that makes a cell right, in backticks where it was."""
+    if span is None or right is None or _NOT_WRITABLE.search(right):
+        return ()
+    new = f"`{right}`" if re.fullmatch(r"`[^`]+`", span.text) and "`" not in right else right
+    start = span.start
+    if not span.text:  # an empty cell ends where the bar is
+        new += " "
+    return (Fix(start.path, start.line, start.column, span.end, span.text, new),)
+
+
+def _missing_rows(
+    table: BoundTable,
+    columns: Sequence[CatalogColumn],
+    shown: Mapping[str, TableRow],
+    missing: Sequence[CatalogColumn],
+    layout: _Layout,
+) -> dict[str, tuple[Fix, ...]]:
+    """Return, for each column that is not listed, what puts its row where the catalog has it."""
+    if not all(row.spans and all(row.spans) for row in table.rows) or not table.rows:
+        return {}
+    first = table.rows[0].location
+    above = first.line - 1  # the line of dashes
+    groups: dict[int, list[CatalogColumn]] = {}
+    lacking = {column.name for column in missing}
+    for column in columns:
+        if column.name in shown:
+            above = shown[column.name].location.line
+        elif column.name in lacking:
+            groups.setdefault(above, []).append(column)
+    fixes: dict[str, tuple[Fix, ...]] = {}
+    for line, group in groups.items():
+        rows = "\n".join(_write_row(table, column, layout) for column in group)
+        # Neighbours share one change: two of them at one place would have no order.
+        fixes |= {column.name: (Fix(first.path, line, 0, 0, "", rows),) for column in group}
+    return fixes
+
+
+def _write_row(table: BoundTable, column: CatalogColumn, layout: _Layout) -> str:
+    """Return the row of a column as the others are written."""
+    texts = {
+        "name": column.name,
+        "type": column.type,
+        "nullable": "yes" if column.nullable else "no",
+        "default": column.default or "",
+        "comment": " ".join((column.comment or "").split()),
+    }
+    cells = [""] * len(table.header)
+    for claim, index in layout.cells.items():
+        span = table.rows[0].spans[index]
+        in_code = span is not None and span.text.startswith("`") and texts[claim]
+        text = texts[claim].replace("|", r"\|")
+        cells[index] = f"`{text}`" if in_code else text
+    return f"| {' | '.join(cells)} |"
 
 
 def _check_order(
@@ -109,13 +184,13 @@ def _check_order(
 
 def _check_columns(
     table: BoundTable, columns: Sequence[CatalogColumn], layout: _Layout
-) -> list[Failure]:
+) -> list[Finding]:
     by_name = {column.name: column for column in columns}
     written = [(row, layout.cell(row, "name") or "") for row in table.rows]
     names = {name for _, name in written}
-    failures: list[Failure] = []
+    findings: list[Finding] = []
     rows: list[tuple[TableRow, str]] = []
-    seen: set[str] = set()
+    seen: dict[str, TableRow] = {}
     meant_by_mistake: set[str | None] = set()
     for row, name in written:
         if name not in by_name:
@@ -123,33 +198,34 @@ def _check_columns(
             meant_by_mistake.add(found)
             meant = f'; did you mean "{found}"?' if found else ""
             message = f'{table.relation} has no column "{name}"{meant}'
-            failures.append(Failure(row.location, message))
+            fixes = _fix_cell(layout.span(row, "name"), found) if found not in names else ()
+            findings.append(Finding(Failure(row.location, message), fixes))
         elif name in seen:
-            failures.append(Failure(row.location, f'column "{name}" is listed twice'))
+            findings.append(Finding(Failure(row.location, f'column "{name}" is listed twice')))
         else:
-            seen.add(name)
+            seen[name] = row
             rows.append((row, name))
-            failures += _check_row(row, by_name[name], layout)
-    failures += _check_order(rows, columns, table.relation)
+            findings += _check_row(row, by_name[name], layout)
+    findings += map(Finding, _check_order(rows, columns, table.relation))
     last = table.rows[-1].location if table.rows else table.location
-    failures += [
-        Failure(last, f'the table does not list column "{column.name}" ({column.type})')
-        for column in columns
-        if column.name not in seen | meant_by_mistake
-    ]
-    return sorted(failures, key=lambda failure: failure.location)
+    missing = [column for column in columns if column.name not in seen.keys() | meant_by_mistake]
+    added = _missing_rows(table, columns, seen, missing, layout)
+    for column in missing:
+        message = f'the table does not list column "{column.name}" ({column.type})'
+        findings.append(Finding(Failure(last, message), added.get(column.name, ())))
+    return sorted(findings, key=lambda finding: finding.failure.location)
 
 
-def check_table(table: BoundTable, database: Connectable) -> list[Failure]:
+def check_table(table: BoundTable, database: Connectable) -> list[Finding]:
     """Compare a Markdown table with the relation it is bound to, row by row."""
     layout, failures = _read_header(table)
     if failures:
-        return failures
+        return [Finding(failure) for failure in failures]
     with database.connect(application_name="sql-snippets") as connection:
         columns = columns_of(connection, table.relation)
         found = None if columns is not None else nearest_relation(connection, table.relation)
     if columns is None:
         meant = f'; did you mean "{found}"?' if found else ""
         message = f'there is no relation "{table.relation}"{meant}'
-        return [Failure(table.location, message)]
+        return [Finding(Failure(table.location, message))]
     return _check_columns(table, columns, layout)

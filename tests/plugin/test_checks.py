@@ -191,6 +191,10 @@ def _table(text: str, relation: str = "public.item") -> BoundTable:
     return BoundTable("x.md", "s", relation, relation, lines[0], rows, Location("x.md", 20))
 
 
+def _failures(text: str, database: Database, relation: str = "public.item") -> list[Failure]:
+    return [finding.failure for finding in check_table(_table(text, relation), database)]
+
+
 RIGHT = """
 Column | Type                  | Null | Default                      | Purpose
 id     | integer               | no   | generated always as identity | Number
@@ -253,24 +257,24 @@ def test_a_wrong_row_is_a_failure_at_its_line(
     database: Database, old: str, new: str, line: int, message: str
 ) -> None:
     assert RIGHT.count(old) >= 1
-    failures = check_table(_table(RIGHT.replace(old, new, 1)), database)
+    failures = _failures(RIGHT.replace(old, new, 1), database)
     assert any(f.location.line == line and f.message.startswith(message) for f in failures)
 
 
 def test_a_missing_column_is_a_failure_at_the_last_line(database: Database) -> None:
-    assert check_table(_table(RIGHT), database) == [
+    assert _failures(RIGHT, database) == [
         Failure(Location("x.md", 24), 'the table does not list column "bare" (text)')
     ]
 
 
 def test_a_column_without_a_comment_has_nothing_to_compare_with(database: Database) -> None:
-    assert _messages(check_table(_table(RIGHT + BARE), database)) == [
+    assert _messages(_failures(RIGHT + BARE, database)) == [
         'column "bare": the column has no COMMENT in the database to compare the text with'
     ]
 
 
 def test_order(database: Database) -> None:
-    (failure,) = check_table(_table("Column\nid\nprice\nname\nbare"), database)
+    (failure,) = _failures("Column\nid\nprice\nname\nbare", database)
     assert failure.location.line == 23
     assert failure.message.startswith('column "price" stands where public.item has "name"')
 
@@ -284,13 +288,13 @@ def test_order(database: Database) -> None:
     ],
 )
 def test_headers(database: Database, header: str, message: str) -> None:
-    (failure,) = check_table(_table(f"{header}\nid | id"), database)
+    (failure,) = _failures(f"{header}\nid | id", database)
     assert failure.location.line == 20
     assert failure.message.startswith(message)
 
 
 def test_a_relation_that_does_not_exist(database: Database) -> None:
-    assert check_table(_table(RIGHT, "public.itme"), database) == [
+    assert _failures(RIGHT, database, "public.itme") == [
         Failure(
             Location("x.md", 20), 'there is no relation "public.itme"; did you mean "public.item"?'
         )

@@ -253,7 +253,7 @@ def test_binds_a_table(tmp_path: Path) -> None:
     ("words", "message"),
     [
         ("table=runs", "`table=runs`: it needs a relation with its schema"),
-        ("rows=1", "`rows=1` does not fit above a table; a table takes table=, name="),
+        ("rows=1", "`rows=1` does not fit above a table; a table takes table=, facts=, name="),
         ("name=x", "binds the table to nothing"),
         ("tabel=a.b", "did you mean `table`?"),
     ],

@@ -1,0 +1,333 @@
+"""Facts on a page: tables whose values are what queries return.
+
+The queries stand in a file of their own, so that the page stays readable wherever it is read:
+
+    -- fact: Schedule
+    select schedule from cron.job where jobname = 'nightly';
+
+    -- unchecked: Owner: people decide it
+
+Each query returns one row: its columns are the values of the row of the table with that label, from
+left to right.  A file without ``-- fact:`` is one query for a whole table: its columns are named as
+the table's headers, the first one tells the rows apart.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from psycopg.pq import ExecStatus
+
+from sql_snippets import messages
+from sql_snippets.catalog import nearest, suggest
+from sql_snippets.lexer import Kind, pieces
+from sql_snippets.model import (
+    CellValue,
+    Fact,
+    FactsTable,
+    Failure,
+    Finding,
+    Fix,
+    Location,
+    TableRow,
+    Unchecked,
+    ValueKind,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    import psycopg
+
+    from sql_snippets.checks import Connectable
+
+_HEADER = re.compile(r"^--[ \t]*(?P<word>fact|unchecked):[ \t]*(?P<text>.*?)[ \t]*$", re.MULTILINE)
+_REASON = re.compile(r"(?P<label>.+?):\s+(?P<reason>\S.*)")
+# What may be written into a cell without becoming something else there.
+_WRITABLE = {
+    ValueKind.CODE: re.compile(r"[^`|\s\\](?:[^`|\n\\]*[^`|\s\\])?"),
+    ValueKind.LINK: re.compile(r"[^\s()|<>\\]+"),
+    ValueKind.NUMBER: re.compile(r"\d+(?:[.:,]\d+)*"),
+    ValueKind.TEXT: re.compile(r"[^`|*_<>\[\]\\&\n]+"),
+}
+
+_Row = list["str | None"]
+
+
+class FactsError(ValueError):
+    """A file of facts cannot be used; ``location`` is the place in it, if it has one."""
+
+    def __init__(self, message: str, location: Location | None = None) -> None:
+        self.location = location
+        super().__init__(message)
+
+
+# ---- the file --------------------------------------------------------------------------------
+
+
+def read_facts(path: Path, name: str) -> tuple[tuple[Fact, ...], tuple[Unchecked, ...]]:
+    """Return the queries of a file, and the rows it says no query can check.
+
+    ``name`` is what locations call the file.  Raises FactsError.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+    except OSError as err:
+        raise FactsError(f"the facts in {name} cannot be read: {err.strerror}.") from err
+    except UnicodeDecodeError as err:
+        raise FactsError(f"{name} is not UTF-8: byte {err.start}. Save the file as UTF-8.") from err
+    facts: list[Fact] = []
+    unchecked: list[Unchecked] = []
+    headers = list(_HEADER.finditer(text))
+    first = headers[0].start() if headers else len(text)
+    if _holds_sql(text[:first]):
+        facts.append(Fact(None, text[:first], Location(name, 1)))
+    for header, end in zip(headers, [*(h.start() for h in headers[1:]), len(text)], strict=True):
+        place = Location(name, text.count("\n", 0, header.start()) + 1)
+        entry = _read_entry(header["word"], header["text"], text[header.end() : end], place)
+        if isinstance(entry, Fact):
+            facts.append(entry)
+        else:
+            unchecked.append(entry)
+    _reject_twice([*facts, *unchecked])
+    if not facts:
+        raise FactsError(f"{name} has no query, so it checks nothing.")
+    if facts[0].label is None and len(facts) > 1:
+        raise FactsError(
+            "SQL stands above the first `-- fact:`: a file has one query for the whole table, or "
+            "one below each `-- fact: ROW`.",
+            facts[0].location,
+        )
+    return tuple(facts), tuple(unchecked)
+
+
+def _read_entry(word: str, header: str, body: str, place: Location) -> Fact | Unchecked:
+    if word == "fact":
+        if not header:
+            raise FactsError("`-- fact:` needs the text of the row's first cell.", place)
+        if not _holds_sql(body):
+            raise FactsError(
+                f'the fact "{header}" has no query below it. A row that no query can check is '
+                "`-- unchecked: ROW: reason`.",
+                place,
+            )
+        return Fact(header, body, place)
+    reason = _REASON.fullmatch(header)
+    if reason is None:
+        raise FactsError("`-- unchecked:` needs a row and a reason: `ROW: reason`.", place)
+    if _holds_sql(body):
+        raise FactsError(f'"{reason["label"]}" is unchecked and has a query: drop one.', place)
+    return Unchecked(reason["label"], reason["reason"], place)
+
+
+def _holds_sql(text: str) -> bool:
+    return any(
+        piece.kind is not Kind.COMMENT and text[piece.start : piece.end].strip()
+        for piece in pieces(text)
+    )
+
+
+def _reject_twice(entries: Sequence[Fact | Unchecked]) -> None:
+    seen: dict[str | None, Location] = {}
+    for entry in entries:
+        if entry.label in seen:
+            raise FactsError(
+                f'the row "{entry.label}" stands in {seen[entry.label]} already.', entry.location
+            )
+        seen[entry.label] = entry.location
+
+
+# ---- the check -------------------------------------------------------------------------------
+
+
+def check_facts(table: FactsTable, database: Connectable, *, timeout: float) -> list[Finding]:
+    """Return what the table says and its queries do not, with what would mend it.
+
+    ``timeout`` is that of each query, in seconds.
+    """
+    findings = list(_match_labels(table))
+    with database.connect(application_name="sql-snippets") as connection:
+        connection.autocommit = True
+        connection.execute("set default_transaction_read_only = on")
+        for fact in table.facts:
+            answer = _ask(connection, fact, timeout)
+            if isinstance(answer, Failure):
+                findings.append(Finding(answer))
+            elif fact.label is None:
+                findings += _check_table(table, fact, *answer)
+            else:
+                findings += _check_fact(table, fact, *answer)
+    return sorted(findings, key=lambda finding: finding.failure.location)
+
+
+def checked_codes(table: FactsTable) -> set[int]:
+    """Return the inline code, by its number on the page, that a query vouches for."""
+    whole = table.facts[:1] and table.facts[0].label is None
+    labels = {fact.label for fact in table.facts}
+    return {
+        value.code
+        for row in table.rows
+        for index, cell in enumerate(row.values)
+        for value in cell
+        if value.code is not None and (index == 0 if whole else index and _label(row) in labels)
+    }
+
+
+def _label(row: TableRow) -> str:
+    return row.cells[0] if row.cells else ""
+
+
+def _match_labels(table: FactsTable) -> Iterator[Finding]:
+    """Hold the rows of the table against the labels of the file, both ways."""
+    shown = [_label(row) for row in table.rows]
+    for label, group in groupby(sorted(shown)):
+        if len(list(group)) > 1:
+            row = table.rows[len(shown) - 1 - shown[::-1].index(label)]
+            yield Finding(Failure(row.location, f'the row "{label}" is there twice'))
+    entries: list[Fact | Unchecked] = [*table.facts, *table.unchecked]
+    known = [entry.label for entry in entries if entry.label is not None]
+    for entry in entries:
+        if entry.label is not None and entry.label not in shown:
+            found = nearest(entry.label, shown)
+            meant = f'; did you mean "{found}"?' if found else ""
+            message = f'the table at {table.location} has no row "{entry.label}"{meant}'
+            yield Finding(Failure(entry.location, message))
+    if table.facts and table.facts[0].label is None:
+        return
+    for row in table.rows:
+        if _label(row) not in known:
+            label = _label(row)
+            message = (
+                f'nothing checks the row "{label}": add `-- fact: {label}` and a query to '
+                f"{table.source}, or `-- unchecked: {label}: reason`"
+            )
+            yield Finding(Failure(row.location, message))
+
+
+def _ask(
+    connection: psycopg.Connection, fact: Fact, timeout: float
+) -> tuple[list[str], list[_Row]] | Failure:
+    """Return names and rows of the query's result, or what is wrong with the query."""
+    reply = messages.send(connection, fact.sql, timeout=timeout)
+    what = f'the query of the fact "{fact.label}"' if fact.label else "the query of the table"
+    if reply.error is not None:
+        at = reply.error.offset or 0
+        before = fact.sql[:at]
+        line = fact.location.line + before.count("\n")
+        place = Location(fact.location.path, line, at - before.rfind("\n"))
+        found = suggest(connection, reply.error, fact.sql)
+        notes = (f'nearest: did you mean "{found}"?',) if found else ()
+        return Failure(place, f"{what} failed: {reply.error.message}", reply.error.sqlstate, notes)
+    results = [result for result in reply.results if result.status == ExecStatus.TUPLES_OK]
+    if len(results) != 1:
+        return Failure(fact.location, f"{what} must be one query that returns rows")
+    (result,) = results
+    names = [(result.fname(column) or b"").decode() for column in range(result.nfields)]
+    rows: list[_Row] = []
+    for row in range(result.ntuples):
+        values = [result.get_value(row, column) for column in range(result.nfields)]
+        rows.append([None if value is None else value.decode() for value in values])
+    return names, rows
+
+
+def _check_fact(
+    table: FactsTable, fact: Fact, _names: list[str], rows: list[_Row]
+) -> Iterator[Finding]:
+    row = next((row for row in table.rows if _label(row) == fact.label), None)
+    if row is None:
+        return
+    if len(rows) != 1:
+        message = f'the query of the fact "{fact.label}" must return 1 row; it returned {len(rows)}'
+        yield Finding(Failure(fact.location, message))
+        return
+    shown = [value for cell in row.values[1:] for value in cell]
+    yield from _compare(row.location, f'"{fact.label}"', shown, rows[0], fact.location)
+
+
+def _check_table(
+    table: FactsTable, fact: Fact, names: list[str], rows: list[_Row]
+) -> Iterator[Finding]:
+    headers = [header.lower() for header in table.header]
+    for name in dict.fromkeys(names):
+        if name.lower() not in headers:
+            found = nearest(name.lower(), headers)
+            meant = f'; did you mean "{found}"?' if found else ""
+            message = f'the table at {table.location} has no column "{name}"{meant}'
+            yield Finding(Failure(fact.location, message))
+            return
+    if headers[0] not in [name.lower() for name in names]:
+        message = f'no column of the query is named "{table.header[0]}", which tells the rows apart'
+        yield Finding(Failure(fact.location, message))
+        return
+    key = [name.lower() for name in names].index(headers[0])
+    by_key = {str(row[key]): row for row in rows}
+    excepted = {entry.label for entry in table.unchecked}
+    shown = {_label(row) for row in table.rows}
+    missing = [label for label in by_key if label not in shown]
+    for row in table.rows:
+        label = _label(row)
+        if label in by_key:
+            yield from _check_table_row(row, headers, names, by_key[label], fact.location)
+        elif label not in excepted:
+            found = nearest(label, missing) or nearest(label, by_key)
+            meant = f'; did you mean "{found}"?' if found else ""
+            message = f'the database does not have "{label}"{meant}'
+            fixes = _fix(row.values[0][0], found) if row.values and found in missing else ()
+            yield Finding(Failure(_place(row, 0), message), fixes)
+            missing = [other for other in missing if other != found]
+    last = table.rows[-1].location if table.rows else table.location
+    for label in missing:
+        yield Finding(Failure(last, f'the database has "{label}", the table has no row for it'))
+
+
+def _check_table_row(
+    row: TableRow, headers: list[str], names: list[str], values: _Row, source: Location
+) -> Iterator[Finding]:
+    for index, header in enumerate(headers):
+        wanted = [
+            value for name, value in zip(names, values, strict=True) if name.lower() == header
+        ]
+        if index and wanted and index < len(row.values):
+            what = f'"{_label(row)}", {header}'
+            yield from _compare(_place(row, index), what, row.values[index], wanted, source)
+
+
+def _place(row: TableRow, index: int) -> Location:
+    span = row.spans[index] if index < len(row.spans) else None
+    return span.start if span else row.location
+
+
+def _compare(
+    place: Location, what: str, shown: Sequence[CellValue], wanted: _Row, source: Location
+) -> Iterator[Finding]:
+    """Compare values one by one; another number of them has no right and wrong ones."""
+    if len(shown) != len(wanted):
+        yield Finding(
+            Failure(
+                place,
+                f"{what}: the page has {len(shown)} values ({_list([v.text for v in shown])}), its "
+                f"query at {source} gives {len(wanted)} ({_list(wanted)})",
+            )
+        )
+        return
+    for value, right in zip(shown, wanted, strict=True):
+        if value.text != right:
+            where = value.span.start if value.span else place
+            true = "null" if right is None else f'"{right}"'
+            message = f'{what}: the page says "{value.text}", the database says {true}'
+            yield Finding(Failure(where, message), _fix(value, right))
+
+
+def _list(values: Sequence[str | None]) -> str:
+    return ", ".join("null" if value is None else value for value in values)
+
+
+def _fix(value: CellValue, right: str | None) -> tuple[Fix, ...]:
+    span = value.span
+    if span is None or right is None or not _WRITABLE[value.kind].fullmatch(right):
+        return ()
+    start = span.start
+    return (Fix(start.path, start.line, start.column, span.end, span.text, right),)
