@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from markdown.preprocessors import NormalizeWhitespace, Preprocessor
 from pygments.lexers import find_lexer_class_by_name  # type: ignore[import-untyped]
@@ -332,6 +332,9 @@ class Pipeline:
 
     def _trace_includes(self, snippets: Any) -> None:
         """Let the lines of an included file know where they stand."""
+        if not hasattr(snippets, "read_lines"):  # before pymdown-extensions 13
+            self._match_includes(snippets)
+            return
         read_lines, dedent = snippets.read_lines, snippets.dedent
 
         def read_traced(path: str) -> list[str]:
@@ -342,6 +345,22 @@ class Pipeline:
             return carry(lines, dedent(lines), self.md.tab_length)
 
         snippets.read_lines, snippets.dedent = read_traced, dedent_traced
+
+    def _match_includes(self, snippets: Any) -> None:
+        """Find the included lines again in their file, where the reading cannot be followed."""
+        parse = snippets.parse_snippets
+
+        def parse_traced(
+            lines: list[str], file_name: str | None = None, **options: object
+        ) -> list[str]:
+            if file_name is not None and not options.get("is_url"):
+                text = Path(file_name).read_text(encoding=snippets.encoding)
+                name = relative_name(Path(file_name), self.site.root)
+                written = [TracedLine(line, name, n) for n, line in enumerate(text.split("\n"), 1)]
+                lines = carry(written, lines, self.md.tab_length)
+            return cast("list[str]", parse(lines, file_name, **options))
+
+        snippets.parse_snippets = parse_traced
 
 
 def relative_name(path: Path, root: Path) -> str:
