@@ -7,7 +7,7 @@ import itertools
 import json
 import logging
 import os
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -21,7 +21,7 @@ from sql_snippets.servers.binaries import Binaries, find_binaries
 from sql_snippets.servers.cluster import Cluster, open_cluster
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from sql_snippets.recipes import Recipe
 
@@ -41,6 +41,14 @@ MAINTENANCE = "postgres"
 
 # Part of the cache key: raise it when this module or the cluster's settings change what is stored.
 _PREPARED_FORMAT = "2"
+
+# The catalogs whose rows are of no database, and which of the rows.
+_WHOLE_SERVER = {
+    "pg_authid": "true",
+    "pg_auth_members": "true",
+    "pg_db_role_setting": "setdatabase = 0",
+}
+_SETTINGS = "alter system"
 
 _numbers = itertools.count(1)
 
@@ -91,8 +99,11 @@ class Template:
     seed: Path | None = None
     grants: tuple[tuple[str, ...], ...] = field(default=(), repr=False)
     has_settings: bool = False
-    roles: tuple[str, ...] = field(default=(), repr=False)
-    role_settings: tuple[tuple[str, tuple[str, ...]], ...] = field(default=(), repr=False)
+    whole_server: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    # Entered around what reaches the databases of others on a server that several processes share.
+    alone: Callable[[], AbstractContextManager[None]] = field(
+        default=nullcontext, repr=False, compare=False
+    )
 
     @contextmanager
     def clone(self) -> Iterator[Database]:
@@ -100,9 +111,10 @@ class Template:
 
         Owner, grants and settings of the database come along, which ``create database`` alone
         does not copy.  What belongs to the whole server does not go with a dropped database:
-        roles that were made meanwhile are dropped too, and the settings of roles set back, except
-        on the server of a URL.  The seed runs in the clone and not in the template, because its
-        dates count from now.  Raises ServerUnavailable, and MigrationFailed for a bad seed.
+        except on the server of a URL, roles that were made meanwhile are dropped too, and roles,
+        their settings and those of the server set back.  The seed runs in the clone and not in the
+        template, because its dates count from now.
+        Raises ServerUnavailable, and MigrationFailed for a bad seed.
         """
         name = f"{PREFIX}{os.getpid()}_{next(_numbers)}"
         with self._admin() as admin:
@@ -122,15 +134,18 @@ class Template:
             # A server that has gone took the clone with it.
             with suppress(ServerUnavailable, psycopg.Error), self._admin() as admin:
                 admin.execute(_dropping(name))
-                if self.server.kind != "url":
-                    self._restore_roles(admin)
+                if self.server.kind != "url" and _whole_server(admin) != self.whole_server:
+                    with self.alone():
+                        self._restore(admin)
 
     def to_json(self) -> str:
         """Return what another process on this machine needs to attach to this template.
 
         It holds the server's password, where there is one: hand it on, do not print it.
         """
-        return json.dumps(asdict(self) | {"seed": self.seed and str(self.seed)})
+        values = asdict(replace(self, alone=nullcontext))
+        del values["alone"]
+        return json.dumps(values | {"seed": self.seed and str(self.seed)})
 
     def _create(self, admin: psycopg.Connection[tuple[object, ...]], name: str) -> None:
         new = query.Identifier(name)
@@ -154,19 +169,38 @@ class Template:
         if self.server.kind == "url":
             admin.execute(url.mark(name))
 
-    def _restore_roles(self, admin: psycopg.Connection[tuple[object, ...]]) -> None:
-        for role in sorted(set(_roles(admin)) - set(self.roles)):
-            admin.execute(query.SQL("drop role {}").format(query.Identifier(role)))
-        if _role_settings(admin) == self.role_settings:
-            return
+    def _restore(self, admin: psycopg.Connection[tuple[object, ...]]) -> None:
+        """Set back what belongs to the whole server; its rows, as a dump would give passwords."""
+        kept = {
+            catalog: [row for of, row in self.whole_server if of == catalog]
+            for catalog in _WHOLE_SERVER
+        }
+        known = [int(json.loads(row)["oid"]) for row in kept["pg_authid"]]
+        made = admin.execute(
+            "select rolname from pg_roles where oid::bigint <> all(%s) order by 1", (known,)
+        ).fetchall()
+        for (role,) in made:
+            admin.execute(query.SQL("drop role {}").format(query.Identifier(str(role))))
         with admin.transaction():
-            admin.execute("delete from pg_db_role_setting where setdatabase = 0")
-            for role, settings in self.role_settings:
+            for catalog, condition in _WHOLE_SERVER.items():
+                names = {"catalog": query.Identifier(catalog), "ours": query.SQL(condition)}
                 admin.execute(
-                    "insert into pg_db_role_setting "
-                    "select 0, coalesce((select oid from pg_roles where rolname = %s), 0), %s",
-                    (role, list(settings)),
+                    query.SQL(
+                        "delete from {catalog} t where {ours} and to_jsonb(t) <> all(%s::jsonb[])"
+                    ).format(**names),
+                    (kept[catalog],),
                 )
+                admin.execute(
+                    query.SQL(
+                        "insert into {catalog} select old.* from unnest(%s::jsonb[]) as kept(was), "
+                        "jsonb_populate_record(null::{catalog}, was) as old where not exists "
+                        "(select from {catalog} t where {ours} and to_jsonb(t) = was)"
+                    ).format(**names),
+                    (kept[catalog],),
+                )
+        if _whole_server(admin) != self.whole_server:
+            admin.execute("alter system reset all")
+            admin.execute("select pg_reload_conf()")
 
     def _admin(self) -> psycopg.Connection[tuple[object, ...]]:
         return self.server.connect(self.maintenance)
@@ -181,10 +215,7 @@ def attach_template(text: str) -> Template:
     values["grants"] = tuple(tuple(grant) for grant in values["grants"])
     values["stand_ins"] = tuple(values["stand_ins"])
     values["seed"] = values["seed"] and Path(values["seed"])
-    values["roles"] = tuple(values["roles"])
-    values["role_settings"] = tuple(
-        (role, tuple(settings)) for role, settings in values["role_settings"]
-    )
+    values["whole_server"] = tuple((catalog, row) for catalog, row in values["whole_server"])
     return Template(server=Server(**server), **values)
 
 
@@ -333,7 +364,7 @@ def _describe(
             "where datname = %s order by 1, 2",
             (name,),
         ).fetchall()
-        roles, role_settings = _roles(admin), _role_settings(admin)
+        whole_server = _whole_server(admin)
     return Template(
         server=server,
         name=name,
@@ -348,8 +379,7 @@ def _describe(
         if default_grants
         else (("", "", ""), *(tuple(str(value) for value in grant) for grant in grants)),
         has_settings=bool(has_settings),
-        roles=roles,
-        role_settings=role_settings,
+        whole_server=whole_server,
     )
 
 
@@ -369,20 +399,20 @@ def _grants(
         )
 
 
-def _roles(admin: psycopg.Connection[tuple[object, ...]]) -> tuple[str, ...]:
-    rows = admin.execute("select rolname from pg_roles order by 1").fetchall()
-    return tuple(str(row[0]) for row in rows)
-
-
-def _role_settings(
-    admin: psycopg.Connection[tuple[object, ...]],
-) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Return the settings that hold for a role in every database; no name is every role."""
-    rows = admin.execute(
-        "select coalesce((select rolname from pg_roles where oid = setrole), ''), setconfig "
-        "from pg_db_role_setting where setdatabase = 0 order by 1"
-    ).fetchall()
-    return tuple((str(role), tuple(cast("list[str]", settings))) for role, settings in rows)
+def _whole_server(admin: psycopg.Connection[tuple[object, ...]]) -> tuple[tuple[str, str], ...]:
+    """Return what outlives a dropped database: rows by catalog, and changed settings."""
+    rows = query.SQL(" union all ").join(
+        query.SQL("select {}, to_jsonb(t)::text from {} t where {}").format(
+            query.Literal(catalog), query.Identifier(catalog), query.SQL(condition)
+        )
+        for catalog, condition in _WHOLE_SERVER.items()
+    )
+    settings = query.SQL(
+        " union all select {}, name from pg_file_settings "
+        "where sourcefile like '%/postgresql.auto.conf'"
+    ).format(query.Literal(_SETTINGS))
+    found = admin.execute(query.SQL("select * from ({}{}) _ order by 1, 2").format(rows, settings))
+    return tuple((str(catalog), str(row)) for catalog, row in found.fetchall())
 
 
 def _workers(binaries: Binaries, recipe: Recipe) -> tuple[str, ...]:

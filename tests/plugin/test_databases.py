@@ -4,9 +4,8 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,6 +20,10 @@ from sql_snippets.recipes import Recipe, RecipeError
 from sql_snippets.running import run_as_editor
 from sql_snippets.servers import ServerUnavailable, prepared
 from tests.plugin.small_recipe import require, require_real_cron, write_recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 ATTACH = """
 import sys
@@ -386,3 +389,47 @@ def test_the_digest_sees_every_change(tmp_path: Path) -> None:
         len({digest("c"), digest("d", **{"3_x": "select 1"}), digest("e", **{"3_y": "select 1"})})
         == 3
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "look"),
+    [
+        ("create role passer_by", "exists (select from pg_roles where rolname = 'passer_by')"),
+        (
+            "alter role small_reader createdb nologin",
+            "(select rolcreatedb or not rolcanlogin from pg_roles where rolname = 'small_reader')",
+        ),
+        ("alter role small_reader rename to other", "to_regrole('small_reader') is null"),
+        (
+            "grant pg_monitor to small_reader",
+            "pg_has_role('small_reader', 'pg_monitor', 'member')",
+        ),
+        (
+            "alter role small_reader set work_mem = '7MB'",
+            "exists (select from pg_db_role_setting where setdatabase = 0)",
+        ),
+        (
+            "alter role small_reader password 'x'",
+            "(select rolpassword is not null from pg_authid where rolname = 'small_reader')",
+        ),
+        (
+            "alter system set work_mem = '7MB'",
+            "exists (select from pg_file_settings where sourcefile like '%auto.conf')",
+        ),
+    ],
+)
+def test_what_is_done_to_the_whole_server_goes_with_the_clone(
+    template: Template, change: str, look: str
+) -> None:
+    def is_there() -> object:
+        with template.server.connect(template.maintenance) as admin:
+            row = admin.execute(f"select {look}".encode()).fetchone()
+        return row and row[0]
+
+    with template.clone() as database:
+        with template.server.connect(database.name) as connection:
+            connection.execute(change.encode())
+        assert is_there()
+    assert not is_there()
+    with template.clone() as database, database.connect("small_reader") as connection:
+        assert connection.execute("select 1").fetchone() == (1,)
