@@ -9,7 +9,7 @@ The queries stand in a file of their own, so that the page stays readable wherev
 
 Each query returns one row: its columns are the values of the row of the table with that label, from
 left to right.  A file without ``-- fact:`` is one query for a whole table: its columns are named as
-the table's headers, the first one tells the rows apart.
+the table's headers, and its first one tells the rows apart.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ def read_facts(path: Path, name: str) -> tuple[tuple[Fact, ...], tuple[Unchecked
     first = headers[0].start() if headers else len(text)
     if _holds_sql(text[:first]):
         facts.append(Fact(None, text[:first], Location(name, 1)))
-    for header, end in zip(headers, [*(h.start() for h in headers[1:]), len(text)], strict=True):
+    ends = [header.start() for header in headers[1:]] + [len(text)]
+    for header, end in zip(headers, ends, strict=False):
         place = Location(name, text.count("\n", 0, header.start()) + 1)
         entry = _read_entry(header["word"], header["text"], text[header.end() : end], place)
         if isinstance(entry, Fact):
@@ -165,15 +166,28 @@ def check_facts(table: FactsTable, database: Connectable, *, timeout: float) -> 
 
 def checked_codes(table: FactsTable) -> set[int]:
     """Return the inline code, by its number on the page, that a query vouches for."""
-    whole = table.facts[:1] and table.facts[0].label is None
     labels = {fact.label for fact in table.facts}
+    columns = _bound_columns(table)
     return {
         value.code
         for row in table.rows
         for index, cell in enumerate(row.values)
+        if index in columns or (index and _label(row) in labels)
         for value in cell
-        if value.code is not None and (index == 0 if whole else index and _label(row) in labels)
+        if value.code is not None
     }
+
+
+def _bound_columns(table: FactsTable) -> set[int]:
+    """Return the columns that the query of a whole table names, as it quotes them."""
+    whole = [fact.sql for fact in table.facts if fact.label is None]
+    quoted = {
+        sql[piece.start + 1 : piece.end - 1].lower()
+        for sql in whole
+        for piece in pieces(sql)
+        if piece.kind is Kind.IDENTIFIER
+    }
+    return {index for index, header in enumerate(table.header) if header.lower() in quoted}
 
 
 def _label(row: TableRow) -> str:
@@ -182,6 +196,8 @@ def _label(row: TableRow) -> str:
 
 def _match_labels(table: FactsTable) -> Iterator[Finding]:
     """Hold the rows of the table against the labels of the file, both ways."""
+    if table.facts and table.facts[0].label is None:
+        return
     shown = [_label(row) for row in table.rows]
     for label, group in groupby(sorted(shown)):
         if len(list(group)) > 1:
@@ -195,8 +211,6 @@ def _match_labels(table: FactsTable) -> Iterator[Finding]:
             meant = f'; did you mean "{found}"?' if found else ""
             message = f'the table at {table.location} has no row "{entry.label}"{meant}'
             yield Finding(Failure(entry.location, message))
-    if table.facts and table.facts[0].label is None:
-        return
     for row in table.rows:
         if _label(row) not in known:
             label = _label(row)
@@ -244,7 +258,7 @@ def _check_fact(
         yield Finding(Failure(fact.location, message))
         return
     shown = [value for cell in row.values[1:] for value in cell]
-    yield from _compare(row.location, f'"{fact.label}"', shown, rows[0], fact.location)
+    yield from _compare(row.location, f'"{fact.label}"', shown, rows[0])
 
 
 def _check_table(
@@ -258,41 +272,44 @@ def _check_table(
             message = f'the table at {table.location} has no column "{name}"{meant}'
             yield Finding(Failure(fact.location, message))
             return
-    if headers[0] not in [name.lower() for name in names]:
-        message = f'no column of the query is named "{table.header[0]}", which tells the rows apart'
-        yield Finding(Failure(fact.location, message))
-        return
-    key = [name.lower() for name in names].index(headers[0])
-    by_key = {str(row[key]): row for row in rows}
+    key = headers.index(names[0].lower())
+    by_key = {str(row[0]): row for row in rows}
     excepted = {entry.label for entry in table.unchecked}
-    shown = {_label(row) for row in table.rows}
+    shown = [row.cells[key] for row in table.rows]
     missing = [label for label in by_key if label not in shown]
-    for row in table.rows:
-        label = _label(row)
-        if label in by_key:
-            yield from _check_table_row(row, headers, names, by_key[label], fact.location)
+    for index, (row, label) in enumerate(zip(table.rows, shown, strict=True)):
+        if label in shown[:index]:
+            yield Finding(Failure(_place(row, key), f'the row "{label}" is there twice'))
+        elif label in by_key:
+            yield from _check_table_row(row, label, headers, names, by_key[label])
         elif label not in excepted:
-            found = nearest(label, missing) or nearest(label, by_key)
+            found = nearest(label, missing)
             meant = f'; did you mean "{found}"?' if found else ""
             message = f'the database does not have "{label}"{meant}'
-            fixes = _fix(row.values[0][0], found) if row.values and found in missing else ()
-            yield Finding(Failure(_place(row, 0), message), fixes)
+            fixes = _fix(row.values[key][0], found) if row.values else ()
+            yield Finding(Failure(_place(row, key), message), fixes)
             missing = [other for other in missing if other != found]
+    for label in sorted(excepted):
+        if label not in shown:
+            place = next(entry.location for entry in table.unchecked if entry.label == label)
+            message = f'the table at {table.location} has no row "{label}"'
+            yield Finding(Failure(place, message))
     last = table.rows[-1].location if table.rows else table.location
     for label in missing:
         yield Finding(Failure(last, f'the database has "{label}", the table has no row for it'))
 
 
 def _check_table_row(
-    row: TableRow, headers: list[str], names: list[str], values: _Row, source: Location
+    row: TableRow, label: str, headers: list[str], names: list[str], values: _Row
 ) -> Iterator[Finding]:
     for index, header in enumerate(headers):
         wanted = [
             value for name, value in zip(names, values, strict=True) if name.lower() == header
         ]
-        if index and wanted and index < len(row.values):
-            what = f'"{_label(row)}", {header}'
-            yield from _compare(_place(row, index), what, row.values[index], wanted, source)
+        if wanted and index < len(row.values):
+            yield from _compare(
+                _place(row, index), f'"{label}", {header}', row.values[index], wanted
+            )
 
 
 def _place(row: TableRow, index: int) -> Location:
@@ -301,15 +318,15 @@ def _place(row: TableRow, index: int) -> Location:
 
 
 def _compare(
-    place: Location, what: str, shown: Sequence[CellValue], wanted: _Row, source: Location
+    place: Location, what: str, shown: Sequence[CellValue], wanted: _Row
 ) -> Iterator[Finding]:
     """Compare values one by one; another number of them has no right and wrong ones."""
     if len(shown) != len(wanted):
         yield Finding(
             Failure(
                 place,
-                f"{what}: the page has {len(shown)} values ({_list([v.text for v in shown])}), its "
-                f"query at {source} gives {len(wanted)} ({_list(wanted)})",
+                f"{what}: the page has {_list([v.text for v in shown])}, the query gives "
+                f"{_list(wanted)}",
             )
         )
         return
@@ -322,7 +339,8 @@ def _compare(
 
 
 def _list(values: Sequence[str | None]) -> str:
-    return ", ".join("null" if value is None else value for value in values)
+    texts = ", ".join("null" if value is None else f'"{value}"' for value in values)
+    return f"{len(values)} value{'' if len(values) == 1 else 's'} ({texts})"
 
 
 def _fix(value: CellValue, right: str | None) -> tuple[Fix, ...]:
