@@ -139,13 +139,6 @@ language sql
 as $$ select true $$;
 
 -- The extension gives everybody everything here, and no project can take it back.
--- Asks for a restart and does not wait for it; a worker that listens takes up its work.
-create function net.worker_restart() returns boolean
-language sql
-as $$
-  select true from (select net.wake()) as woken
-$$;
-
 grant usage on schema net to public;
 grant all on all tables in schema net to public;
 grant all on all sequences in schema net to public;
