@@ -9,11 +9,11 @@ from typing import Protocol
 import psycopg
 
 from sql_snippets.catalog import suggest
+from sql_snippets.danger import contradiction
 from sql_snippets.model import (
     Column,
     Failure,
     Location,
-    Mark,
     Outcome,
     Problem,
     ServerError,
@@ -23,7 +23,6 @@ from sql_snippets.model import (
 from sql_snippets.psql import compare
 from sql_snippets.servers.server import ServerUnavailable
 
-READ_ONLY_VIOLATION = "25006"
 QUERY_CANCELED = "57014"
 RESOLVED = "resolved"
 
@@ -69,8 +68,6 @@ def describe_error(
     """
     place = start_of(snippet) if error.offset is None else snippet.locate(error.offset)
     message = error.message
-    if error.sqlstate == READ_ONLY_VIOLATION and snippet.claims.mark is Mark.READ:
-        message = f"the page says READ but it writes: {message}"
     if error.sqlstate == QUERY_CANCELED:
         message = f'block "{snippet.name}" was stopped: {message}'
     found = suggest(error, sql) if suggest is not None else None
@@ -203,6 +200,14 @@ def check_run(
     return failures or [*_check_columns(snippet, outcome), *_check_rows(snippet, outcome)]
 
 
+def _check_mark(snippet: Snippet, outcome: Outcome) -> list[Failure]:
+    mark, danger = snippet.claims.mark, outcome.danger
+    if mark is None or danger is None:
+        return []
+    message = contradiction(mark, danger, failed=outcome.error is not None)
+    return [] if message is None else [Failure(start_of(snippet), message)]
+
+
 def check_snippet(
     snippet: Snippet,
     outcome: Outcome,
@@ -213,12 +218,14 @@ def check_snippet(
 ) -> list[Failure]:
     """Return everything the page says about the block that the run did not bear out.
 
-    A block marked READ must have been run read-only; one with a step, against its incident.
+    A block with a step must have been run against its incident.  Its mark is compared where the
+    run was watched.
     What stands below a verification is its output *after* the fix, so only a drill compares it.
     """
     failures = check_run(snippet, outcome, sql=sql, suggest=suggest)
     if outcome.error is not None and failures:
         return failures
+    failures += _check_mark(snippet, outcome)
     if snippet.claims.step is Step.VERIFY:
         return failures + check_verify(snippet, outcome, resolved=False)
     if snippet.claims.step is Step.CONFIRM:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import replace
-from typing import cast
+from typing import TYPE_CHECKING
 
-import psycopg
 from psycopg.pq import ExecStatus, TransactionStatus
-from psycopg.pq.abc import PGresult
 
-from sql_snippets import lexer, messages
+from sql_snippets import lexer, messages, watching
 from sql_snippets.building import start_of_statement
-from sql_snippets.databases import Database, Template
-from sql_snippets.model import Column, Outcome, ServerError
+from sql_snippets.danger import Facts, judge
+from sql_snippets.model import Column, Mark, Outcome, ServerError
+
+if TYPE_CHECKING:
+    import psycopg
+    from psycopg.pq.abc import PGresult
+
+    from sql_snippets.databases import Database, Template
 
 APPLICATION_NAME = "supabase/dashboard-query-editor"
-READ_ONLY = "-c default_transaction_read_only=on"
 
 # In one message with the block, so that now() is the time of the block, as without a transaction.
 _BEGIN = "begin;"
@@ -38,10 +42,20 @@ _SEES_MORE_THAN_DATA = re.compile(
     r"|txid_|_xact_id|pg_.*snapshot|pg_.*_wal|_backend\b|dblink",
     re.IGNORECASE,
 )
-_SEQUENCES = "select seqrelid, pg_sequence_last_value(seqrelid) from pg_sequence"
+_TRANSACTION_WORDS = {
+    "begin",
+    "start",
+    "commit",
+    "end",
+    "rollback",
+    "abort",
+    "savepoint",
+    "release",
+}
 
 _FIRST_USER_OID = 16384
-_sequences_of: dict[tuple[str, int, str], dict[int, int | None]] = {}
+# Every run in a transaction leaves what it found, so it is looked at once.
+_states: dict[tuple[str, int, str], watching.Before] = {}
 _builtin_types: dict[tuple[int, int, int], str] = {}
 
 
@@ -51,40 +65,51 @@ def run_as_editor(
     *,
     role: str,
     timeout: float = 30.0,
-    read_only: bool = False,
+    watched: bool = False,
 ) -> Outcome:
     """Run ``sql`` as one simple-query message in a session of its own, outside any transaction.
 
-    After ``timeout`` seconds it is cancelled on the server; the outcome's error says so.
-    Raises ServerUnavailable when the role cannot log in.
+    After ``timeout`` seconds it is cancelled on the server; the outcome's error says so.  What it
+    did is measured when it is ``watched``.  Raises ServerUnavailable when the role cannot log in.
     """
-    with _session(database, role, read_only=read_only) as connection:
+    before = watching.look(database) if watched else None
+    began = time.monotonic()
+    with _session(database, role) as connection:
         reply = messages.send(connection, sql, timeout=timeout)
-        return _outcome(connection, sql, reply, "clone")
+        outcome = _outcome(connection, sql, reply, "clone")
+        if before is None:
+            return outcome
+        facts = watching.after_commit(connection, database, before, reply, sql, began)
+        # What the block left open (a transaction, locks) must not meet its second run.
+        connection.close()
+    danger = judge(facts)
+    if danger.level is Mark.READ and outcome.error is None:
+        danger = judge(_facts_in_transaction(database, before, sql, role, timeout) or facts)
+    return replace(outcome, danger=danger)
 
 
-def run_isolated(  # noqa: PLR0913 - each says one thing about one run
+def run_isolated(
     template: Template,
     shared: Database,
     sql: str,
     *,
     role: str,
     timeout: float = 30.0,
-    read_only: bool = False,
 ) -> Outcome:
     """Run ``sql`` so that nothing of it stays, with the outcome that it has on a clone.
 
     The cheap way is a transaction on ``shared``, a clone that only this function uses, which is
     rolled back; sequences, which no rollback moves back, are set back.  A block whose outcome
-    could differ there runs on a clone of its own.
-    Raises ServerUnavailable.
+    could differ there, or leave the transaction, runs on a clone of its own.  What it did is
+    measured.  Raises ServerUnavailable.
     """
-    if not needs_clone(sql):
-        outcome = _run_in_transaction(shared, sql, role, timeout, read_only=read_only)
+    before = _known_state(shared)
+    if not needs_clone(sql) and not before.reaches_unseen(sql):
+        outcome = _run_in_transaction(shared, before, sql, role, timeout)
         if outcome.error is None or outcome.error.sqlstate not in _ONLY_OUTSIDE_TRANSACTION:
             return outcome
     with template.clone() as database:
-        return run_as_editor(database, sql, role=role, timeout=timeout, read_only=read_only)
+        return run_as_editor(database, sql, role=role, timeout=timeout, watched=True)
 
 
 def needs_clone(sql: str) -> bool:
@@ -102,14 +127,14 @@ def needs_clone(sql: str) -> bool:
 
 
 def _run_in_transaction(
-    shared: Database, sql: str, role: str, timeout: float, *, read_only: bool
+    shared: Database, before: watching.Before, sql: str, role: str, timeout: float
 ) -> Outcome:
-    # What cannot write cannot move a sequence either.
-    before = {} if read_only else _known_sequences(shared)
+    moved = True
     try:
-        with _session(shared, role, read_only=read_only) as connection:
+        with _session(shared, role) as connection:
             reply = messages.send(connection, _BEGIN + sql, timeout=timeout)
             reply = replace(reply, results=reply.results[1:], error=_shifted(reply.error))
+            facts = Facts()
             if reply.error is None:
                 state = connection.info.transaction_status
                 if state != TransactionStatus.INTRANS:
@@ -127,12 +152,38 @@ def _run_in_transaction(
                         results=reply.results[:-1],
                     )
             outcome = _outcome(connection, sql, reply, "transaction")
+            if reply.error is None:
+                facts = watching.after_in_transaction(connection, before, reply)
+                moved = facts.moved_sequence
+            elif not connection.closed:
+                facts = watching.after_rollback(connection, before, reply)
             # Not the end of the "with" block, which would commit.
             connection.close()
-            return outcome
     finally:
-        if not read_only:
-            _set_back(shared, before)
+        names = _set_back(shared, before) if moved else ()
+    return replace(outcome, danger=judge(replace(facts, sequences=names)))
+
+
+def _facts_in_transaction(
+    database: Database, before: watching.Before, sql: str, role: str, timeout: float
+) -> Facts | None:
+    """Run once more what changed nothing: in a transaction, its locks can still be seen.
+
+    A block that makes its own transactions runs without them.
+    """
+    inner = ";".join(
+        sql[statement.start : statement.end]
+        for statement in lexer.statements(sql)
+        if not _TRANSACTION_WORDS & set(statement.words[:1])
+    )
+    with _session(database, role) as connection:
+        reply = messages.send(connection, f"{_BEGIN}{inner}", timeout=timeout)
+        facts = None
+        if reply.error is None and connection.info.transaction_status == TransactionStatus.INTRANS:
+            reply = replace(reply, results=reply.results[1:])
+            facts = watching.after_in_transaction(connection, before, reply)
+        connection.close()
+    return facts
 
 
 def _shifted(error: ServerError | None) -> ServerError | None:
@@ -141,36 +192,31 @@ def _shifted(error: ServerError | None) -> ServerError | None:
     return replace(error, offset=max(error.offset - len(_BEGIN), 0))
 
 
-def _known_sequences(database: Database) -> dict[int, int | None]:
-    """Return the state that every run finds, because every run sets it back."""
+def _known_state(database: Database) -> watching.Before:
     key = database.server.host, database.server.port, database.name
-    if key not in _sequences_of:
-        _sequences_of[key] = _sequences(database)
-    return _sequences_of[key]
+    if key not in _states:
+        _states[key] = watching.look(database)
+    return _states[key]
 
 
-def _sequences(database: Database) -> dict[int, int | None]:
+def _set_back(database: Database, before: watching.Before) -> tuple[str, ...]:
+    """Set the sequences back that no rollback moves, and return their names."""
+    moved = []
     with database.server.connect(database.name) as admin:
-        rows = admin.execute(_SEQUENCES).fetchall()
-    return {cast("int", oid): cast("int | None", value) for oid, value in rows}
-
-
-def _set_back(database: Database, before: dict[int, int | None]) -> None:
-    with database.server.connect(database.name) as admin:
-        for oid, value in admin.execute(_SEQUENCES).fetchall():
-            former = before.get(cast("int", oid))
+        for oid, (name, value) in watching.sequences(admin).items():
+            _, former = before.sequences.get(oid, (name, None))
             if value != former:
+                moved.append(name)
                 admin.execute(
                     "select setval(%s::oid::regclass, coalesce(%s, seqstart), %s) "
                     "from pg_sequence where seqrelid = %s",
                     (oid, former, former is not None, oid),
                 )
+    return tuple(moved)
 
 
-def _session(
-    database: Database, role: str, *, read_only: bool
-) -> psycopg.Connection[tuple[object, ...]]:
-    return database.connect(role, APPLICATION_NAME, options=READ_ONLY if read_only else "")
+def _session(database: Database, role: str) -> psycopg.Connection[tuple[object, ...]]:
+    return database.connect(role, APPLICATION_NAME)
 
 
 def _outcome(

@@ -15,7 +15,7 @@ from sql_snippets.checks import (
     suggest_from,
 )
 from sql_snippets.drills import NOT_PRODUCED, Run, run_drill
-from sql_snippets.model import Drill, Failure, Mark, Outcome, Scenario, Snippet
+from sql_snippets.model import Drill, Failure, Outcome, Scenario, Snippet
 from sql_snippets.placeholders import Filled, PlaceholderError, fill, find
 from sql_snippets.running import run_as_editor, run_isolated
 
@@ -71,7 +71,12 @@ def _reply(filled: Filled, outcome: Outcome) -> _Reply:
 
 
 def _run_in(
-    database: Database, snippet: Snippet, values: Mapping[str, object], timeout: float
+    database: Database,
+    snippet: Snippet,
+    values: Mapping[str, object],
+    timeout: float,
+    *,
+    watched: bool = False,
 ) -> _Reply | list[Failure]:
     """Run the block in a session of its own, for good."""
     filled = fill_in(snippet, values)
@@ -82,7 +87,7 @@ def _run_in(
         filled.sql,
         role=snippet.claims.role or database.role,
         timeout=timeout,
-        read_only=snippet.claims.mark is Mark.READ,
+        watched=watched,
     )
     return _reply(filled, outcome)
 
@@ -134,7 +139,7 @@ def try_alone(
             failures = _run_earlier(database, snippet, {}, timeout)
             if failures:
                 return Trial(failures)
-            reply = _run_in(database, snippet, {}, timeout)
+            reply = _run_in(database, snippet, {}, timeout, watched=True)
             return _judge(snippet, reply, suggest_from(database), shown)
     filled = fill_in(snippet, {})
     if not isinstance(filled, Filled):
@@ -145,7 +150,6 @@ def try_alone(
         filled.sql,
         role=snippet.claims.role or shared.role,
         timeout=timeout,
-        read_only=snippet.claims.mark is Mark.READ,
     )
     return _judge(snippet, _reply(filled, outcome), suggest_from(shared), shown)
 
@@ -164,7 +168,7 @@ def try_in_scenario(
     failures = _run_earlier(database, snippet, scenario.values, timeout)
     if failures:
         return Trial(failures)
-    reply = _run_in(database, snippet, scenario.values, timeout)
+    reply = _run_in(database, snippet, scenario.values, timeout, watched=True)
     return _judge(snippet, reply, suggest_from(database), shown)
 
 

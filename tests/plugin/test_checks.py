@@ -11,6 +11,7 @@ from sql_snippets.model import (
     BoundTable,
     Claims,
     Column,
+    Danger,
     ExpectedOutput,
     Failure,
     LineOrigin,
@@ -88,8 +89,18 @@ def test_an_error_without_a_place_is_at_the_first_line() -> None:
     ("claims", "outcome", "messages"),
     [
         (Claims(), DONE, []),
-        (Claims(mark=Mark.READ), _error("25006"), ["the page says READ but it writes: no"]),
-        (Claims(mark=Mark.WRITE), _error("25006"), ["no"]),
+        (Claims(mark=Mark.READ), replace(DONE, danger=Danger(Mark.READ)), []),
+        (
+            Claims(mark=Mark.READ),
+            replace(DONE, danger=Danger(Mark.WRITE, ("insert into a.b (1 row)",))),
+            ["the page says READ, but the run wrote: insert into a.b (1 row)"],
+        ),
+        (Claims(mark=Mark.WRITE), replace(_error("42P01"), danger=Danger(Mark.READ)), ["no"]),
+        (
+            Claims(mark=Mark.WRITE, error="42P01"),
+            replace(_error("42P01"), danger=Danger(Mark.READ)),
+            [],
+        ),
         (Claims(), _error("57014"), ['block "n" was stopped: no']),
         (Claims(error="42P01"), _error("42P01"), []),
         (

@@ -278,7 +278,7 @@ RED = {
         ("**WRITE** · Close one", "**READ** · Close one"),
         ["close"],
         "update orders set status = 'closed'",
-        "error[25006]: the page says READ but it writes",
+        "the page says READ, but the run wrote: update of public.orders (1 row)",
     ),
     "rows": (
         "docs/orders.md",

@@ -1,0 +1,305 @@
+"""How dangerous a run was: READ, WRITE or STOP, derived from what was seen of it.
+
+STOP is what can lose work that no undo on a page brings back: rows deleted, a table emptied or
+rewritten, an object dropped, another session ended or cancelled.  WRITE is every other change
+that somebody else can see, or can be made to wait by.  An update is WRITE: a page can say how to
+undo it.  What only the session itself can see, which ends with the block (temporary tables,
+settings, prepared statements), is READ.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sql_snippets.model import Danger, Mark
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+NAMED_EFFECTS: Mapping[str, str] = {
+    "cron.job": "job scheduled or unscheduled",
+    "net.http_request_queue": "HTTP request queued",
+}
+"""Relations whose rows are orders to a worker.  To take one back is to change the orders: WRITE."""
+
+_ORDER = (Mark.READ, Mark.WRITE, Mark.STOP)
+_SHOWN = 4
+
+# A statement that is only planned takes the locks for rows as well, and does nothing with them.
+_ONLY_PLANS = {"EXPLAIN", "PREPARE", "DEALLOCATE", "DEALLOCATE ALL", "BEGIN", "COMMIT", "ROLLBACK"}
+_ONLY_PLANS |= {"SET", "RESET", "SHOW", "DISCARD ALL"}
+
+# What leaves nothing to measure in the database itself, by the server's own command tag.
+_TAGS: tuple[tuple[str, Mark, str], ...] = (
+    (r"DROP DATABASE|DROP TABLESPACE", Mark.STOP, "{}"),
+    (r"NOTIFY", Mark.WRITE, "notification queued"),
+    (r"ALTER SYSTEM", Mark.WRITE, "configuration of the server changed"),
+    (r"COPY \d+", Mark.WRITE, "file or program of the server used (COPY)"),
+    (r"VACUUM|ANALYZE|REINDEX|CLUSTER|CHECKPOINT", Mark.WRITE, "maintenance ({})"),
+    (r"CREATE DATABASE|CREATE TABLESPACE|ALTER DATABASE", Mark.WRITE, "{}"),
+    (r"PREPARE TRANSACTION|COMMIT PREPARED|ROLLBACK PREPARED", Mark.WRITE, "{}"),
+)
+
+# Follow from another change of the same statement, or speed up planning: no change by themselves.
+_BOOKKEEPING = {
+    *("pg_depend", "pg_shdepend", "pg_statistic", "pg_statistic_ext_data", "pg_init_privs"),
+}
+# Each change in these is a change of an object that is compared by itself.
+COMPARED = frozenset(
+    {
+        *("pg_class", "pg_attribute", "pg_attrdef", "pg_index", "pg_sequence", "pg_inherits"),
+        *("pg_proc", "pg_type", "pg_constraint", "pg_trigger", "pg_policy", "pg_rewrite"),
+        *("pg_namespace", "pg_partitioned_table", "pg_enum", "pg_range", "pg_aggregate"),
+    }
+)
+_CONFIGURATION = "pg_db_role_setting"
+_LARGE_OBJECTS = {"pg_largeobject", "pg_largeobject_metadata"}
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A relation as the catalog names it; ``kind`` and ``persistence`` are those of pg_class."""
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    persistence: str
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether only the session that made it can see it."""
+        return self.persistence == "t"
+
+    @property
+    def is_catalog(self) -> bool:
+        """Whether its rows are about other objects."""
+        return self.schema == "pg_catalog"
+
+
+@dataclass(frozen=True, slots=True)
+class RowCounts:
+    """The rows of a relation that the run inserted, updated and deleted, also if taken back."""
+
+    relation: Relation
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A lock on a relation held at the end, stronger than that of a reader."""
+
+    relation: Relation
+    mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that was seen of a run.
+
+    ``new`` are the relations that the run made itself, ``replaced`` those whose storage is another
+    one than before.  ``executed_plan`` says that a plan that was shown had been executed.
+    """
+
+    tags: tuple[str, ...] = ()
+    took_xid: bool = False
+    counts: tuple[RowCounts, ...] = ()
+    locks: tuple[Lock, ...] = ()
+    advisory_locks: int = 0
+    new: frozenset[int] = frozenset()
+    replaced: tuple[Relation, ...] = ()
+    created: tuple[str, ...] = ()
+    altered: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    sequences: tuple[str, ...] = ()
+    sessions_ended: int = 0
+    sessions_cancelled: int = 0
+    notified: bool = False
+    reloaded: bool = False
+    executed_plan: bool = False
+
+    @property
+    def moved_sequence(self) -> bool:
+        """Whether a sequence may have moved; its lock is held as long as the transaction."""
+        return any(lock.relation.kind == "S" for lock in self.locks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Effect:
+    level: Mark
+    text: str
+
+
+def judge(facts: Facts, named: Mapping[str, str] = NAMED_EFFECTS) -> Danger:
+    """Derive the danger of a run from what was seen of it."""
+    found = dict.fromkeys(_effects(facts, named))
+    worst_first = sorted(found, key=lambda effect: -_ORDER.index(effect.level))
+    level = worst_first[0].level if worst_first else Mark.READ
+    return Danger(level, tuple(effect.text for effect in worst_first))
+
+
+def contradiction(mark: Mark, danger: Danger, *, failed: bool) -> str | None:
+    """Say how the mark on a page differs from what was seen, or None.
+
+    A block that ``failed``, as the page says that it does, was rolled back: it may have been going
+    to do more than was seen, so that its mark can be too weak but not too strong.
+    """
+    if mark is danger.level:
+        return None
+    seen = _listed(danger.seen)
+    if _ORDER.index(mark) > _ORDER.index(danger.level):
+        if failed:
+            return None
+        return f"the page says {mark}, but nothing worse than {danger.level} was seen: {seen}"
+    did = "wrote" if danger.level is Mark.WRITE else "can lose work"
+    return f"the page says {mark}, but the run {did}: {seen}"
+
+
+def _listed(seen: Sequence[str]) -> str:
+    if not seen:
+        return "the run changed nothing and held no lock"
+    more = f" and {len(seen) - _SHOWN} more" if len(seen) > _SHOWN else ""
+    return ", ".join(seen[:_SHOWN]) + more
+
+
+def _effects(facts: Facts, named: Mapping[str, str]) -> Iterator[_Effect]:
+    yield from _of_sessions(facts)
+    yield from _of_rows(facts, named)
+    yield from _of_storage(facts)
+    yield from _of_objects(facts)
+    yield from _of_tags(facts)
+    yield from _of_locks(facts)
+    for name in facts.sequences:
+        yield _Effect(Mark.WRITE, f"sequence {name} moved")
+    if facts.notified:
+        yield _Effect(Mark.WRITE, "notification queued")
+    if facts.reloaded:
+        yield _Effect(Mark.WRITE, "configuration of the server reloaded")
+    if facts.took_xid and not facts.counts and not facts.locks:
+        yield _Effect(Mark.WRITE, "transaction id taken")
+
+
+def _of_sessions(facts: Facts) -> Iterator[_Effect]:
+    for number, what in (
+        (facts.sessions_ended, "ended"),
+        (facts.sessions_cancelled, "cancelled"),
+    ):
+        if number:
+            who = "another session" if number == 1 else f"{number} other sessions"
+            yield _Effect(Mark.STOP, f"work of {who} {what}")
+
+
+def _rows(number: int) -> str:
+    return f"{number} row" if number == 1 else f"{number} rows"
+
+
+def _of_rows(facts: Facts, named: Mapping[str, str]) -> Iterator[_Effect]:
+    for count in facts.counts:
+        relation = count.relation
+        if not _is_shared(relation, facts):
+            continue
+        effect = named.get(str(relation))
+        if effect is not None:
+            total = count.inserted + count.updated + count.deleted
+            yield _Effect(Mark.WRITE, f"{effect} ({relation}, {_rows(total)})")
+            continue
+        # What a materialized view holds can be made again.
+        lost = Mark.WRITE if relation.kind == "m" else Mark.STOP
+        for number, text, level in (
+            (count.deleted, "delete from", lost),
+            (count.updated, "update of", Mark.WRITE),
+            (count.inserted, "insert into", Mark.WRITE),
+        ):
+            if number:
+                yield _Effect(level, f"{text} {relation} ({_rows(number)})")
+
+
+def _of_storage(facts: Facts) -> Iterator[_Effect]:
+    for relation in facts.replaced:
+        if not _is_shared(relation, facts):
+            continue
+        match relation.kind:
+            case "m":
+                yield _Effect(Mark.WRITE, f"refresh of {relation}")
+            case "i" | "I":
+                yield _Effect(Mark.WRITE, f"index {relation} built again")
+            case "S":
+                yield _Effect(Mark.WRITE, f"sequence {relation} moved")
+            case _:
+                # Nothing in the catalog tells whether all that was in it is in it still.
+                yield _Effect(Mark.STOP, f"truncate or rewrite of {relation}")
+
+
+def _of_objects(facts: Facts) -> Iterator[_Effect]:
+    yield from (_Effect(Mark.STOP, f"drop of {name}") for name in _main(facts.dropped))
+    yield from (_Effect(Mark.WRITE, f"create of {name}") for name in _main(facts.created))
+    if not facts.created and not facts.dropped:
+        yield from (_Effect(Mark.WRITE, f"alter of {name}") for name in facts.altered)
+    for count in facts.counts:
+        name = count.relation.name
+        if not count.relation.is_catalog or name in _BOOKKEEPING | COMPARED:
+            continue
+        if name == _CONFIGURATION:
+            yield _Effect(Mark.WRITE, "configuration of a role or database changed")
+        elif name in _LARGE_OBJECTS:
+            lost = count.deleted and name.endswith("metadata")
+            yield _Effect(
+                Mark.STOP if lost else Mark.WRITE,
+                "delete of a large object" if lost else "change of a large object",
+            )
+        else:
+            yield _Effect(Mark.WRITE, f"change of catalog {name}")
+
+
+def is_table(name: str) -> bool:
+    """Whether a name as `pg_identify_object` gives it is that of a table."""
+    return re.match(r"(?:foreign )?table (?!constraint |column )", name) is not None
+
+
+def _main(names: Sequence[str]) -> Sequence[str]:
+    """Leave out what comes and goes with a table of the same run: its indexes, constraints..."""
+    return [name for name in names if is_table(name)] or names
+
+
+def _of_tags(facts: Facts) -> Iterator[_Effect]:
+    for tag in facts.tags:
+        for pattern, level, text in _TAGS:
+            if re.fullmatch(pattern, tag):
+                yield _Effect(level, text.format(tag))
+
+
+def _of_locks(facts: Facts) -> Iterator[_Effect]:
+    if facts.advisory_locks:
+        yield _Effect(Mark.WRITE, "advisory lock held")
+    planned = not facts.executed_plan and all(tag in _ONLY_PLANS for tag in facts.tags)
+    wrote = any(_is_shared(count.relation, facts) for count in facts.counts)
+    for lock in facts.locks:
+        relation = lock.relation
+        if not _is_shared(relation, facts) or relation.kind in {"i", "I", "t"}:
+            continue
+        if relation.kind == "S":
+            yield _Effect(Mark.WRITE, f"sequence {relation} moved")
+        elif lock.mode == "RowShareLock":
+            if not planned:
+                yield _Effect(Mark.WRITE, f"lock on rows of {relation}")
+        elif lock.mode == "RowExclusiveLock":
+            # With rows written, it is theirs, or that of the view or parent they were written by.
+            if not planned and not wrote:
+                deletes = "DELETE 0" in facts.tags
+                what = "delete from" if deletes else "write to"
+                level = Mark.STOP if deletes else Mark.WRITE
+                yield _Effect(level, f"{what} {relation} that found no row to change")
+        else:
+            yield _Effect(Mark.WRITE, f"{lock.mode} on {relation}")
+
+
+def _is_shared(relation: Relation, facts: Facts) -> bool:
+    """Whether it holds data that others see, and was there before the run."""
+    return not (relation.is_catalog or relation.is_temporary or relation.oid in facts.new)

@@ -1,0 +1,137 @@
+"""Statements of known danger, each run as a block of a page is run, on every lane."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from sql_snippets.databases import Database, Template, open_template
+from sql_snippets.model import Mark, Outcome
+from sql_snippets.running import run_as_editor, run_isolated
+from tests.plugin.small_recipe import require, write_recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HERE = Path(__file__).parent
+_HEAD = re.compile(r"-- (name|danger|with|role|error): (.*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One statement of the corpus."""
+
+    name: str
+    sql: str
+    level: Mark
+    seen: str | None = None
+    beside: str | None = None
+    role: str = "postgres"
+    error: str | None = None
+
+
+def _read(text: str) -> Iterator[Case]:
+    for entry in re.split(r"^(?=-- name: )", text, flags=re.MULTILINE)[1:]:
+        lines = entry.splitlines()
+        head: dict[str, str] = {}
+        while match := _HEAD.fullmatch(lines[0]):
+            head[match[1]] = match[2]
+            lines.pop(0)
+        level, _, seen = head["danger"].partition(": ")
+        sql = "\n".join(line for line in lines if not line.startswith("-- == ")).strip()
+        yield Case(
+            name=head["name"],
+            sql=sql,
+            level=Mark(level),
+            seen=seen or None,
+            beside=head.get("with"),
+            role=head.get("role", "postgres"),
+            error=head.get("error"),
+        )
+
+
+CASES = list(_read((HERE / "danger_corpus.sql").read_text(encoding="utf-8")))
+
+
+def test_the_corpus_is_large_and_has_every_level() -> None:
+    assert len(CASES) >= 60
+    assert len({case.name for case in CASES}) == len(CASES)
+    for level in Mark:
+        assert sum(case.level is level for case in CASES) >= 20
+
+
+@pytest.fixture(scope="module", params=["embedded", "system"])
+def template(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Template]:
+    require(request.param)
+    folder = tmp_path_factory.mktemp("danger")
+    schema = (HERE / "danger_schema.sql").read_text(encoding="utf-8")
+    recipe = write_recipe(folder / "recipe", **{"3_danger": schema})
+    with open_template(request.param, recipe, cache_dir=folder / "cache") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def shared(template: Template) -> Iterator[Database]:
+    with template.clone() as clone:
+        yield clone
+
+
+@contextmanager
+def sleeper(database: Database) -> Iterator[None]:
+    """Have another session at work in the database."""
+
+    def sleep() -> None:
+        with pytest.raises(psycopg.Error), session:
+            session.execute("select pg_sleep(60)")
+
+    session = database.connect("postgres", "sleeper")
+    thread = threading.Thread(target=sleep)
+    thread.start()
+    with database.server.connect(database.name) as admin:
+        while not admin.execute(
+            "select 1 from pg_stat_activity where query ~ 'pg_sleep' and state = 'active' "
+            "and application_name = 'sleeper'"
+        ).fetchone():
+            time.sleep(0.01)
+        try:
+            yield
+        finally:
+            session.cancel_safe()
+            thread.join()
+
+
+def _beside(case: Case, database: Database) -> AbstractContextManager[None]:
+    return sleeper(database) if case.beside == "sleeper" else nullcontext()
+
+
+def _check(case: Case, outcome: Outcome) -> None:
+    assert (outcome.error.sqlstate if outcome.error else None) == case.error, outcome.error
+    assert outcome.danger is not None
+    assert outcome.danger.level is case.level, outcome.danger
+    if case.seen is None:
+        assert outcome.danger.seen == ()
+    else:
+        assert any(text.startswith(case.seen) for text in outcome.danger.seen), outcome.danger
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if not c.beside], ids=lambda case: case.name)
+def test_danger_as_a_block_is_run(template: Template, shared: Database, case: Case) -> None:
+    # Twice, because what the first leaves behind would change the second.
+    for _ in range(2):
+        _check(case, run_isolated(template, shared, case.sql, role=case.role))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_danger_with_an_incident(template: Template, case: Case) -> None:
+    with template.clone() as database, _beside(case, database):
+        _check(case, run_as_editor(database, case.sql, role=case.role, watched=True))
