@@ -1,3 +1,26 @@
 """What all tests of the project, and the blocks on its pages, may use."""
 
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
 pytest_plugins = ["tests.sql_snippets.scenarios", "pytester"]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test that was skipped in CI: every part it could lack is installed there."""
+    report = yield
+    if report.skipped and os.environ.get("CI") and isinstance(item, pytest.Function):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid}: skipped, and nothing may be skipped in CI: {reason}"
+    return report
