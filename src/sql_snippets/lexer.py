@@ -7,9 +7,12 @@ doubled quotes, and backslashes that escape in E'' strings only (standard_confor
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Kind(Enum):
@@ -43,6 +46,15 @@ class Statement:
     words: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token: a word, a number, an operator, or a quoted piece as a whole; ``end`` exclusive."""
+
+    kind: Kind
+    start: int
+    end: int
+
+
 _IDENTIFIER_PART = r"[A-Za-z0-9_$\x80-\U0010ffff]"
 _OPENING = re.compile(
     rf"""
@@ -61,6 +73,18 @@ _BLOCK_MARK = re.compile(r"/\*|\*/")
 _PLAIN_END = re.compile(r"(?:[^']|'')*'?")
 _ESCAPE_END = re.compile(r"(?:[^'\\]|''|\\.|\\\Z)*'?", re.DOTALL)
 _IDENT_END = re.compile(r'(?:[^"]|"")*"?')
+_TOKEN = re.compile(
+    rf"""
+    (?P<word>[A-Za-z_\x80-\U0010ffff]{_IDENTIFIER_PART}*)
+  | (?P<number>(?:0[xX][0-9A-Fa-f_]+|(?:\d[\d_]*(?:\.(?!\.)[\d_]*)?|\.\d[\d_]*)(?:[eE][+-]?\d+)?))
+  | (?P<parameter>\$\d+)
+  | (?P<fixed>::|:=|=>|\.\.)
+  | (?P<operator>[-+*/<>=~!@\#%^&|`?]+)
+  | (?P<other>\S)
+    """,
+    re.VERBOSE,
+)
+_MAY_END_IN_SIGN = re.compile(r"[~!@#%^&|`?]")
 _KINDS = {
     "escape": (Kind.ESCAPE_STRING, _ESCAPE_END),
     "ustring": (Kind.UNICODE_STRING, _PLAIN_END),
@@ -82,6 +106,24 @@ def pieces(sql: str) -> Iterator[Piece]:
             yield Piece(Kind.CODE, at, opening.start())
         kind, at = _close(sql, opening)
         yield Piece(kind, opening.start(), at)
+
+
+def tokens(sql: str) -> Iterator[Token]:
+    """Yield the tokens of ``sql`` as the server's scanner takes them, comments left out."""
+    for piece in pieces(sql):
+        if piece.kind is Kind.COMMENT:
+            continue
+        if piece.kind is not Kind.CODE:
+            yield Token(piece.kind, piece.start, piece.end)
+            continue
+        at = piece.start
+        while match := _TOKEN.search(sql, at, piece.end):
+            at = match.end()
+            if match.lastgroup == "operator" and not _MAY_END_IN_SIGN.search(match[0]):
+                # "=-" is two operators, "@-" is one.
+                kept = match[0][0] + match[0][1:].rstrip("+-")
+                at = match.start() + len(kept)
+            yield Token(Kind.CODE, match.start(), at)
 
 
 def statements(sql: str) -> list[Statement]:
