@@ -60,6 +60,7 @@ from sql_snippets.report import (
     ReportError,
     ServerFacts,
     Verdict,
+    describe_danger,
     hash_sql,
     make_report,
     write_report,
@@ -652,6 +653,7 @@ class BlockItem(SqlItem):
             sql_sha256=hash_sql(self.snippet.sql),
             isolation=outcome.isolation if outcome is not None else None,
             rows=len(outcome.rows) if outcome is not None and outcome.columns else None,
+            danger=describe_danger(outcome.danger) if outcome is not None else None,
         )
 
 

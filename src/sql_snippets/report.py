@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from sql_snippets.model import Danger
+
 FORMAT = 1
 
 Kind = Literal["block", "table", "facts", "fact", "identifiers", "drill", "fault"]
@@ -26,7 +28,10 @@ class ReportError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One item of the report; ``seconds`` is the time of the statement or, for a drill, of all."""
+    """One item of the report; ``seconds`` is the time of the statement or, for a drill, of all.
+
+    ``danger`` is what the run was seen to do: ``level``, a mark, and ``seen``, its reasons.
+    """
 
     id: str
     page: str
@@ -41,6 +46,7 @@ class Entry:
     seconds: float | None = None
     isolation: str | None = None
     rows: int | None = None
+    danger: Mapping[str, object] | None = None
     reason: str | None = None
 
 
@@ -99,6 +105,11 @@ def write_report(report: Report, path: Path) -> None:
         with suppress(OSError):
             temporary.unlink()
         raise ReportError(f"{path}: the report cannot be written: {err.strerror}") from err
+
+
+def describe_danger(danger: Danger | None) -> dict[str, object] | None:
+    """Return what was seen of a run, as plain values."""
+    return danger and {"level": danger.level.value, "seen": list(danger.seen)}
 
 
 def entry_from(values: Mapping[str, Any]) -> Entry:

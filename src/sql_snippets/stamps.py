@@ -41,6 +41,7 @@ class Run:
     sql_sha256: str | None
     seconds: float | None
     reason: str | None
+    danger: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ def read_report(path: Path) -> Report | None:
                     sql_sha256=item.get("sql_sha256"),
                     seconds=item.get("seconds"),
                     reason=item.get("reason"),
+                    danger=(item.get("danger") or {}).get("level"),
                 )
                 for item in data["items"]
                 if item["kind"] == "block"
@@ -154,6 +156,8 @@ def stamp(snippet: Snippet, report: Report | None) -> str:
         shown = [_time(report), *_where(report)]
         if snippet.claims.scenario:
             shown.append("with the incident produced")
+        if run.danger is not None:
+            shown.append(f"measured {escape(run.danger)}")
         if run.seconds is not None:
             shown.append(show_seconds(run.seconds))
         facts = _facts(*shown)

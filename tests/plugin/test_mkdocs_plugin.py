@@ -129,10 +129,12 @@ def test_without_a_report_every_block_says_not_checked(project: Path) -> None:
 
 def test_stamp_says_when_and_on_what_a_block_passed(project: Path) -> None:
     digest = hashlib.sha256(_sql_as_known(project).encode()).hexdigest()
-    _report(project, _entry(sql_sha256=digest))
+    danger = {"level": "WRITE", "seen": ["insert into public.a (1 row)"]}
+    _report(project, _entry(sql_sha256=digest, danger=danger))
     stamp = _stamp(_build(project))
     assert "sql-stamp--passed" in stamp
-    for fact in ("Passed", "5 Nov 2026", "PostgreSQL 15.14", "real pg_cron", "4 ms"):
+    facts = ("Passed", "5 Nov 2026", "PostgreSQL 15.14", "real pg_cron", "measured WRITE", "4 ms")
+    for fact in facts:
         assert fact in stamp
 
 
