@@ -273,19 +273,30 @@ def test_every_trouble_is_reached_from_a_symptom(sections: dict[str, Section]) -
     assert {section.anchor for section in troubles(sections)} <= direct
 
 
+def _steps(sections: dict[str, Section], step: str) -> list[Block]:
+    lines = runbook().splitlines()
+    return [
+        block
+        for section in sections.values()
+        for block in section.blocks
+        if f"step={step}" in next(x for x in lines[block.line :] if x.startswith("<!-- sql:"))
+    ]
+
+
 def test_every_verification_says_what_both_answers_mean(sections: dict[str, Section]) -> None:
-    text = runbook().splitlines()
-    found = 0
-    for section in sections.values():
-        for block in section.blocks:
-            directive = next(line for line in text[block.line :] if line.startswith("<!-- sql:"))
-            if "step=verify" not in directive:
-                continue
-            found += 1
-            answers = {each.text[:4]: each.exits for each in block.outcomes}
-            assert DONE in answers["`t`:"], block
-            assert answers["`f`:"] - {DONE}, block
-    assert found >= 7
+    verifications = _steps(sections, "verify")
+    assert len(verifications) >= 7
+    for block in verifications:
+        answers = {each.text[:4]: each.exits for each in block.outcomes}
+        assert DONE in answers["`t`:"], block
+        assert answers["`f`:"] - {DONE}, block
+
+
+def test_every_confirmation_says_what_no_row_means(sections: dict[str, Section]) -> None:
+    confirmations = _steps(sections, "confirm")
+    assert len(confirmations) >= 8
+    for block in confirmations:
+        assert any(each.text.startswith("No row: ") for each in block.outcomes), block
 
 
 def test_health_query_names_sections_that_are_there(sections: dict[str, Section]) -> None:
@@ -305,7 +316,6 @@ def _broken(old: str, new: str) -> dict[str, Section]:
         ("go to [Enable the job](#enable-the-job). A row", "that is odd. A row"),
         ("| the two blocks below |", "| think |"),
         ("No row: a later run has taken it up, done.", "No row: a later run has taken it up."),
-        ("No row: a later run has taken it up, done.", ""),
         ("[Register again](#register-again), then the", "[Register again](#gone), then the"),
         ("`t`: done. `f`: run the WRITE block again, then [escalate](#escalate).", ""),
     ],
