@@ -223,43 +223,61 @@ $$;
 comment on function reminder.open_run(text, text, text) is
   'Closes abandoned rows, writes the row of a new run, and says after which assignment to begin.';
 
-create function reminder.run_batch(
-  p_run_id bigint, p_today date, p_after_id bigint, p_stop_id bigint
-) returns bigint
-language plpgsql
+create function reminder.next_batch(p_after_id bigint, p_stop_id bigint) returns bigint
+language sql stable
 set search_path = ''
--- The application's own transactions are shorter than this; whoever holds a row for longer makes
--- the run fail with 55P03 instead of making it wait.
 set lock_timeout = '2s'
 as $$
-declare
-  v_last bigint;
-  v_evaluated bigint;
-  v_dispatched bigint;
-begin
-  select max(b.id), count(*) into v_last, v_evaluated
+  select max(b.id)
   from (
     select a.id
     from public.assignments a
     where a.status = 'active' and a.id > p_after_id and (p_stop_id is null or a.id <= p_stop_id)
     order by a.id
     limit (select s.batch_size from reminder.settings s)
-  ) b;
-  if v_last is null then
-    return null;
-  end if;
-  v_dispatched := reminder.reminder_dispatch_service(p_run_id, p_today, p_after_id, v_last);
+  ) b
+$$;
+comment on function reminder.next_batch(bigint, bigint) is
+  'The last assignment of the batch that follows an assignment, or null when none is left.';
+
+create function reminder.run_batch(
+  p_run_id bigint, p_today date, p_after_id bigint, p_up_to_id bigint
+) returns void
+language plpgsql
+set search_path = ''
+-- The application's own transactions are shorter than this; whoever holds a row for longer makes
+-- the batch fail with 55P03 instead of making the run wait.
+set lock_timeout = '2s'
+as $$
+declare
+  v_dispatched bigint;
+begin
+  v_dispatched := reminder.reminder_dispatch_service(p_run_id, p_today, p_after_id, p_up_to_id);
   update public.cron_execution_logs l
   set
-    assignments_evaluated = l.assignments_evaluated + v_evaluated,
+    assignments_evaluated = l.assignments_evaluated + (
+      select count(*)
+      from public.assignments a
+      where a.status = 'active' and a.id > p_after_id and a.id <= p_up_to_id
+    ),
     reminders_dispatched = l.reminders_dispatched + v_dispatched,
-    last_assignment_id = v_last
+    last_assignment_id = p_up_to_id
   where l.id = p_run_id;
-  return v_last;
 end
 $$;
 comment on function reminder.run_batch(bigint, date, bigint, bigint) is
-  'One batch of a run in one transaction; returns the last assignment looked at, or null when none is left.';
+  'One batch of a run in one transaction: dispatches what is due and counts it in the log.';
+
+create function reminder.pass_over_batch(p_run_id bigint, p_up_to_id bigint) returns void
+language sql
+set search_path = ''
+as $$
+  update public.cron_execution_logs l
+  set last_assignment_id = p_up_to_id
+  where l.id = p_run_id
+$$;
+comment on function reminder.pass_over_batch(bigint, bigint) is
+  'Notes that a run goes on after a batch that failed.';
 
 create procedure reminder.run_job(
   p_trigger_source text default 'cron',
@@ -274,7 +292,11 @@ declare
   v_run_id bigint;
   v_resume bigint;
   v_position bigint;
+  v_up_to bigint;
   v_wrapped boolean;
+  v_failed_batches integer := 0;
+  v_error_code text;
+  v_error_message text;
   v_limit interval;
   v_status text := 'succeeded';
   v_code text;
@@ -305,25 +327,49 @@ begin
   v_wrapped := v_resume = 0;
   loop
     if pg_catalog.clock_timestamp() - v_started >= v_limit then
-      v_status := 'timed_out';
-      v_code := '57014';
-      v_message := pg_catalog.format(
-        'Stopped after its time limit of %s; the next run goes on from here.', v_limit);
+      if v_status = 'succeeded' then
+        v_status := 'timed_out';
+        v_code := '57014';
+        v_message := pg_catalog.format(
+          'Stopped after its time limit of %s; the next run goes on from here.', v_limit);
+      end if;
       exit;
     end if;
+
+    v_up_to := null;
+    v_error_code := null;
     begin
-      v_position := reminder.run_batch(
-        v_run_id, v_today, v_position, case when v_wrapped and v_resume > 0 then v_resume end);
+      v_up_to := reminder.next_batch(
+        v_position, case when v_wrapped and v_resume > 0 then v_resume end);
+      if v_up_to is not null then
+        perform reminder.run_batch(v_run_id, v_today, v_position, v_up_to);
+      end if;
     exception when query_canceled or others then
-      get stacked diagnostics v_code = returned_sqlstate, v_message = message_text;
-      -- The statement timeout and a cancel by hand share one SQLSTATE; the clock tells them apart.
-      v_status := case
-        when v_code = '57014' and pg_catalog.clock_timestamp() - v_started >= v_limit then 'timed_out'
-        else 'failed'
-      end;
+      get stacked diagnostics v_error_code = returned_sqlstate, v_error_message = message_text;
     end;
     commit;
-    exit when v_status <> 'succeeded';
+
+    if v_error_code is not null then
+      v_failed_batches := v_failed_batches + 1;
+      -- The first error is the one that is logged.
+      if v_failed_batches = 1 then
+        v_code := v_error_code;
+        v_message := v_error_message;
+        -- The statement timeout and a cancel by hand share one SQLSTATE; the clock tells them apart.
+        v_status := case
+          when v_code = '57014' and pg_catalog.clock_timestamp() - v_started >= v_limit then 'timed_out'
+          else 'failed'
+        end;
+      end if;
+      -- Cancelled, or no batch to pass over.
+      exit when v_error_code = '57014' or v_up_to is null;
+      -- One bad batch must not keep the others waiting, today or on any other day.
+      perform reminder.pass_over_batch(v_run_id, v_up_to);
+      commit;
+      exit when v_failed_batches = 3;
+    end if;
+
+    v_position := v_up_to;
     if v_position is null then
       exit when v_wrapped;
       v_wrapped := true;
@@ -395,7 +441,9 @@ revoke all on function
   reminder.close_run(bigint, text, text, text),
   reminder.close_abandoned_runs(),
   reminder.open_run(text, text, text),
-  reminder.run_batch(bigint, date, bigint, bigint)
+  reminder.next_batch(bigint, bigint),
+  reminder.run_batch(bigint, date, bigint, bigint),
+  reminder.pass_over_batch(bigint, bigint)
   from public;
 revoke all on procedure
   reminder.run_job(text, text, text),

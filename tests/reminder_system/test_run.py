@@ -514,3 +514,37 @@ def dispatch_on(postgres: Connection, days_from_now: int) -> int:
     )
     assert isinstance(written, int)
     return written
+
+
+class TestBatchThatFails:
+    def test_is_passed_over_and_taken_up_by_the_next_run(
+        self, database: Database, postgres: Connection
+    ) -> None:
+        ids = add_assignments(postgres, 9)
+        set_settings(postgres, batch_size=3)
+        with database.connect(autocommit=False) as other:
+            other.execute("select from public.assignments where id = %s for update", ids[3:4])
+            assert run(postgres) == "55P03"
+        assert [row[0] for row in reminders(postgres)] == ids[:3] + ids[6:]
+        (row,) = log(postgres)
+        assert (row["status"], row["error_code"]) == ("failed", "55P03")
+        assert (row["assignments_evaluated"], row["reminders_dispatched"]) == (6, 6)
+        assert run(postgres) is None
+        assert [row[0] for row in reminders(postgres)] == ids
+        assert log(postgres)[-1]["reminders_dispatched"] == 3
+
+    def test_three_times_ends_the_run_and_the_next_one_begins_behind_it(
+        self, postgres: Connection
+    ) -> None:
+        ids = add_assignments(postgres, 15)
+        set_settings(postgres, batch_size=3)
+        break_dispatch(postgres)
+        run(postgres)
+        (row,) = log(postgres)
+        assert row["last_assignment_id"] == ids[8]
+        assert row["assignments_evaluated"] == 0
+        mend_dispatch(postgres)
+        set_settings(postgres, run_time_limit="1 second")
+        slow_down(postgres)
+        assert run(postgres) == "57014"
+        assert [row[0] for row in reminders(postgres)] == ids[9:12]
