@@ -36,6 +36,7 @@ from sql_snippets.databases import Database, MigrationFailed, Template, open_tem
 from sql_snippets.diagnostics import draw_failure, github_annotation
 from sql_snippets.facts import check_facts, checked_codes
 from sql_snippets.identifiers import Name, check_identifiers, names_on
+from sql_snippets.keeping import DIED, Address, Broker, OthersKeeper, OwnKeeper
 from sql_snippets.model import (
     BoundTable,
     Drill,
@@ -70,11 +71,14 @@ from sql_snippets.servers import ServerUnavailable
 from sql_snippets.settings import Settings, SettingsError, decide
 from sql_snippets.site import Site, SiteError, load_site
 from sql_snippets.source import PageError
+from sql_snippets.sources import text_of
 from sql_snippets.tables import check_table
 from sql_snippets.trials import Trial, try_alone, try_drill, try_in_scenario
+from sql_snippets.workplace import Workplace
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
 _INI = {
     "server": "where SQL blocks run: embedded (default), system, or the URL of a server",
@@ -108,6 +112,9 @@ class _Run:
     """
 
     settings: Settings
+    workplace: Workplace
+    keeper: OwnKeeper | None = None
+    broker: Broker | None = None
     sites: dict[Path, Site] = field(default_factory=dict)
     pages: list[MarkdownFile] = field(default_factory=list)
     blocks: int = 0
@@ -169,9 +176,46 @@ def pytest_configure(config: pytest.Config) -> None:
         )
     except SettingsError as err:
         raise pytest.UsageError(str(err)) from None
-    run = config.stash[_RUN] = _Run(settings)
+    address = getattr(config, "workerinput", {}).get(_ATTRIBUTE)
+    if address is not None:
+        run = _Run(settings, Workplace(OthersKeeper(Address(*address)), is_shared=True))
+    else:
+        keeper = OwnKeeper(lambda: _open_template(settings))
+        run = _Run(settings, Workplace(keeper, is_shared=False), keeper)
+    config.stash[_RUN] = run
     if not _is_worker(config):
         config.pluginmanager.register(_Results(config, run), "sql_snippets_results")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End what was started, also after an interrupt."""
+    run = config.stash.get(_RUN, None)
+    if run is None:
+        return
+    if run.broker is not None:
+        run.broker.close()
+    run.workplace.close()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell an xdist worker where the run's server is; it starts when the first worker asks."""
+    run = _run_of(node.config)
+    # A worker on another machine starts a server of its own.
+    if run.keeper is None or not node.gateway.spec.popen:
+        return
+    if run.broker is None:
+        run.broker = Broker(run.keeper)
+    node.workerinput[_ATTRIBUTE] = (run.broker.address.port, run.broker.address.key)
+
+
+def _open_template(settings: Settings) -> AbstractContextManager[Template]:
+    return open_template(
+        settings.server,
+        _recipe(settings),
+        cache_dir=settings.cache_dir,
+        allow_remote=settings.allow_remote_server,
+    )
 
 
 def _recipe(settings: Settings) -> Recipe:
@@ -205,31 +249,14 @@ def _in_one_sentence() -> Iterator[None]:
     try:
         yield
     except (ServerUnavailable, MigrationFailed, RecipeError, psycopg.Error, OSError) as err:
-        pytest.fail(str(err).strip(), pytrace=False)
+        raise pytest.fail.Exception(str(err).strip(), pytrace=False) from None
 
 
 @pytest.fixture(scope="session")
-def sql_template(pytestconfig: pytest.Config) -> Iterator[Template]:
+def sql_template(pytestconfig: pytest.Config) -> Template:
     """Give the migrated template database; its server runs until the end of the session."""
-    run = _run_of(pytestconfig)
-    settings = run.settings
     with _in_one_sentence():
-        opened = open_template(
-            settings.server,
-            _recipe(settings),
-            cache_dir=settings.cache_dir,
-            allow_remote=settings.allow_remote_server,
-        )
-        template = opened.__enter__()
-    try:
-        server = template.server
-        run.server = ServerFacts(server.kind, server.version, server.real_parts)
-        run.migration_head = template.migration_head
-        run.recipe = template.recipe_digest
-        yield template
-    finally:
-        with _in_one_sentence():
-            opened.__exit__(None, None, None)
+        return _run_of(pytestconfig).workplace.template
 
 
 @contextmanager
@@ -244,18 +271,36 @@ def _clone(template: Template) -> Iterator[Database]:
             cloning.__exit__(None, None, None)
 
 
-@pytest.fixture(scope="session")
-def _sql_shared(sql_template: Template) -> Iterator[Database]:
-    """Give the one clone whose runs are rolled back."""
-    with _clone(sql_template) as database:
-        yield database
-
-
 @pytest.fixture
-def sql_database(sql_template: Template) -> Iterator[Database]:
+def sql_database(request: pytest.FixtureRequest) -> Iterator[Database]:
     """Give a database of the test's own, equal to the template."""
-    with _clone(sql_template) as database:
+    workplace = _run_of(request.config).workplace
+    with _in_one_sentence():
+        function = getattr(request.node, "function", None)
+        if function is not None:
+            workplace.begin(_python_of(request.node, [function]))
+        template = workplace.template
+    with _clone(template) as database:
         yield database
+
+
+def _fixture_functions(item: pytest.Item, names: Iterable[str]) -> list[object]:
+    """Return the functions of fixtures and of those that they ask for."""
+    waiting = list(dict.fromkeys(names))
+    found: dict[str, list[object]] = {}
+    for name in waiting:
+        if name in found:
+            continue
+        definitions = item.session._fixturemanager.getfixturedefs(name, item) or ()
+        found[name] = [definition.func for definition in definitions]
+        waiting += [other for definition in definitions for other in definition.argnames]
+    return [function for functions in found.values() for function in functions]
+
+
+def _python_of(item: pytest.Item, functions: Sequence[object] = (), *names: str) -> str | None:
+    """Return the project's Python that runs with an item; None when it cannot be read."""
+    used = _fixture_functions(item, [*getattr(item, "fixturenames", ()), *names])
+    return text_of([*functions, *used], item.config.rootpath)
 
 
 # ---- collection ------------------------------------------------------------------------------
@@ -463,6 +508,11 @@ class SqlItem(pytest.Item):
         """The settings of the run."""
         return _run_of(self.config).settings
 
+    @property
+    def workplace(self) -> Workplace:
+        """The databases of this process."""
+        return _run_of(self.config).workplace
+
     def fixture(self, name: str) -> Any:
         """Return the value of a fixture, set up on demand."""
         return self._request.getfixturevalue(name)
@@ -492,8 +542,22 @@ class SqlItem(pytest.Item):
             raise ClaimsFailed([Failure(place, message)])
         return value
 
+    def sent(self) -> Iterable[Snippet]:
+        """Yield the blocks whose SQL is sent, without those that run before them."""
+        return ()
+
+    def scenario_name(self) -> str | None:
+        """Return the fixture that produces the incident, if there is to be one."""
+        return None
+
     def setup(self) -> None:
-        """Set up what applies to every test of the project."""
+        """Take the turn, and set up what applies to every test of the project."""
+        texts = [text for snippet in self.sent() for text in _sql_of(snippet)]
+        if texts and self.workplace.is_shared:
+            name = self.scenario_name()
+            python = _python_of(self, (), *([name] if name else []))
+            with _in_one_sentence():
+                self.workplace.begin(None if python is None else "\n".join([*texts, python]))
         self._request._fillfixtures()
 
     def shown(self, snippet: Snippet, outcome: Outcome) -> list[Failure]:
@@ -618,14 +682,25 @@ class BlockItem(SqlItem):
         if snippet.excluded is not None and not snippet.problems:
             self.add_marker(pytest.mark.skip(reason=snippet.excluded))
 
+    def sent(self) -> Iterable[Snippet]:
+        """Yield the block."""
+        return () if self.snippet.problems else (self.snippet,)
+
+    def scenario_name(self) -> str | None:
+        """Return that of the block's claims."""
+        return self.snippet.claims.scenario
+
     def setup(self) -> None:
         """Set up the database and the incident, so that their errors are shown as their own."""
         super().setup()
         name = self.snippet.claims.scenario
         if self.snippet.problems or (name is not None and not self.has_fixture(name)):
             return
-        self.fixture("_sql_shared" if name is None else "sql_database")
-        if name is not None:
+        if name is None:
+            with _in_one_sentence():
+                self.workplace.shared  # noqa: B018 - opened here, so that its errors are of set-up
+        else:
+            self.fixture("sql_database")
             self.fixture(name)
 
     def runtest(self) -> None:
@@ -635,7 +710,7 @@ class BlockItem(SqlItem):
             raise ClaimsFailed(problems_of(snippet.problems))
         timeout = self.settings.timeout
         if snippet.claims.scenario is None:
-            template, shared = self.fixture("sql_template"), self.fixture("_sql_shared")
+            template, shared = self.workplace.template, self.workplace.shared
             trial = try_alone(snippet, template, shared, timeout=timeout, shown=self.shown)
         else:
             scenario = self.scenario(snippet.claims.scenario, snippet.fence)
@@ -670,13 +745,14 @@ class TableItem(SqlItem):
         """Set up the database."""
         super().setup()
         if not self.table.problems:
-            self.fixture("_sql_shared")
+            with _in_one_sentence():
+                self.workplace.shared  # noqa: B018 - opened here, so that its errors are of set-up
 
     def runtest(self) -> None:
         """Compare the table with the catalog."""
         if self.table.problems:
             raise ClaimsFailed(problems_of(self.table.problems))
-        self.settle(check_table(self.table, self.fixture("_sql_shared")))
+        self.settle(check_table(self.table, self.workplace.shared))
 
 
 class FactsItem(SqlItem):
@@ -692,13 +768,14 @@ class FactsItem(SqlItem):
         """Set up the database."""
         super().setup()
         if not self.table.problems:
-            self.fixture("_sql_shared")
+            with _in_one_sentence():
+                self.workplace.shared  # noqa: B018 - opened here, so that its errors are of set-up
 
     def runtest(self) -> None:
         """Compare the table with what its queries return."""
         if self.table.problems:
             raise ClaimsFailed(problems_of(self.table.problems))
-        database = self.fixture("_sql_shared")
+        database = self.workplace.shared
         self.settle(check_facts(self.table, database, timeout=self.settings.timeout))
 
 
@@ -731,7 +808,8 @@ class IdentifiersItem(SqlItem):
     def setup(self) -> None:
         """Set up the database."""
         super().setup()
-        self.fixture("_sql_shared")
+        with _in_one_sentence():
+            self.workplace.shared  # noqa: B018 - opened here, so that its errors are of set-up
 
     def runtest(self) -> None:
         """Look for each of them in the database."""
@@ -740,7 +818,7 @@ class IdentifiersItem(SqlItem):
         failures = check_identifiers(
             self.page,
             _names_on(self.page, settings),
-            self.fixture("_sql_shared"),
+            self.workplace.shared,
             also_known={name for name in stand_ins if name},
         )
         self.conclude(Trial(failures))
@@ -755,6 +833,14 @@ class DrillItem(SqlItem):
         super().__init__(place=drill.location, section=drill.section, **kwargs)
         self.drill = drill
 
+    def sent(self) -> Iterable[Snippet]:
+        """Yield the steps."""
+        return () if self.drill.problems else self.drill.steps
+
+    def scenario_name(self) -> str | None:
+        """Return that of the drill."""
+        return self.drill.scenario
+
     def setup(self) -> None:
         """Set up the incident."""
         super().setup()
@@ -768,7 +854,7 @@ class DrillItem(SqlItem):
         if drill.problems:
             raise ClaimsFailed(problems_of(drill.problems))
         scenario = self.scenario(drill.scenario, drill.location)
-        with _clone(self.fixture("sql_template")) as healthy:
+        with _clone(self.workplace.template) as healthy:
             trial = try_drill(
                 drill,
                 scenario,
@@ -780,6 +866,13 @@ class DrillItem(SqlItem):
         self.conclude(trial)
 
 
+def _sql_of(snippet: Snippet) -> Iterator[str]:
+    """Yield the SQL of a block, of those before it, and the values put into them."""
+    for block in (*snippet.earlier, snippet):
+        yield block.sql
+        yield from block.claims.fill.values()
+
+
 def _failures_of(item: SqlItem, error: BaseException) -> tuple[Failure, ...]:
     """Return what is wrong, empty when the error is none of the page's or the server's."""
     if isinstance(error, ClaimsFailed):
@@ -787,6 +880,15 @@ def _failures_of(item: SqlItem, error: BaseException) -> tuple[Failure, ...]:
     if isinstance(error, psycopg.Error | ServerUnavailable):
         return (Failure(item.place, str(error).strip()),)
     return ()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Give the turn back whatever happened; an item took it when it was set up."""
+    try:
+        return (yield)
+    finally:
+        _run_of(item.config).workplace.end()
 
 
 # ---- results ---------------------------------------------------------------------------------
@@ -803,6 +905,9 @@ def pytest_runtest_makereport(
     run = _run_of(item.config)
     failures: tuple[Failure, ...] = ()
     if report.failed and call.excinfo is not None:
+        if _lost_server(item, call.excinfo.value):
+            place = str(item.place)
+            report.longrepr = f"{place}: error: {DIED}\n{_first_line(call.excinfo.value)}"
         failures = _failures_of(item, call.excinfo.value) if call.when == "call" else ()
         failures = failures or (Failure(item.place, _first_line(call.excinfo.value)),)
     verdict: Verdict | None = None
@@ -823,12 +928,33 @@ def pytest_runtest_makereport(
             "entry": asdict(item.entry(verdict, reason)) if verdict else None,
             "failures": [asdict(failure) for failure in failures],
             "edits": [{**asdict(edit), "path": str(edit.path)} for edit in item.edits],
-            "server": asdict(run.server) if run.server else None,
-            "migration_head": run.migration_head,
-            "recipe": run.recipe,
+            **_facts(run.workplace.opened),
         },
     )
     return report
+
+
+def _lost_server(item: SqlItem, error: BaseException) -> bool:
+    """Whether the failure is that the server has gone; what runs next is then on a new one."""
+    if isinstance(error, ClaimsFailed):
+        suspicious = any((f.sqlstate or "").startswith(("08", "57P")) for f in error.failures)
+    else:
+        suspicious = isinstance(
+            error, psycopg.Error | ServerUnavailable | OSError | pytest.fail.Exception
+        )
+    return suspicious and item.workplace.has_died()
+
+
+def _facts(template: Template | None) -> dict[str, Any]:
+    """Return what the report says about the server, from the process that knows it."""
+    if template is None:
+        return {"server": None, "migration_head": None, "recipe": None}
+    server = template.server
+    return {
+        "server": asdict(ServerFacts(server.kind, server.version, server.real_parts)),
+        "migration_head": template.migration_head,
+        "recipe": template.recipe_digest,
+    }
 
 
 def _first_line(error: BaseException) -> str:

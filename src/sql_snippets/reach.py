@@ -23,7 +23,7 @@ _WHOLE_SERVER = re.compile(
     r"\bpg_(?:stat|locks\b|blocking_pids|isolation_test|terminate_backend|cancel_backend|signal"
     r"|log_backend|reload_conf|rotate_logfile|switch_wal|\w*wal_|create_restore|promote"
     r"|roles\b|user|auth|shadow|group\b|has_role|database|db_role|shdep|shdesc|tablespace"
-    r"|prepared|replication|file_settings|settings\b|snapshot|\w*xact|postmaster|conf_load)"
+    r"|prepared|replication|file_settings|settings\b|snapshot|current_xact|xact_|last_committed|postmaster|conf_load)"
     r"|\b(?:create|alter|drop)\s+(?:role|user|group|database|tablespace|system)\b"
     r"|\b(?:reassign|drop)\s+owned\b|\btxid_|\bxact_id|\bcheckpoint\b|\bdblink\b"
     r"|\b(?:prepare|commit|rollback)\s+(?:transaction|prepared)\b",
