@@ -11,12 +11,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from sql_snippets.pages import PageError, read_page
+from sql_snippets.parameters import source_of
+from sql_snippets.placeholders import find
 from sql_snippets.site import SiteError, load_site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sql_snippets.model import BoundTable, Claims, Drill, Location, Page, Problem, Snippet
+    from sql_snippets.model import (
+        BoundTable,
+        Claims,
+        Drill,
+        FactsTable,
+        Location,
+        Page,
+        Problem,
+        Snippet,
+    )
 
 # What MkDocs takes for a page.
 PAGE_SUFFIXES = frozenset({".md", ".markdown", ".mdown", ".mkdn", ".mkd"})
@@ -134,6 +145,8 @@ def as_text(pages: Sequence[Page]) -> Iterator[str]:
             yield f"    {_first_line(snippet.sql)}"
             if claims := _describe(snippet.claims):
                 yield f"    claims: {claims}"
+            for placeholder in _placeholders(snippet):
+                yield f"    <{placeholder['name']}> from {placeholder['source']}"
             if snippet.excluded is not None:
                 yield f"    not run: {snippet.excluded}"
     for page in pages:
@@ -162,8 +175,15 @@ def _block(snippet: Snippet) -> dict[str, Any]:
         "id": snippet.id,
         "sql": snippet.sql,
         "claims": asdict(snippet.claims),
+        "placeholders": _placeholders(snippet),
         "excluded": snippet.excluded,
     }
+
+
+def _placeholders(snippet: Snippet) -> list[dict[str, str]]:
+    """Return each placeholder and what gives its value; types are known when it is run."""
+    names = dict.fromkeys(placeholder.name for placeholder in find(snippet.sql))
+    return [{"name": name, "source": source_of(snippet, name)} for name in names]
 
 
 def _lines(snippet: Snippet) -> tuple[int, int]:
@@ -175,7 +195,8 @@ def _place(location: Location) -> dict[str, Any]:
 
 
 def _all_problems(page: Page) -> list[Problem]:
-    owners: tuple[Snippet | BoundTable | Drill, ...] = (*page.snippets, *page.tables, *page.drills)
+    owners: tuple[Snippet | BoundTable | FactsTable | Drill, ...]
+    owners = (*page.snippets, *page.tables, *page.facts, *page.drills)
     problems = [*page.problems, *(problem for owner in owners for problem in owner.problems)]
     return sorted(problems, key=lambda problem: problem.location)
 
@@ -194,6 +215,11 @@ def _describe(claims: Claims) -> str:
         parts.append(f"scenario {claims.scenario}{step}")
     if claims.error:
         parts.append(f"error {claims.error}")
+    if claims.message:
+        parts.append(f"message {claims.message!r}")
+    if claims.columns is not None:
+        shape = ", ".join(f"{column.name} {column.type}" for column in claims.columns)
+        parts.append(f"columns {shape}")
     if claims.rows is not None:
         parts.append(_counted(claims.rows, "row"))
     if claims.output:

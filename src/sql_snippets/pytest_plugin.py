@@ -729,6 +729,7 @@ class BlockItem(SqlItem):
             isolation=outcome.isolation if outcome is not None else None,
             rows=len(outcome.rows) if outcome is not None and outcome.columns else None,
             danger=describe_danger(outcome.danger) if outcome is not None else None,
+            placeholders=[asdict(parameter) for parameter in self.trial.parameters],
         )
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from sql_snippets.model import Danger
@@ -31,6 +31,7 @@ class Entry:
     """One item of the report; ``seconds`` is the time of the statement or, for a drill, of all.
 
     ``danger`` is what the run was seen to do: ``level``, a mark, and ``seen``, its reasons.
+    ``placeholders`` are its placeholders: ``name``, ``type`` by the server, ``source``.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Entry:
     isolation: str | None = None
     rows: int | None = None
     danger: Mapping[str, object] | None = None
+    placeholders: Sequence[Mapping[str, str]] = ()
     reason: str | None = None
 
 

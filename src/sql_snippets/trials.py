@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from sql_snippets.catalog import nearest
 from sql_snippets.checks import (
     CheckShown,
     Suggest,
     check_output,
     check_run,
     check_snippet,
+    describe_error,
     start_of,
     suggest_from,
 )
 from sql_snippets.drills import NOT_PRODUCED, Run, run_drill
 from sql_snippets.model import Drill, Failure, Outcome, Scenario, Snippet
+from sql_snippets.parameters import BROKEN, Parameter, check_structure, describe, hostile_values
 from sql_snippets.placeholders import Filled, PlaceholderError, fill, find
 from sql_snippets.running import run_as_editor, run_isolated
 
@@ -25,6 +28,10 @@ if TYPE_CHECKING:
     from sql_snippets.databases import Database, Template
 
 
+Outcomes = dict[str, Outcome]
+"""What the blocks gave that have been run in a database, by their ids."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
     """What one item gave.  ``outcome`` is that of a block that could be sent."""
@@ -32,6 +39,7 @@ class Trial:
     failures: list[Failure] = field(default_factory=list)
     outcome: Outcome | None = None
     seconds: float = 0.0
+    parameters: tuple[Parameter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +50,17 @@ class _Reply:
     outcome: Outcome
 
 
-def fill_in(snippet: Snippet, values: Mapping[str, object]) -> Filled | list[Failure]:
-    """Put the values in; the block's own ``fill.`` words win over those of its scenario."""
-    own = snippet.claims.fill
+def fill_in(
+    snippet: Snippet, values: Mapping[str, object], outcomes: Outcomes | None = None
+) -> Filled | list[Failure]:
+    """Put the values in; the block's own ``fill.`` words win over those of its scenario.
+
+    ``outcomes`` are those of earlier blocks, for the values that are taken from them.
+    """
+    taken = take_values(snippet, outcomes or {})
+    if isinstance(taken, list):
+        return taken
+    own = {**snippet.claims.fill, **taken}
     try:
         filled = fill(snippet.sql, {**values, **own})
     except PlaceholderError as err:
@@ -62,6 +78,26 @@ def fill_in(snippet: Snippet, values: Mapping[str, object]) -> Filled | list[Fai
     return failures or filled
 
 
+def take_values(snippet: Snippet, outcomes: Outcomes) -> dict[str, object] | list[Failure]:
+    """Return the values that earlier blocks of the page returned in their first row."""
+    values: dict[str, object] = {}
+    for name, source in snippet.claims.taken.items():
+        place = next((p.start for p in find(snippet.sql) if p.name == name), 0)
+        blocks = [other for other in snippet.earlier if other.name == source.block]
+        outcome = outcomes.get(blocks[-1].id) if blocks else None
+        columns = [column.name for column in outcome.columns or ()] if outcome else []
+        what = f'<{name}> is taken from block "{source.block}", which'
+        if outcome is None or source.column not in columns:
+            found = nearest(source.column, columns)
+            meant = f'; did you mean "{found}"?' if found else ""
+            message = f'{what} returns no column "{source.column}"{meant}'
+            return [Failure(snippet.locate(place), message)]
+        if not outcome.rows:
+            return [Failure(snippet.locate(place), f"{what} returned no row")]
+        values[name] = outcome.rows[0][columns.index(source.column)]
+    return values
+
+
 def _reply(filled: Filled, outcome: Outcome) -> _Reply:
     error = outcome.error
     if error is not None and error.offset is not None:
@@ -70,16 +106,17 @@ def _reply(filled: Filled, outcome: Outcome) -> _Reply:
     return _Reply(filled.sql, outcome)
 
 
-def _run_in(
+def _run_in(  # noqa: PLR0913 - each says one thing about one run
     database: Database,
     snippet: Snippet,
     values: Mapping[str, object],
     timeout: float,
+    outcomes: Outcomes,
     *,
     watched: bool = False,
 ) -> _Reply | list[Failure]:
     """Run the block in a session of its own, for good."""
-    filled = fill_in(snippet, values)
+    filled = fill_in(snippet, values, outcomes)
     if not isinstance(filled, Filled):
         return filled
     outcome = run_as_editor(
@@ -93,22 +130,32 @@ def _run_in(
 
 
 def _run_checked(
-    database: Database, snippet: Snippet, values: Mapping[str, object], timeout: float
+    database: Database,
+    snippet: Snippet,
+    values: Mapping[str, object],
+    timeout: float,
+    outcomes: Outcomes,
 ) -> Outcome | list[Failure]:
-    reply = _run_in(database, snippet, values, timeout)
+    reply = _run_in(database, snippet, values, timeout, outcomes)
     if not isinstance(reply, _Reply):
         return reply
     suggest = suggest_from(database)
     failures = check_run(snippet, reply.outcome, sql=reply.sql, suggest=suggest)
+    if not failures:
+        outcomes[snippet.id] = reply.outcome
     return failures or reply.outcome
 
 
 def _run_earlier(
-    database: Database, snippet: Snippet, values: Mapping[str, object], timeout: float
+    database: Database,
+    snippet: Snippet,
+    values: Mapping[str, object],
+    timeout: float,
+    outcomes: Outcomes,
 ) -> list[Failure]:
     """Run the blocks that this one comes after; one that fails is shown where it stands."""
     for earlier in snippet.earlier:
-        result = _run_checked(database, earlier, values, timeout)
+        result = _run_checked(database, earlier, values, timeout, outcomes)
         if not isinstance(result, Outcome):
             prefix = f'block "{earlier.name}", which must run before "{snippet.name}", failed: '
             return [replace(failure, message=prefix + failure.message) for failure in result]
@@ -134,13 +181,15 @@ def try_alone(
     shown: CheckShown = check_output,
 ) -> Trial:
     """Run a block that needs no incident, leaving nothing behind."""
+    outcomes: Outcomes = {}
     if snippet.earlier:
         with template.clone() as database:
-            failures = _run_earlier(database, snippet, {}, timeout)
+            failures = _run_earlier(database, snippet, {}, timeout, outcomes)
             if failures:
                 return Trial(failures)
-            reply = _run_in(database, snippet, {}, timeout, watched=True)
-            return _judge(snippet, reply, suggest_from(database), shown)
+            reply = _run_in(database, snippet, {}, timeout, outcomes, watched=True)
+            trial = _judge(snippet, reply, suggest_from(database), shown)
+            return _try_hostile(snippet, trial, {}, database, timeout, outcomes)
     filled = fill_in(snippet, {})
     if not isinstance(filled, Filled):
         return Trial(filled)
@@ -151,7 +200,11 @@ def try_alone(
         role=snippet.claims.role or shared.role,
         timeout=timeout,
     )
-    return _judge(snippet, _reply(filled, outcome), suggest_from(shared), shown)
+    trial = _judge(snippet, _reply(filled, outcome), suggest_from(shared), shown)
+    if trial.failures or not find(snippet.sql):
+        return trial
+    with template.clone() as database:
+        return _try_hostile(snippet, trial, {}, database, timeout, outcomes)
 
 
 def try_in_scenario(
@@ -165,11 +218,53 @@ def try_in_scenario(
     """Run a block against the incident it is about, in the database that has it."""
     if not scenario.is_present():
         return Trial([Failure(start_of(snippet), NOT_PRODUCED.format(snippet.claims.scenario))])
-    failures = _run_earlier(database, snippet, scenario.values, timeout)
+    outcomes: Outcomes = {}
+    failures = _run_earlier(database, snippet, scenario.values, timeout, outcomes)
     if failures:
         return Trial(failures)
-    reply = _run_in(database, snippet, scenario.values, timeout, watched=True)
-    return _judge(snippet, reply, suggest_from(database), shown)
+    reply = _run_in(database, snippet, scenario.values, timeout, outcomes, watched=True)
+    trial = _judge(snippet, reply, suggest_from(database), shown)
+    return _try_hostile(snippet, trial, scenario.values, database, timeout, outcomes)
+
+
+def _try_hostile(  # noqa: PLR0913, PLR0917 - each says one thing about one run
+    snippet: Snippet,
+    trial: Trial,
+    values: Mapping[str, object],
+    database: Database,
+    timeout: float,
+    outcomes: Outcomes,
+) -> Trial:
+    """Ask the types of the placeholders, and run the block once more with texts made to break it.
+
+    The database is the block's own and is given up afterwards.
+    """
+    if trial.failures or not find(snippet.sql):
+        return trial
+    taken = take_values(snippet, outcomes)
+    known = {**values, **snippet.claims.fill, **(taken if isinstance(taken, dict) else {})}
+    role = snippet.claims.role or database.role
+    with database.connect(role, "sql-snippets") as connection:
+        parameters = describe(connection, snippet, known)
+        trial = replace(trial, parameters=parameters)
+        hostile = hostile_values(parameters, known)
+        failures = check_structure(connection, snippet, known, hostile or known)
+    if failures or hostile is None:
+        return replace(trial, failures=failures)
+    filled = fill(snippet.sql, hostile)
+    error = run_as_editor(database, filled.sql, role=role, timeout=timeout).error
+    usual = trial.outcome.error if trial.outcome else None
+    if (
+        error is None
+        or error.sqlstate not in BROKEN
+        or (usual and usual.sqlstate == error.sqlstate)
+    ):
+        return trial
+    prefix = "with a value that has quotes in it, the block breaks: "
+    there = (
+        error if error.offset is None else replace(error, offset=filled.to_original(error.offset))
+    )
+    return replace(trial, failures=[describe_error(snippet, there, filled.sql, None, prefix)])
 
 
 def try_drill(  # noqa: PLR0913 - a drill needs both databases
@@ -186,16 +281,17 @@ def try_drill(  # noqa: PLR0913 - a drill needs both databases
 
     def runner(database: Database) -> Run:
         done: set[str] = set()
+        outcomes: Outcomes = {}
 
         def run(snippet: Snippet) -> Outcome | list[Failure]:
             earlier = tuple(other for other in snippet.earlier if other.id not in done)
             done.update(other.id for other in (*earlier, snippet))
             failures = _run_earlier(
-                database, replace(snippet, earlier=earlier), scenario.values, timeout
+                database, replace(snippet, earlier=earlier), scenario.values, timeout, outcomes
             )
             if failures:
                 return failures
-            result = _run_checked(database, snippet, scenario.values, timeout)
+            result = _run_checked(database, snippet, scenario.values, timeout, outcomes)
             if isinstance(result, Outcome):
                 seconds.append(result.seconds)
             return result
