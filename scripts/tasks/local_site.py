@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from scripts.tasks.common import ROOT, environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 # Root may not use the sandbox, and the browser must not phone anywhere by itself.
 BROWSER_ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
@@ -65,16 +65,27 @@ def serve_folder(folder: Path) -> Iterator[str]:
         server.server_close()
 
 
-def build(folder: Path, address: str) -> None:
-    """Build the site into ``folder`` for ``address``; a warning stops it, with MkDocs's words."""
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+def build(
+    folder: Path,
+    address: str,
+    *,
+    project: Path = ROOT,
+    program: str = "mkdocs",
+    extra: Mapping[str, str] | None = None,
+) -> str:
+    """Build the site into ``folder`` for ``address`` and return what the program said.
+
+    A warning stops it: raise `RuntimeError` with the program's words.
+    """
+    command = [sys.executable, "-m", program, "build", "--strict", "--site-dir", str(folder)]
     done = subprocess.run(  # noqa: S603
         command,
-        cwd=ROOT,
-        env=environment({"SITE_URL": address}),
+        cwd=project,
+        env=environment({"SITE_URL": address, **(extra or {})}),
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode != 0:
         raise RuntimeError(f"The site does not build:\n{done.stdout}{done.stderr}")
+    return done.stdout + done.stderr
