@@ -8,7 +8,9 @@ inside their own databases, and alone for a block that reaches further.
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
+import socket
 import threading
 from collections import deque
 from contextlib import contextmanager, suppress
@@ -118,8 +120,9 @@ class OwnKeeper:
             yield
 
     def close(self) -> None:
-        """End the server."""
+        """End the server, for good."""
         with self._lock:
+            self._refusal = ServerUnavailable("The run was ended, and the server with it.")
             self._close()
 
     def _close(self) -> None:
@@ -194,8 +197,12 @@ class Broker:
         self._listener.close()
         self._threads[0].join(5)
         for connection in self._connections:
-            with suppress(OSError):
-                connection.close()
+            # A mere close would not wake the thread that reads from it.
+            with (
+                suppress(OSError),
+                socket.socket(fileno=os.dup(connection.fileno())) as plain,
+            ):
+                plain.shutdown(socket.SHUT_RDWR)
         for thread in self._threads[1:]:
             thread.join(5)
 
@@ -211,7 +218,7 @@ class Broker:
             thread.start()
 
     def _serve(self, connection: Connection) -> None:
-        with contextlib.ExitStack() as turn, suppress(EOFError, OSError):
+        with connection, contextlib.ExitStack() as turn, suppress(EOFError, OSError):
             while True:
                 word, value = connection.recv()
                 if word == "template":
@@ -251,7 +258,10 @@ class OthersKeeper:
         try:
             yield
         finally:
-            self._ask("done", None)
+            # With a closed connection the turn has been given back already.
+            with suppress(ServerUnavailable):
+                if self._connection is not None:
+                    self._ask("done", None)
 
     def close(self) -> None:
         """Let go of the connection; the server stays."""

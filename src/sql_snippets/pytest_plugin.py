@@ -188,12 +188,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """End what was started, also after an interrupt."""
+    """End what was started."""
     run = config.stash.get(_RUN, None)
-    if run is None:
-        return
+    if run is not None:
+        _end(run)
+
+
+def _end(run: _Run) -> None:
     if run.broker is not None:
         run.broker.close()
+        run.broker = None
     run.workplace.close()
 
 
@@ -999,6 +1003,10 @@ class _Results:
             reporter = xml.node_reporter(report)
             reporter.add_attribute("file", sent["place"]["path"])
             reporter.add_attribute("line", sent["place"]["line"])
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """End the server at once: workers do not hear of an interrupt and wait for it."""
+        _end(self.run)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write what was asked for; not being able to is a failure of the run."""
