@@ -52,6 +52,9 @@ COMPARED = frozenset(
         *("pg_class", "pg_attribute", "pg_attrdef", "pg_index", "pg_sequence", "pg_inherits"),
         *("pg_proc", "pg_type", "pg_constraint", "pg_trigger", "pg_policy", "pg_rewrite"),
         *("pg_namespace", "pg_partitioned_table", "pg_enum", "pg_range", "pg_aggregate"),
+        *("pg_collation", "pg_operator", "pg_statistic_ext", "pg_ts_config", "pg_ts_dict"),
+        *("pg_extension", "pg_event_trigger", "pg_publication", "pg_cast", "pg_default_acl"),
+        *("pg_foreign_server", "pg_foreign_data_wrapper"),
     }
 )
 _CONFIGURATION = "pg_db_role_setting"

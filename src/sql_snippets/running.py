@@ -79,7 +79,7 @@ def run_as_editor(
         outcome = _outcome(connection, sql, reply, "clone")
         if before is None:
             return outcome
-        facts = watching.after_commit(connection, database, before, reply, sql, began)
+        facts = watching.after_commit(connection, database, before, reply, sql=sql, began=began)
         # What the block left open (a transaction, locks) must not meet its second run.
         connection.close()
     danger = judge(facts)
@@ -134,7 +134,7 @@ def _run_in_transaction(
         with _session(shared, role) as connection:
             reply = messages.send(connection, _BEGIN + sql, timeout=timeout)
             reply = replace(reply, results=reply.results[1:], error=_shifted(reply.error))
-            facts = Facts()
+            facts, only_read = Facts(tags=watching.tags(reply)), False
             if reply.error is None:
                 state = connection.info.transaction_status
                 if state != TransactionStatus.INTRANS:
@@ -143,7 +143,9 @@ def _run_in_transaction(
                         "it has no word for that; the database it ran on can no longer be used."
                     )
                 # What a commit would check must be checked; a commit itself must not happen.
-                last = messages.send(connection, "set constraints all immediate", timeout=timeout)
+                last, only_read = watching.glance(
+                    connection, "set constraints all immediate", timeout
+                )
                 reply = replace(reply, error=last.error, notices=reply.notices + last.notices)
                 if last.error is not None:
                     reply = replace(
@@ -152,13 +154,15 @@ def _run_in_transaction(
                         results=reply.results[:-1],
                     )
             outcome = _outcome(connection, sql, reply, "transaction")
-            if reply.error is None:
+            if only_read:
+                moved = False
+            elif reply.error is None:
                 facts = watching.after_in_transaction(connection, before, reply)
                 moved = facts.moved_sequence
             elif not connection.closed:
                 facts = watching.after_rollback(connection, before, reply)
             # Not the end of the "with" block, which would commit.
-            connection.close()
+            _leave(connection)
     finally:
         names = _set_back(shared, before) if moved else ()
     return replace(outcome, danger=judge(replace(facts, sequences=names)))
@@ -182,8 +186,15 @@ def _facts_in_transaction(
         if reply.error is None and connection.info.transaction_status == TransactionStatus.INTRANS:
             reply = replace(reply, results=reply.results[1:])
             facts = watching.after_in_transaction(connection, before, reply)
-        connection.close()
+        _leave(connection)
     return facts
+
+
+def _leave(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    """Roll back and log out, without a lock that lasts until the server has noticed."""
+    if not connection.closed:
+        messages.send(connection, "rollback;select pg_catalog.pg_advisory_unlock_all()")
+        connection.close()
 
 
 def _shifted(error: ServerError | None) -> ServerError | None:

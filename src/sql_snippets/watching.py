@@ -16,13 +16,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
-from sql_snippets import messages
-from sql_snippets.danger import COMPARED, Facts, Lock, Relation, RowCounts, is_table
-from sql_snippets.databases import PREFIX, Database
+from sql_snippets import messages, objects
+from sql_snippets.danger import COMPARED, Facts, Lock, Relation, RowCounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from sql_snippets.databases import Database
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -67,6 +69,12 @@ join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where l.pid = pg_catalog.pg_backend_pid() and l.locktype = 'relation' and l.granted
   and l.mode <> 'AccessShareLock'
 """  # noqa: S608 - no values
+# Plain, as it is asked behind every block: a new session needs longer to plan the rest than to run.
+_GLANCE = """
+select pg_catalog.pg_current_xact_id_if_assigned() is null and not exists (
+  select from pg_catalog.pg_lock_status() l where l.pid = pg_catalog.pg_backend_pid()
+  and l.locktype in ('relation', 'advisory') and l.mode <> 'AccessShareLock')
+"""
 # Without an id no row was written: then the counts need not be looked for.
 _PROBE = f"""
 select pg_catalog.json_build_object(
@@ -90,82 +98,6 @@ where c.oid >= 16384 and c.relkind in ('r', 'm', 'i', 'S') and c.relpersistence 
   and n.nspname !~ '^pg_toast'
 """  # noqa: S608 - no values
 
-# The catalogs whose rows are objects, the column of their schema, and which of them do not count.
-_OBJECTS: tuple[tuple[str, str, str], ...] = (
-    ("pg_class", "relnamespace", "relpersistence <> 't' and relkind <> 't'"),
-    ("pg_proc", "pronamespace", ""),
-    ("pg_type", "typnamespace", "typtype in ('e', 'd', 'r')"),
-    ("pg_constraint", "connamespace", ""),
-    ("pg_collation", "collnamespace", ""),
-    ("pg_operator", "oprnamespace", ""),
-    ("pg_statistic_ext", "stxnamespace", ""),
-    ("pg_ts_config", "cfgnamespace", ""),
-    ("pg_ts_dict", "dictnamespace", ""),
-    ("pg_trigger", "", "not tgisinternal and tgrelid in (select oid from permanent)"),
-    ("pg_policy", "", "polrelid in (select oid from permanent)"),
-    ("pg_rewrite", "", "rulename <> '_RETURN' and ev_class in (select oid from permanent)"),
-    ("pg_extension", "", ""),
-    ("pg_event_trigger", "", ""),
-    ("pg_publication", "", ""),
-    ("pg_foreign_server", "", ""),
-    ("pg_foreign_data_wrapper", "", ""),
-    ("pg_cast", "", ""),
-    ("pg_default_acl", "", ""),
-)
-# Catalogs whose rows are parts of a relation, and the column that says of which.
-_PARTS = (
-    ("pg_attribute", "attrelid", "'column ' || attname", "attnum > 0 and not attisdropped"),
-    ("pg_attrdef", "adrelid", "'default ' || adnum", "true"),
-    ("pg_index", "indexrelid", "'index'", "true"),
-    ("pg_sequence", "seqrelid", "'sequence'", "true"),
-    ("pg_inherits", "inhrelid", "'parent ' || inhseqno", "true"),
-    ("pg_rewrite", "ev_class", "'query'", "rulename = '_RETURN'"),
-)
-
-
-def _object_query() -> str:
-    # relpersistence of a temporary table's constraints and the like is that of their schema.
-    branches = [
-        f"select '{catalog}'::pg_catalog.regclass::oid, oid, '', xmin::text "
-        f"from pg_catalog.{catalog} where oid >= 16384"
-        + (f" and {schema} in (select oid from schemas)" if schema else "")
-        + (f" and {condition}" if condition else "")
-        for catalog, schema, condition in _OBJECTS
-    ]
-    branches += [
-        f"select 'pg_catalog.pg_class'::pg_catalog.regclass::oid, {owner}, {part}, xmin::text "
-        f"from pg_catalog.{catalog} "
-        f"where {owner} in (select oid from permanent) and {condition}"
-        for catalog, owner, part, condition in _PARTS
-    ]
-    branches += [
-        (
-            "select 'pg_catalog.pg_namespace'::pg_catalog.regclass::oid, oid, '', xmin::text "
-            "from schemas"
-        ),
-        # Not pg_authid, which the reader must not see; a role that was altered is counted there.
-        (
-            "select 'pg_catalog.pg_authid'::pg_catalog.regclass::oid, oid, '', '' "
-            "from pg_catalog.pg_roles"
-        ),
-        (
-            "select 'pg_catalog.pg_database'::pg_catalog.regclass::oid, oid, '', '' "
-            f"from pg_catalog.pg_database where not starts_with(datname, '{PREFIX}')"
-        ),
-    ]
-    return (
-        "with schemas as (select oid, xmin from pg_catalog.pg_namespace "  # noqa: S608 - own names
-        "where nspname !~ '^pg_(toast|temp_|toast_temp_)'), "
-        "permanent as (select oid from pg_catalog.pg_class where oid >= 16384 "
-        "and relpersistence <> 't' and relnamespace in (select oid from schemas)), "
-        f"entries(class, id, part, version) as ({' union all '.join(branches)}) "
-        "select class::int8, id::int8, part, version, case when part = '' then "
-        "(select type || ' ' || identity from pg_catalog.pg_identify_object(class, id, 0)) end "
-        "from entries"
-    )
-
-
-_OBJECT_QUERY = _object_query()
 _FUNCTIONS = (
     "select proname, prosrc from pg_catalog.pg_proc "
     "where pronamespace <> 'pg_catalog'::pg_catalog.regnamespace and prosrc <> ''"
@@ -191,14 +123,6 @@ join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.relpersistence 
 
 
 @dataclass(frozen=True, slots=True)
-class _Objects:
-    """The objects of a database: what each is called, and a version that changes with it."""
-
-    names: Mapping[tuple[int, int], str]
-    parts: Mapping[tuple[int, int], Mapping[str, str]]
-
-
-@dataclass(frozen=True, slots=True)
 class _Session:
     pid: int
     started: str
@@ -210,7 +134,7 @@ class _Session:
 class Before:
     """The state of a database that a run finds."""
 
-    objects: _Objects
+    objects: objects.Objects
     files: Mapping[int, tuple[Relation, str | None]]
     sequences: Mapping[int, tuple[str, int | None]]
     counts: Mapping[int, RowCounts]
@@ -236,7 +160,7 @@ def look(database: Database) -> Before:
         functions = admin.execute(_FUNCTIONS).fetchall()
         sources = [(str(name), str(source)) for name, source in functions]
         return Before(
-            objects=_objects(admin),
+            objects=objects.read(admin),
             files=_files(admin),
             sequences=sequences(admin),
             counts={count.relation.oid: count for count in _counted(admin)},
@@ -249,6 +173,12 @@ def look(database: Database) -> Before:
         )
 
 
+def glance(connection: Connection, first: str, timeout: float) -> tuple[messages.Reply, bool]:
+    """Send ``first``, and look whether the open transaction did nothing but read."""
+    reply = messages.send(connection, f"{first};{_UNLIMITED}{_GLANCE}", timeout=timeout)
+    return reply, reply.error is None and reply.results[-1].get_value(0, 0) == b"t"
+
+
 def after_in_transaction(connection: Connection, before: Before, reply: messages.Reply) -> Facts:
     """Return what a block did in the transaction that is still open."""
     probe = messages.send(connection, f"{_UNLIMITED}{_PROBE_TRANSACTION}")
@@ -257,8 +187,8 @@ def after_in_transaction(connection: Connection, before: Before, reply: messages
 
 def after_rollback(connection: Connection, before: Before, reply: messages.Reply) -> Facts:
     """Return what a block attempted in a transaction that an error ended."""
-    messages.send(connection, "rollback")
-    probe = messages.send(connection, f"{_UNLIMITED}{_PROBE_SESSION}")
+    # In one message, as the counts go to those of the database between two.
+    probe = messages.send(connection, f"rollback;{_UNLIMITED}{_PROBE_SESSION}")
     return Facts() if probe.error else _of_probe(_content(probe), before, reply)
 
 
@@ -267,16 +197,17 @@ def after_commit(  # noqa: PLR0913 - each is another piece of evidence
     database: Database,
     before: Before,
     reply: messages.Reply,
+    *,
     sql: str,
     began: float,
 ) -> Facts:
     """Return what a block did for good.  ``began`` is when its session was not there yet."""
-    facts = Facts(tags=_tags(reply))
+    facts = Facts(tags=tags(reply))
     lost = connection.closed
     if not lost:
-        if reply.error is not None:
-            messages.send(connection, "rollback")
-        probe = messages.send(connection, f"{_UNLIMITED}{_PROBE_SESSION}")
+        failed = connection.info.transaction_status == TransactionStatus.INERROR
+        first = "rollback;" if failed else ""
+        probe = messages.send(connection, f"{first}{_UNLIMITED}{_PROBE_SESSION}")
         lost = probe.error is not None
     if not lost:
         facts = _of_probe(_content(probe), before, reply)
@@ -351,7 +282,8 @@ def _relation(row: Mapping[str, Any]) -> Relation:
     return Relation(int(row["oid"]), row["schema"], row["name"], row["kind"], row["persistence"])
 
 
-def _tags(reply: messages.Reply) -> tuple[str, ...]:
+def tags(reply: messages.Reply) -> tuple[str, ...]:
+    """Return the command tags of a message's statements."""
     return tuple((result.command_status or b"").decode() for result in reply.results)
 
 
@@ -373,7 +305,7 @@ def _of_probe(content: Mapping[str, Any], before: Before, reply: messages.Reply)
     known = {oid for class_, oid in before.objects.names} | set(before.files)
     relations = [_relation(row) for row in locks] + [count.relation for count in counts]
     return Facts(
-        tags=_tags(reply),
+        tags=tags(reply),
         took_xid=bool(content["xid"]),
         counts=counts,
         locks=tuple(Lock(_relation(row), row["mode"]) for row in locks),
@@ -390,55 +322,19 @@ def _of_probe(content: Mapping[str, Any], before: Before, reply: messages.Reply)
 
 def _with_objects(connection: Connection, facts: Facts, before: Before) -> Facts:
     """Add which objects came, changed and went, where the catalog was written."""
-    shared = {"pg_authid", "pg_database", "pg_tablespace"}
     changed = {count.relation.name for count in facts.counts if count.relation.is_catalog}
-    if not changed & (COMPARED | shared | {catalog for catalog, _, _ in _OBJECTS}):
+    if not changed & objects.CATALOGS:
         return facts
-    after = _objects(connection)
-    names = set(after.names.values())
-    former = set(before.objects.names.values())
-    created = [
-        name
-        for key, name in after.names.items()
-        if key not in before.objects.names and name not in former
-    ]
-    altered, dropped = [], []
-    for key, name in before.objects.names.items():
-        if key in after.names:
-            old, new = before.objects.parts[key], after.parts[key]
-            if old != new:
-                altered.append(after.names[key])
-                dropped += [f"{part} of {name}" for part in old if _is_lost(part, old, new)]
-        elif name not in names or is_table(name):
-            # A table of the same name does not have the rows of the one that has gone.
-            dropped.append(name)
-        else:
-            altered.append(name)
-    if not (created or altered or dropped) and not _has_temporary(connection):
-        altered += sorted(f"catalog {name}" for name in changed & COMPARED)
-    return replace(facts, created=tuple(created), altered=tuple(altered), dropped=tuple(dropped))
+    found = objects.compare(before.objects, objects.read(connection))
+    altered = found.altered
+    if found == objects.Difference((), (), ()) and not _has_temporary(connection):
+        altered = tuple(f"catalog {name}" for name in sorted(changed & COMPARED))
+    return replace(facts, created=found.created, altered=altered, dropped=found.dropped)
 
 
 def _has_temporary(connection: Connection) -> bool:
     """Whether the session has made what only it can see."""
     return _number(connection, "select pg_catalog.pg_my_temp_schema()::int8") != 0
-
-
-def _is_lost(part: str, old: Mapping[str, str], new: Mapping[str, str]) -> bool:
-    """Whether a column has gone, and not only its name."""
-    columns = [sum(name.startswith("column ") for name in parts) for parts in (old, new)]
-    return part.startswith("column ") and part not in new and columns[0] > columns[1]
-
-
-def _objects(connection: Connection) -> _Objects:
-    names: dict[tuple[int, int], str] = {}
-    parts: dict[tuple[int, int], dict[str, str]] = {}
-    for class_, oid, part, version, name in connection.execute(_OBJECT_QUERY.encode()).fetchall():
-        key = cast("int", class_), cast("int", oid)
-        if name is not None:
-            names[key] = str(name)
-        parts.setdefault(key, {})[str(part)] = str(version)
-    return _Objects(names, parts)
 
 
 def _rows(connection: Connection, query: str) -> list[dict[str, Any]]:

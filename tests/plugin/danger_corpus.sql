@@ -386,6 +386,18 @@ alter role postgres set work_mem = '9MB';
 -- danger: WRITE: configuration of a role or database changed
 do $$ begin execute format('alter database %I set work_mem = ''9MB''', current_database()); end $$;
 
+-- name: value added to a type
+-- danger: WRITE: alter of catalog pg_enum
+alter type mood add value 'sad';
+
+-- name: index made again under its name
+-- danger: WRITE: alter of index public.orders_state
+drop index orders_state; create index orders_state on orders (state, amount);
+
+-- name: right of a role
+-- danger: WRITE: change of catalog pg_authid
+alter role sql_other createdb;
+
 -- name: create role
 -- danger: WRITE: create of role sql_made
 create role sql_made;
@@ -516,6 +528,22 @@ select drops_it();
 -- name: drop column
 -- danger: STOP: drop of column amount of table public.orders
 alter table orders drop column amount;
+
+-- name: column dropped and added again
+-- danger: STOP: drop of column amount of table public.orders
+alter table orders drop column amount, add column amount numeric(8, 2) default 0;
+
+-- name: drop role
+-- danger: STOP: drop of role sql_other
+drop role sql_other;
+
+-- name: drop schema with what is in it
+-- danger: STOP: drop of table aside.kept
+drop schema aside cascade;
+
+-- name: delete of a large object
+-- danger: STOP: delete of a large object
+select lo_unlink(4711);
 
 -- name: drop index
 -- danger: STOP: drop of index public.orders_state

@@ -112,3 +112,14 @@ begin
   end;
 end
 $$;
+create type public.mood as enum ('fine');
+create schema aside;
+create table aside.kept (id int primary key);
+select lo_create(4711);
+do $$
+begin
+  if not exists (select from pg_roles where rolname = 'sql_other') then
+    create role sql_other;
+  end if;
+end
+$$;
