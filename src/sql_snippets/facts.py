@@ -257,7 +257,7 @@ def _check_fact(
         message = f'the query of the fact "{fact.label}" must return 1 row; it returned {len(rows)}'
         yield Finding(Failure(fact.location, message))
         return
-    shown = [value for cell in row.values[1:] for value in cell]
+    shown = [value for cell in row.values[1:] for value in cell if value.text]
     yield from _compare(row.location, f'"{fact.label}"', shown, rows[0])
 
 
