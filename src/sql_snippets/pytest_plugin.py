@@ -87,6 +87,7 @@ _INI = {
     "seed": "SQL file run after the migrations",
     "role": "the role the pages' reader has (default: postgres)",
     "timeout": "seconds after which a block is cancelled on the server (default: 30)",
+    "effects": "lines `schema.relation = effect`: queues whose rows are named as what they order",
     "identifiers": "inline code that must be names of the database: qualified (default), all, off",
     "cache_dir": "folder for prepared servers (default: sql-snippets in the user's cache folder)",
 }
@@ -712,14 +713,18 @@ class BlockItem(SqlItem):
         snippet = self.snippet
         if snippet.problems:
             raise ClaimsFailed(problems_of(snippet.problems))
-        timeout = self.settings.timeout
+        timeout, effects = self.settings.timeout, self.settings.effects
         if snippet.claims.scenario is None:
             template, shared = self.workplace.template, self.workplace.shared
-            trial = try_alone(snippet, template, shared, timeout=timeout, shown=self.shown)
+            trial = try_alone(
+                snippet, template, shared, timeout=timeout, shown=self.shown, effects=effects
+            )
         else:
             scenario = self.scenario(snippet.claims.scenario, snippet.fence)
             database = self.fixture("sql_database")
-            trial = try_in_scenario(snippet, scenario, database, timeout=timeout, shown=self.shown)
+            trial = try_in_scenario(
+                snippet, scenario, database, timeout=timeout, shown=self.shown, effects=effects
+            )
         self.conclude(trial)
 
     def entry(self, verdict: Verdict, reason: str | None) -> Entry:

@@ -11,10 +11,12 @@ from psycopg.pq import ExecStatus, TransactionStatus
 
 from sql_snippets import lexer, messages, watching
 from sql_snippets.building import start_of_statement
-from sql_snippets.danger import Facts, judge
+from sql_snippets.danger import NAMED_EFFECTS, Facts, judge
 from sql_snippets.model import Column, Mark, Outcome, ServerError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import psycopg
     from psycopg.pq.abc import PGresult
 
@@ -66,11 +68,12 @@ def run_as_editor(
     role: str,
     timeout: float = 30.0,
     watched: bool = False,
+    effects: Mapping[str, str] = NAMED_EFFECTS,
 ) -> Outcome:
     """Run ``sql`` as one simple-query message in a session of its own, outside any transaction.
 
     After ``timeout`` seconds it is cancelled on the server; the outcome's error says so.  What it
-    did is measured when it is ``watched``.  Raises ServerUnavailable when the role cannot log in.
+    did is measured when it is ``watched``, and named by ``effects``.  Raises ServerUnavailable when the role cannot log in.
     """
     before = watching.look(database) if watched else None
     began = time.monotonic()
@@ -82,19 +85,21 @@ def run_as_editor(
         facts = watching.after_commit(connection, database, before, reply, sql=sql, began=began)
         # What the block left open (a transaction, locks) must not meet its second run.
         connection.close()
-    danger = judge(facts)
+    danger = judge(facts, effects)
     if danger.level is Mark.READ and outcome.error is None:
-        danger = judge(_facts_in_transaction(database, before, sql, role, timeout) or facts)
+        again = _facts_in_transaction(database, before, sql, role, timeout)
+        danger = judge(again or facts, effects)
     return replace(outcome, danger=danger)
 
 
-def run_isolated(
+def run_isolated(  # noqa: PLR0913 - each says one thing about one run
     template: Template,
     shared: Database,
     sql: str,
     *,
     role: str,
     timeout: float = 30.0,
+    effects: Mapping[str, str] = NAMED_EFFECTS,
 ) -> Outcome:
     """Run ``sql`` so that nothing of it stays, with the outcome that it has on a clone.
 
@@ -105,11 +110,14 @@ def run_isolated(
     """
     before = _known_state(shared)
     if not needs_clone(sql) and not before.reaches_unseen(sql):
-        outcome = _run_in_transaction(shared, before, sql, role, timeout)
+        outcome, facts = _run_in_transaction(shared, before, sql, role, timeout)
+        outcome = replace(outcome, danger=judge(facts, effects))
         if outcome.error is None or outcome.error.sqlstate not in _ONLY_OUTSIDE_TRANSACTION:
             return outcome
     with template.clone() as database:
-        return run_as_editor(database, sql, role=role, timeout=timeout, watched=True)
+        return run_as_editor(
+            database, sql, role=role, timeout=timeout, watched=True, effects=effects
+        )
 
 
 def needs_clone(sql: str) -> bool:
@@ -128,7 +136,7 @@ def needs_clone(sql: str) -> bool:
 
 def _run_in_transaction(
     shared: Database, before: watching.Before, sql: str, role: str, timeout: float
-) -> Outcome:
+) -> tuple[Outcome, Facts]:
     moved = True
     try:
         with _session(shared, role) as connection:
@@ -165,7 +173,7 @@ def _run_in_transaction(
             _leave(connection)
     finally:
         names = _set_back(shared, before) if moved else ()
-    return replace(outcome, danger=judge(replace(facts, sequences=names)))
+    return outcome, replace(facts, sequences=names)
 
 
 def _facts_in_transaction(

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sql_snippets.danger import NAMED_EFFECTS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -36,6 +38,7 @@ class Settings:
     seed: Path | None
     role: str
     timeout: float
+    effects: Mapping[str, str]
     cache_dir: Path
     identifiers: str = IDENTIFIERS[0]
 
@@ -90,6 +93,19 @@ class _Source:
         return seconds
 
 
+    def pairs(self, name: str) -> dict[str, str]:
+        value, where = self.text(name)
+        found = {}
+        for line in filter(None, (line.strip() for line in value.splitlines())):
+            key, equals, text = (part.strip() for part in line.partition("="))
+            if not (key.count(".") == 1 and equals and text):
+                raise SettingsError(
+                    f"{where} has the line {line!r}; write schema.relation = what its rows are"
+                )
+            found[key] = text
+        return found
+
+
 def _default_cache_dir(environment: Mapping[str, str]) -> Path:
     base = environment.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "sql-snippets"
@@ -121,6 +137,7 @@ def decide(
         seed=source.path("seed", root),
         role=source.text("role")[0] or "postgres",
         timeout=source.seconds("timeout", DEFAULT_TIMEOUT),
+        effects={**NAMED_EFFECTS, **source.pairs("effects")},
         cache_dir=source.path("cache_dir", root) or _default_cache_dir(environment),
         identifiers=source.choice("identifiers", IDENTIFIERS),
     )

@@ -16,6 +16,7 @@ from sql_snippets.checks import (
     start_of,
     suggest_from,
 )
+from sql_snippets.danger import NAMED_EFFECTS
 from sql_snippets.drills import NOT_PRODUCED, Run, run_drill
 from sql_snippets.model import Drill, Failure, Outcome, Scenario, Snippet
 from sql_snippets.parameters import BROKEN, Parameter, check_structure, describe, hostile_values
@@ -113,9 +114,9 @@ def _run_in(  # noqa: PLR0913 - each says one thing about one run
     timeout: float,
     outcomes: Outcomes,
     *,
-    watched: bool = False,
+    effects: Mapping[str, str] | None = None,
 ) -> _Reply | list[Failure]:
-    """Run the block in a session of its own, for good."""
+    """Run the block in a session of its own, for good, and watched where effects are named."""
     filled = fill_in(snippet, values, outcomes)
     if not isinstance(filled, Filled):
         return filled
@@ -124,7 +125,8 @@ def _run_in(  # noqa: PLR0913 - each says one thing about one run
         filled.sql,
         role=snippet.claims.role or database.role,
         timeout=timeout,
-        watched=watched,
+        watched=effects is not None,
+        effects=effects or {},
     )
     return _reply(filled, outcome)
 
@@ -172,13 +174,14 @@ def _judge(
     return Trial(failures, outcome, outcome.seconds)
 
 
-def try_alone(
+def try_alone(  # noqa: PLR0913 - each says one thing about one run
     snippet: Snippet,
     template: Template,
     shared: Database,
     *,
     timeout: float,
     shown: CheckShown = check_output,
+    effects: Mapping[str, str] = NAMED_EFFECTS,
 ) -> Trial:
     """Run a block that needs no incident, leaving nothing behind."""
     outcomes: Outcomes = {}
@@ -187,7 +190,7 @@ def try_alone(
             failures = _run_earlier(database, snippet, {}, timeout, outcomes)
             if failures:
                 return Trial(failures)
-            reply = _run_in(database, snippet, {}, timeout, outcomes, watched=True)
+            reply = _run_in(database, snippet, {}, timeout, outcomes, effects=effects)
             trial = _judge(snippet, reply, suggest_from(database), shown)
             return _try_hostile(snippet, trial, {}, database, timeout, outcomes)
     filled = fill_in(snippet, {})
@@ -199,6 +202,7 @@ def try_alone(
         filled.sql,
         role=snippet.claims.role or shared.role,
         timeout=timeout,
+        effects=effects,
     )
     trial = _judge(snippet, _reply(filled, outcome), suggest_from(shared), shown)
     if trial.failures or not find(snippet.sql):
@@ -207,13 +211,14 @@ def try_alone(
         return _try_hostile(snippet, trial, {}, database, timeout, outcomes)
 
 
-def try_in_scenario(
+def try_in_scenario(  # noqa: PLR0913 - each says one thing about one run
     snippet: Snippet,
     scenario: Scenario,
     database: Database,
     *,
     timeout: float,
     shown: CheckShown = check_output,
+    effects: Mapping[str, str] = NAMED_EFFECTS,
 ) -> Trial:
     """Run a block against the incident it is about, in the database that has it."""
     if not scenario.is_present():
@@ -222,7 +227,7 @@ def try_in_scenario(
     failures = _run_earlier(database, snippet, scenario.values, timeout, outcomes)
     if failures:
         return Trial(failures)
-    reply = _run_in(database, snippet, scenario.values, timeout, outcomes, watched=True)
+    reply = _run_in(database, snippet, scenario.values, timeout, outcomes, effects=effects)
     trial = _judge(snippet, reply, suggest_from(database), shown)
     return _try_hostile(snippet, trial, scenario.values, database, timeout, outcomes)
 

@@ -124,6 +124,64 @@ def _check(case: Case, outcome: Outcome) -> None:
         assert any(text.startswith(case.seen) for text in outcome.danger.seen), outcome.danger
 
 
+def test_relations_are_named_as_what_their_rows_order(template: Template, shared: Database) -> None:
+    effects = {"public.lines": "print ordered"}
+    for outcome in (
+        run_isolated(template, shared, "delete from lines", role="postgres", effects=effects),
+        run_isolated(
+            template, shared, "do 'begin delete from lines; end'", role="postgres", effects=effects
+        ),
+    ):
+        assert outcome.danger == Danger(Mark.WRITE, ("print ordered (public.lines, 2 rows)",))
+
+
+@pytest.mark.parametrize(
+    ("mark", "danger", "failed", "message"),
+    [
+        (Mark.READ, Danger(Mark.READ), False, None),
+        (
+            Mark.READ,
+            Danger(Mark.WRITE, ("update of a.b (3 rows)",)),
+            False,
+            "the page says READ, but the run wrote: update of a.b (3 rows)",
+        ),
+        (
+            Mark.WRITE,
+            Danger(Mark.STOP, ("a", "b", "c", "d", "e", "f")),
+            False,
+            "the page says WRITE, but the run can lose work: a, b, c, d and 2 more",
+        ),
+        (
+            Mark.STOP,
+            Danger(Mark.WRITE, ("insert into a.b (1 row)",)),
+            False,
+            "the page says STOP, but nothing worse than WRITE was seen: insert into a.b (1 row)",
+        ),
+        (
+            Mark.WRITE,
+            Danger(Mark.READ),
+            False,
+            "the page says WRITE, but nothing worse than READ was seen: "
+            "the run changed nothing and held no lock",
+        ),
+        (Mark.STOP, Danger(Mark.READ), True, None),
+        (
+            Mark.READ,
+            Danger(Mark.WRITE, ("x",)),
+            True,
+            "the page says READ, but the run wrote: x",
+        ),
+    ],
+)
+def test_what_a_wrong_mark_is_told(
+    mark: Mark,
+    danger: Danger,
+    failed: bool,
+    message: str | None,  # noqa: FBT001
+) -> None:
+    assert contradiction(mark, danger, failed=failed) == message
+
+
 @pytest.mark.parametrize("case", [c for c in CASES if not c.beside], ids=lambda case: case.name)
 def test_danger_as_a_block_is_run(template: Template, shared: Database, case: Case) -> None:
     # Twice, because what the first leaves behind would change the second.
