@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sql_snippets.directives import Directive, bind_block, parse_directive
-from sql_snippets.model import Location, Mark, Page, Problem, Step
+from sql_snippets.model import BlockColumn, Column, Location, Mark, Page, Problem, Step
 from sql_snippets.pages import read_page
 from sql_snippets.site import load_site
 
@@ -69,6 +69,15 @@ def test_reads_every_word_of_a_block(tmp_path: Path) -> None:
         ("table=a.b", "page.md:1:11: `table=a.b` does not fit above a block"),
         ("drill=x", "page.md:1:11: `drill=x` does not fit above a block"),
         ("role=a role=b", "page.md:1:18: `role=b` repeats a word: `role=a` is said already"),
+        ("facts=x.sql", "page.md:1:11: `facts=x.sql` does not fit above a block"),
+        ("mesage=x", "page.md:1:11: unknown word `mesage=x`: did you mean `message`?"),
+        ("column=x", "page.md:1:11: unknown word `column=x`: did you mean `columns`?"),
+        ("message=x", "page.md:1:11: `message=x`: it is about the message of an error"),
+        ("error=42P01 message=", "page.md:1:23: `message=`: it needs a value"),
+        ("columns=id", "page.md:1:11: `columns=id`: it needs a name and a type for each column"),
+        ("error=42P01 columns='a b'", "page.md:1:23: `columns=a b`: a block that is expected to"),
+        ("fill.x=@one", "page.md:1:11: `fill.x=@one`: after @ it needs a block and a column"),
+        ("fill.x=@one.n", "page.md:1:11: `fill.x=@one.n`: no block above has this name"),
         ("rows=two", "page.md:1:11: `rows=two`: it needs a number of rows"),
         ("rows=-1", "page.md:1:11: `rows=-1`: it needs a number of rows"),
         ("rows", "page.md:1:11: `rows`: it needs a number of rows"),
@@ -359,3 +368,37 @@ def test_any_text_is_read_without_an_exception(text: str) -> None:
     for word in directive.words:
         # the place of a word is where its text begins
         assert not text[word.location.column - 1].isspace()
+
+
+def test_shapes_and_taken_values_are_read(tmp_path: Path) -> None:
+    first = "<!-- sql: name=first.one -->\n\n" + BLOCK
+    words = 'columns=\'id bigint, "a ""b" numeric(10, 2) , at timestamp  with time zone\' rows=1'
+    page = read(
+        tmp_path,
+        f"{first}\n<!-- sql: {words} fill.x=@first.one.id fill.y=@@z -->\n\n{BLOCK}",
+    )
+    one, two = page.snippets
+    assert two.problems == ()
+    assert two.claims.columns == (
+        Column("id", "bigint"),
+        Column('a "b', "numeric(10, 2)"),
+        Column("at", "timestamp with time zone"),
+    )
+    assert two.claims.taken == {"x": BlockColumn("first.one", "id")}
+    assert two.claims.fill == {"y": "@z"}
+    assert two.earlier == (one,)
+
+
+@pytest.mark.parametrize("where", ["A paragraph.\n", "# Heading\n", BLOCK, TABLE, ""])
+def test_exceptions_belong_to_the_page_wherever_they_stand(tmp_path: Path, where: str) -> None:
+    page = read(tmp_path, f"<!-- sql: not-sql=one_word,two_words -->\n\n{where}")
+    assert page.problems == ()
+    assert [(word.text, word.location.column) for word in page.not_sql] == [
+        ("one_word", 11),
+        ("two_words", 11),
+    ]
+
+
+def test_an_empty_exception_is_a_problem_of_the_page(tmp_path: Path) -> None:
+    page = read(tmp_path, "<!-- sql: not-sql= -->\n\nText.\n")
+    assert "`not-sql=`: it needs names" in only_message(page.problems)

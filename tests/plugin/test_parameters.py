@@ -1,0 +1,82 @@
+"""The types that the server gives to placeholders, and values made to break out of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sql_snippets import placeholders
+from sql_snippets.model import Claims, LineOrigin, Location, Snippet
+from sql_snippets.parameters import HOSTILE, check_structure, describe
+from sql_snippets.servers.cluster import open_cluster
+from tests.plugin.small_recipe import require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import psycopg
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+    with open_cluster(require("embedded")) as running:
+        running.initialize()
+        with running.start({}).connect("postgres") as opened:
+            opened.execute("create table t (id bigint, at date, name varchar(9), price numeric)")
+            opened.execute("create procedure p(a int, b text) language sql as 'select 1'")
+            yield opened
+
+
+def _snippet(sql: str, **fill: str) -> Snippet:
+    origins = tuple(
+        LineOrigin("x.md", 2 + row, tuple(range(1, len(line) + 2)))
+        for row, line in enumerate(sql.split("\n"))
+    )
+    return Snippet("x.md", "s", "n", sql, origins, Location("x.md", 1), 9, Claims(fill=fill))
+
+
+@pytest.mark.parametrize(
+    ("sql", "types"),
+    [
+        ("select * from t where id = <a> and at = '<b>'", {"a": "bigint", "b": "date"}),
+        ("update t set name = '<b>', price = <a>", {"b": "character varying", "a": "numeric"}),
+        ("call p(<a>, '<b>')", {"a": "integer", "b": "text"}),
+        ("select 1; select * from t where at > '<b>' limit <a>", {"b": "date", "a": "bigint"}),
+        # A part of a literal, a name and a word of a utility statement are no parameters.
+        ("select 'x-<b>', \"<c>\" from t limit <a>", {"a": "bigint", "b": "text", "c": "name"}),
+        ("set statement_timeout = <a>", {"a": "integer"}),
+    ],
+)  # fmt: skip
+def test_types_come_from_the_server(
+    connection: psycopg.Connection[tuple[object, ...]], sql: str, types: dict[str, str]
+) -> None:
+    values = {"a": "5", "b": "2026-01-01", "c": "id"}
+    found = describe(connection, _snippet(sql, **values), values)
+    assert {parameter.name: parameter.type for parameter in found} == types
+
+
+def test_hostile_values_change_no_statement(
+    connection: psycopg.Connection[tuple[object, ...]],
+) -> None:
+    sql = "select '<b>', E'<b>', U&'<b>', \"name\" as \"<b>\" from t where id = <a>;\nselect 1"
+    values = {"a": "5", "b": "x"}
+    assert check_structure(connection, _snippet(sql), values, {**values, "b": HOSTILE}) == []
+
+
+@pytest.mark.parametrize("careless", [lambda text: text, lambda text: text.replace("'", "\\'")])
+def test_a_value_that_breaks_out_is_seen(
+    connection: psycopg.Connection[tuple[object, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+    careless: object,
+) -> None:
+    monkeypatch.setattr(
+        placeholders,
+        "_write",
+        lambda _sql, _placeholder, value: careless(str(value)),  # type: ignore[operator]
+    )
+    snippet = _snippet("select 1 as n,\n  '<b>' as said")
+    failures = check_structure(connection, snippet, {"b": "x"}, {"b": HOSTILE})
+    assert {str(failure.location) for failure in failures} == {"x.md:3:4"}
+    assert any("would change the statement" in failure.message for failure in failures)
+    assert any(failure.sqlstate == "42601" for failure in failures)
