@@ -111,7 +111,7 @@ def write_report(report: Report, path: Path) -> None:
 
 def describe_danger(danger: Danger | None) -> dict[str, object] | None:
     """Return what was seen of a run, as plain values."""
-    return danger and {"level": danger.level.value, "seen": list(danger.seen)}
+    return None if danger is None else {"level": danger.level.value, "seen": list(danger.seen)}
 
 
 def entry_from(values: Mapping[str, Any]) -> Entry:

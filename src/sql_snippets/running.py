@@ -61,7 +61,7 @@ _states: dict[tuple[str, int, str], watching.Before] = {}
 _builtin_types: dict[tuple[int, int, int], str] = {}
 
 
-def run_as_editor(
+def run_as_editor(  # noqa: PLR0913 - each says one thing about one run
     database: Database,
     sql: str,
     *,
@@ -73,7 +73,8 @@ def run_as_editor(
     """Run ``sql`` as one simple-query message in a session of its own, outside any transaction.
 
     After ``timeout`` seconds it is cancelled on the server; the outcome's error says so.  What it
-    did is measured when it is ``watched``, and named by ``effects``.  Raises ServerUnavailable when the role cannot log in.
+    did is measured when it is ``watched``; ``effects`` names what rows of certain relations order.
+    Raises ServerUnavailable when the role cannot log in.
     """
     before = watching.look(database) if watched else None
     began = time.monotonic()

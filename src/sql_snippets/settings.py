@@ -41,6 +41,8 @@ class Settings:
     effects: Mapping[str, str]
     cache_dir: Path
     identifiers: str = IDENTIFIERS[0]
+    no_cache: bool = False
+    no_blame: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,6 @@ class _Source:
             raise SettingsError(f"{where} is {value!r}; write a number of seconds above 0")
         return seconds
 
-
     def pairs(self, name: str) -> dict[str, str]:
         value, where = self.text(name)
         found = {}
@@ -140,4 +141,6 @@ def decide(
         effects={**NAMED_EFFECTS, **source.pairs("effects")},
         cache_dir=source.path("cache_dir", root) or _default_cache_dir(environment),
         identifiers=source.choice("identifiers", IDENTIFIERS),
+        no_cache=source.flag("no_cache"),
+        no_blame=source.flag("no_blame"),
     )

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from sql_snippets.danger import contradiction
 from sql_snippets.databases import Database, Template, open_template
-from sql_snippets.model import Mark, Outcome
+from sql_snippets.model import Danger, Mark, Outcome
 from sql_snippets.running import run_as_editor, run_isolated
 from tests.plugin.small_recipe import require, write_recipe
 
@@ -161,8 +162,10 @@ def test_relations_are_named_as_what_their_rows_order(template: Template, shared
             Mark.WRITE,
             Danger(Mark.READ),
             False,
-            "the page says WRITE, but nothing worse than READ was seen: "
-            "the run changed nothing and held no lock",
+            (
+                "the page says WRITE, but nothing worse than READ was seen: "
+                "the run changed nothing and held no lock"
+            ),
         ),
         (Mark.STOP, Danger(Mark.READ), True, None),
         (
@@ -174,10 +177,7 @@ def test_relations_are_named_as_what_their_rows_order(template: Template, shared
     ],
 )
 def test_what_a_wrong_mark_is_told(
-    mark: Mark,
-    danger: Danger,
-    failed: bool,
-    message: str | None,  # noqa: FBT001
+    *, mark: Mark, danger: Danger, failed: bool, message: str | None
 ) -> None:
     assert contradiction(mark, danger, failed=failed) == message
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sql_snippets.danger import NAMED_EFFECTS
 from sql_snippets.report import (
     Entry,
     ReportError,
@@ -88,6 +89,7 @@ def test_defaults() -> None:
         seed=None,
         role="postgres",
         timeout=30.0,
+        effects=NAMED_EFFECTS,
         cache_dir=Path("/cache/sql-snippets"),
     )
 
@@ -101,6 +103,21 @@ def test_the_command_line_wins_then_the_environment() -> None:
     assert not _decide({"update": False}).update
     assert _decide({"update": False}, {"SQL_SNIPPETS_UPDATE": "yes"}).update
     assert _decide({"update": True}).update
+
+
+def test_effects_are_lines_beside_the_known_ones() -> None:
+    ini = {"effects": "\n  shop.outbox = mail queued\n\n  cron.job=job changed\n"}
+    assert _decide(ini=ini).effects == {
+        **NAMED_EFFECTS,
+        "shop.outbox": "mail queued",
+        "cron.job": "job changed",
+    }
+
+
+@pytest.mark.parametrize("line", ["outbox = mail", "shop.outbox", "shop.outbox =", "a.b.c = mail"])
+def test_an_effect_that_names_no_relation(line: str) -> None:
+    with pytest.raises(SettingsError, match=r"sql_effects in the ini file has the line .*; write"):
+        _decide(ini={"effects": line})
 
 
 def test_paths() -> None:
