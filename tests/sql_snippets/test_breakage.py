@@ -124,6 +124,38 @@ def test_a_purpose_that_differs_from_the_comment(project: Project) -> None:
     assert f"{RUNBOOK}:{project.line_of('| `started_at` |')}:" in printed
 
 
+def test_a_fact_that_a_migration_changed(project: Project) -> None:
+    (settings,) = (project.root / MIGRATIONS).glob("*_internal_schema.sql")
+    project.replace(
+        str(settings.relative_to(project.root)),
+        "failure_threshold integer not null default 3",
+        "failure_threshold integer not null default 4",
+    )
+    printed = project.check("facts-at-a-glance::at-a-glance", "alerting::alerting")
+    for words, value in (("after 3 failures", "3 failures"), ("default 3 |", "3 |")):
+        line, column = project.place_of(words, value)
+        assert f"{RUNBOOK}:{line}:{column}: error: " in printed
+    assert printed.count('the page says "3", the database says "4"') >= 2
+
+
+def test_a_status_that_a_migration_renamed(project: Project) -> None:
+    for name in (project.root / MIGRATIONS).glob("*.sql"):
+        text = name.read_text(encoding="utf-8")
+        name.write_text(text.replace("'timed_out'", "'timed_over'"), encoding="utf-8")
+    printed = project.check("status-values::status-values")
+    line, column = project.place_of("| `timed_out` |", "`timed_out`")
+    assert f"{RUNBOOK}:{line}:{column}: error: " in printed
+    assert 'did you mean "timed_over"?' in printed
+
+
+def test_a_name_in_the_text_that_is_not_there(project: Project) -> None:
+    project.replace(RUNBOOK, "`reminder.stuck_lock` applies", "`reminder.stuck_locks` applies")
+    printed = project.check("identifiers")
+    line, column = project.place_of("`reminder.stuck_locks`", "reminder.stuck")
+    assert f'{RUNBOOK}:{line}:{column}: error: the database has no object "reminder' in printed
+    assert 'did you mean "reminder.stuck_lock"?' in printed
+
+
 def _never_finds(project: Project) -> None:
     project.replace(
         RUNBOOK,
