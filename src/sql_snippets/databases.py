@@ -16,6 +16,7 @@ import psycopg
 from psycopg import sql as query
 
 from sql_snippets.building import WORKER_SETTINGS, Built, MigrationFailed, build, run_file
+from sql_snippets.recipes import read_sql
 from sql_snippets.servers import Server, ServerUnavailable, prepared, url
 from sql_snippets.servers.binaries import Binaries, find_binaries
 from sql_snippets.servers.cluster import Cluster, open_cluster
@@ -32,6 +33,7 @@ __all__ = [
     "attach_template",
     "open_live_database",
     "open_template",
+    "server_key",
 ]
 
 PREFIX = "sql_snippets_"
@@ -204,6 +206,25 @@ class Template:
 
     def _admin(self) -> psycopg.Connection[tuple[object, ...]]:
         return self.server.connect(self.maintenance)
+
+
+def server_key(choice: str, recipe: Recipe) -> str | None:
+    """Return a hash of the programs and the recipe that make the database, without starting it.
+
+    None for a URL: what else is on that server is not known.  Raises ServerUnavailable.
+    """
+    if choice not in {"embedded", "system"}:
+        return None
+    binaries = find_binaries(choice)
+    programs = [binaries.tool("postgres"), *binaries.library_dir.glob("*")]
+    programs += (binaries.share_dir / "extension").glob("*.control")
+    states = [(path.name, path.stat()) for path in sorted(programs)]
+    parts = [
+        _key(binaries, recipe),
+        recipe.seed and read_sql(recipe.seed),
+        *((name, state.st_size, state.st_mtime_ns) for name, state in states),
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def attach_template(text: str) -> Template:

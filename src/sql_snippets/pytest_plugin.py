@@ -32,7 +32,13 @@ from sql_snippets.checks import (
     problems_of,
     start_of,
 )
-from sql_snippets.databases import Database, MigrationFailed, Template, open_template
+from sql_snippets.databases import (
+    Database,
+    MigrationFailed,
+    Template,
+    open_template,
+    server_key,
+)
 from sql_snippets.diagnostics import draw_failure, github_annotation
 from sql_snippets.facts import check_facts, checked_codes
 from sql_snippets.identifiers import Name, check_identifiers, names_on
@@ -71,9 +77,11 @@ from sql_snippets.servers import ServerUnavailable
 from sql_snippets.settings import Settings, SettingsError, decide
 from sql_snippets.site import Site, SiteError, load_site
 from sql_snippets.source import PageError
-from sql_snippets.sources import text_of
+from sql_snippets.sources import digest_of as digest_of_python
+from sql_snippets.sources import files_of, is_local, text_of
 from sql_snippets.tables import check_table
 from sql_snippets.trials import Trial, try_alone, try_drill, try_in_scenario
+from sql_snippets.verdicts import Kept, Verdicts, entry_of, key_of, now
 from sql_snippets.workplace import Workplace
 
 if TYPE_CHECKING:
@@ -114,8 +122,13 @@ class _Run:
 
     settings: Settings
     workplace: Workplace
+    verdicts: Verdicts
     keeper: OwnKeeper | None = None
     broker: Broker | None = None
+    server_key: str | None = None
+    python_digests: dict[tuple[Path, ...], str] = field(default_factory=dict)
+    new_verdicts: dict[str, Kept] = field(default_factory=dict)
+    cached: int = 0
     sites: dict[Path, Site] = field(default_factory=dict)
     pages: list[MarkdownFile] = field(default_factory=list)
     blocks: int = 0
@@ -161,13 +174,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="CHANGES PAGES IN PLACE: replace output, cells and facts that differ by what is true",
     )
+    group.addoption(
+        "--sql-no-cache",
+        action="store_true",
+        help="run what has passed within a day and has not changed since, too",
+    )
+    group.addoption(
+        "--sql-no-blame",
+        action="store_true",
+        help="do not look for the migration that broke a block",
+    )
     for name, text in _INI.items():
         parser.addini(f"sql_{name}", text, default="")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Decide the settings once."""
-    names = ("server", "allow_remote_server", "report", "update")
+    names = ("server", "allow_remote_server", "report", "update", "no_cache", "no_blame")
     try:
         settings = decide(
             config.rootpath,
@@ -177,12 +200,13 @@ def pytest_configure(config: pytest.Config) -> None:
         )
     except SettingsError as err:
         raise pytest.UsageError(str(err)) from None
+    verdicts = Verdicts(settings.cache_dir, settings.root)
     address = getattr(config, "workerinput", {}).get(_ATTRIBUTE)
     if address is not None:
-        run = _Run(settings, Workplace(OthersKeeper(Address(*address)), is_shared=True))
+        run = _Run(settings, Workplace(OthersKeeper(Address(*address)), is_shared=True), verdicts)
     else:
         keeper = OwnKeeper(lambda: _open_template(settings))
-        run = _Run(settings, Workplace(keeper, is_shared=False), keeper)
+        run = _Run(settings, Workplace(keeper, is_shared=False), verdicts, keeper)
     config.stash[_RUN] = run
     if not _is_worker(config):
         config.pluginmanager.register(_Results(config, run), "sql_snippets_results")
@@ -499,6 +523,8 @@ class SqlItem(pytest.Item):
         self.trial = Trial()
         self.edits: list[Edit | CellEdit] = []
         self.output_differs = False
+        self.kept: Kept | None = None
+        self.key: str | None = None
         # What pytest's own items without a function do (_pytest.doctest.DoctestItem).
         self.obj = None
         info = self.session._fixturemanager.getfixtureinfo(node=self, func=None, cls=None)
@@ -547,23 +573,82 @@ class SqlItem(pytest.Item):
             raise ClaimsFailed([Failure(place, message)])
         return value
 
-    def sent(self) -> Iterable[Snippet]:
-        """Yield the blocks whose SQL is sent, without those that run before them."""
-        return ()
+    def texts(self) -> Iterable[str] | None:
+        """Return the SQL that is run, None when no database is asked."""
+        return None
 
     def scenario_name(self) -> str | None:
         """Return the fixture that produces the incident, if there is to be one."""
         return None
 
+    def subject(self) -> object | None:
+        """Return what of the page the verdict rests on; None when no verdict is kept."""
+        return None
+
+    def prepare(self) -> None:
+        """Open what is needed, so that its errors are shown as those of the set-up."""
+        with _in_one_sentence():
+            self.workplace.shared  # noqa: B018 - opens it
+
     def setup(self) -> None:
-        """Take the turn, and set up what applies to every test of the project."""
-        texts = [text for snippet in self.sent() for text in _sql_of(snippet)]
-        if texts and self.workplace.is_shared:
+        """Find the verdict of an earlier run, or take the turn and set everything up."""
+        self.kept = self._find_kept()
+        if self.kept is not None:
+            return
+        texts = self.texts()
+        if texts is not None and self.workplace.is_shared:
             name = self.scenario_name()
             python = _python_of(self, (), *([name] if name else []))
             with _in_one_sentence():
                 self.workplace.begin(None if python is None else "\n".join([*texts, python]))
         self._request._fillfixtures()
+        if texts is not None:
+            self.prepare()
+
+    def runtest(self) -> None:
+        """Check, unless that was done and nothing has changed since."""
+        if self.kept is None:
+            self.check()
+
+    def check(self) -> None:
+        """Check what the page says; raise when it is not true."""
+        raise NotImplementedError
+
+    def _find_kept(self) -> Kept | None:
+        run = _run_of(self.config)
+        self.key = None
+        subject = self.subject()
+        if subject is None or run.settings.no_cache:
+            return None
+        if run.server_key is None:
+            try:
+                run.server_key = server_key(run.settings.server, _recipe(run.settings)) or ""
+            except (ServerUnavailable, RecipeError, OSError):
+                # Said again, and shown, where the server is started.
+                run.server_key = ""
+        if not run.server_key:
+            return None
+        name = self.scenario_name()
+        used = _fixture_functions(self, [*self.fixturenames, *([name] if name else [])])
+        root = self.config.rootpath
+        python = None
+        if any(is_local(function, root) for function in used):
+            # Also those that a fixture asks for by a name that no signature shows.
+            used = _fixture_functions(self, self.fixture_names())
+            files = files_of(used, root)
+            if files not in run.python_digests:
+                run.python_digests[files] = digest_of_python(files, root)
+            python = run.python_digests[files]
+        self.key = key_of(
+            subject,
+            id=self.nodeid,
+            server=run.server_key,
+            python=python,
+            role=run.settings.role,
+            timeout=run.settings.timeout,
+            identifiers=run.settings.identifiers,
+        )
+        return run.verdicts.find(self.key)
 
     def shown(self, snippet: Snippet, outcome: Outcome) -> list[Failure]:
         """Compare the output on the page, or accept the new one where that was asked for."""
@@ -671,7 +756,7 @@ class FaultItem(SqlItem):
         super().__init__(place=failure.location, **kwargs)
         self.failure = failure
 
-    def runtest(self) -> None:
+    def check(self) -> None:
         """Fail."""
         raise ClaimsFailed([self.failure])
 
@@ -687,28 +772,28 @@ class BlockItem(SqlItem):
         if snippet.excluded is not None and not snippet.problems:
             self.add_marker(pytest.mark.skip(reason=snippet.excluded))
 
-    def sent(self) -> Iterable[Snippet]:
-        """Yield the block."""
-        return () if self.snippet.problems else (self.snippet,)
+    def texts(self) -> Iterable[str] | None:
+        """Return the block's and those of the blocks before it."""
+        return None if self.snippet.problems else _sql_of(self.snippet)
 
     def scenario_name(self) -> str | None:
         """Return that of the block's claims."""
         return self.snippet.claims.scenario
 
-    def setup(self) -> None:
-        """Set up the database and the incident, so that their errors are shown as their own."""
-        super().setup()
+    def subject(self) -> object | None:
+        """Return the block with its claims."""
+        return self.snippet
+
+    def prepare(self) -> None:
+        """Open the database and produce the incident."""
         name = self.snippet.claims.scenario
-        if self.snippet.problems or (name is not None and not self.has_fixture(name)):
-            return
         if name is None:
-            with _in_one_sentence():
-                self.workplace.shared  # noqa: B018 - opened here, so that its errors are of set-up
-        else:
+            super().prepare()
+        elif self.has_fixture(name):
             self.fixture("sql_database")
             self.fixture(name)
 
-    def runtest(self) -> None:
+    def check(self) -> None:
         """Run the block and compare with what the page says."""
         snippet = self.snippet
         if snippet.problems:
@@ -751,14 +836,15 @@ class TableItem(SqlItem):
         super().__init__(place=table.location, section=table.section, **kwargs)
         self.table = table
 
-    def setup(self) -> None:
-        """Set up the database."""
-        super().setup()
-        if not self.table.problems:
-            with _in_one_sentence():
-                self.workplace.shared  # noqa: B018 - opened here, so that its errors are of set-up
+    def texts(self) -> Iterable[str] | None:
+        """Return nothing that reaches further than the catalog."""
+        return None if self.table.problems else ()
 
-    def runtest(self) -> None:
+    def subject(self) -> object | None:
+        """Return the table."""
+        return self.table
+
+    def check(self) -> None:
         """Compare the table with the catalog."""
         if self.table.problems:
             raise ClaimsFailed(problems_of(self.table.problems))
@@ -774,14 +860,15 @@ class FactsItem(SqlItem):
         super().__init__(place=table.location, section=table.section, **kwargs)
         self.table = table
 
-    def setup(self) -> None:
-        """Set up the database."""
-        super().setup()
-        if not self.table.problems:
-            with _in_one_sentence():
-                self.workplace.shared  # noqa: B018 - opened here, so that its errors are of set-up
+    def texts(self) -> Iterable[str] | None:
+        """Return the queries."""
+        return None if self.table.problems else [fact.sql for fact in self.table.facts]
 
-    def runtest(self) -> None:
+    def subject(self) -> object | None:
+        """Return the table with its queries."""
+        return self.table
+
+    def check(self) -> None:
         """Compare the table with what its queries return."""
         if self.table.problems:
             raise ClaimsFailed(problems_of(self.table.problems))
@@ -802,7 +889,7 @@ class UncheckedItem(SqlItem):
         super().__init__(place=place, section=table.section, name=name, **kwargs)
         self.add_marker(pytest.mark.skip(reason=f'"{row.label}" is not checked: {row.reason}'))
 
-    def runtest(self) -> None:
+    def check(self) -> None:
         """Do nothing: it is skipped."""
 
 
@@ -815,13 +902,15 @@ class IdentifiersItem(SqlItem):
         super().__init__(place=Location(page.path, 1), root=root, **kwargs)
         self.page = page
 
-    def setup(self) -> None:
-        """Set up the database."""
-        super().setup()
-        with _in_one_sentence():
-            self.workplace.shared  # noqa: B018 - opened here, so that its errors are of set-up
+    def texts(self) -> Iterable[str] | None:
+        """Return nothing that reaches further than the catalog."""
+        return ()
 
-    def runtest(self) -> None:
+    def subject(self) -> object | None:
+        """Return the page: what its blocks make counts as known."""
+        return self.page
+
+    def check(self) -> None:
         """Look for each of them in the database."""
         settings = self.settings
         stand_ins = {stand_in_for(read_sql(path)) for path in _recipe(settings).platform}
@@ -843,22 +932,27 @@ class DrillItem(SqlItem):
         super().__init__(place=drill.location, section=drill.section, **kwargs)
         self.drill = drill
 
-    def sent(self) -> Iterable[Snippet]:
-        """Yield the steps."""
-        return () if self.drill.problems else self.drill.steps
+    def texts(self) -> Iterable[str] | None:
+        """Return those of all steps."""
+        if self.drill.problems:
+            return None
+        return [text for step in self.drill.steps for text in _sql_of(step)]
 
     def scenario_name(self) -> str | None:
         """Return that of the drill."""
         return self.drill.scenario
 
-    def setup(self) -> None:
-        """Set up the incident."""
-        super().setup()
-        if not self.drill.problems and self.has_fixture(self.drill.scenario):
+    def subject(self) -> object | None:
+        """Return the drill with its steps."""
+        return self.drill
+
+    def prepare(self) -> None:
+        """Produce the incident."""
+        if self.has_fixture(self.drill.scenario):
             self.fixture("sql_database")
             self.fixture(self.drill.scenario)
 
-    def runtest(self) -> None:
+    def check(self) -> None:
         """Follow the section."""
         drill = self.drill
         if drill.problems:
@@ -935,13 +1029,21 @@ def pytest_runtest_makereport(
         _ATTRIBUTE,
         {
             "place": asdict(item.place),
-            "entry": asdict(item.entry(verdict, reason)) if verdict else None,
+            "entry": _entry_of(item, verdict, reason) if verdict else None,
+            "key": item.key if item.kept is None else None,
             "failures": [asdict(failure) for failure in failures],
             "edits": [{**asdict(edit), "path": str(edit.path)} for edit in item.edits],
-            **_facts(run.workplace.opened),
+            **(item.kept.facts if item.kept is not None else _facts(run.workplace.opened)),
         },
     )
     return report
+
+
+def _entry_of(item: SqlItem, verdict: Verdict, reason: str | None) -> dict[str, Any]:
+    own = asdict(item.entry(verdict, reason))
+    if item.kept is None or verdict != "passed":
+        return own
+    return {**own, **entry_of(item.kept), "line": own["line"]}
 
 
 def _lost_server(item: SqlItem, error: BaseException) -> bool:
@@ -986,8 +1088,15 @@ class _Results:
         if sent is None:
             return
         run = self.run
+        key = sent["key"]
+        if key is not None and report.failed:
+            run.new_verdicts.pop(key, None)
         if sent["entry"] is not None:
             entry = Entry(**sent["entry"])
+            run.cached += entry.cached and report.when == "call"
+            if key is not None and entry.verdict == "passed":
+                facts = {name: sent[name] for name in ("server", "migration_head", "recipe")}
+                run.new_verdicts[key] = Kept(now(), sent["entry"], facts)
             # A tear-down comes after the verdict of the call and may only make it worse.
             if entry.id not in run.entries or run.entries[entry.id].verdict != "failed":
                 run.entries[entry.id] = entry
@@ -1018,6 +1127,7 @@ class _Results:
         run = self.run
         if self.config.option.collectonly:
             return
+        run.verdicts.keep(run.new_verdicts)
         written, refused = write_back(run.edits.values())
         for edit in written:
             what = "cell" if isinstance(edit, CellEdit) else "output"
@@ -1053,6 +1163,11 @@ class _Results:
                 0,
                 f"{run.server.version} ({run.server.kind}), real platform parts: {real}, "
                 f"migration head: {run.migration_head or 'none'}",
+            )
+        if run.cached:
+            run.notes.append(
+                f"{run.cached} passed before and nothing has changed since: "
+                "run them all the same with --sql-no-cache"
             )
         if run.notes:
             terminalreporter.section("sql-snippets", sep="-")

@@ -32,6 +32,7 @@ class Entry:
 
     ``danger`` is what the run was seen to do: ``level``, a mark, and ``seen``, its reasons.
     ``placeholders`` are its placeholders: ``name``, ``type`` by the server, ``source``.
+    A ``cached`` verdict is of an earlier run, in which nothing was different: ``checked`` is when.
     """
 
     id: str
@@ -50,6 +51,8 @@ class Entry:
     danger: Mapping[str, object] | None = None
     placeholders: Sequence[Mapping[str, str]] = ()
     reason: str | None = None
+    cached: bool = False
+    checked: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,11 +45,17 @@ def text_of(functions: Iterable[object], root: Path) -> str | None:
     return "\n".join(seen.values())
 
 
-def digest_of(functions: Iterable[object], root: Path) -> str:
-    """Return a hash of the files that define functions, and of the project's that they import."""
-    waiting = sorted(
-        {path for function in functions if _is_local(path := _file_of(function), root) and path}
-    )
+def files_of(functions: Iterable[object], root: Path) -> tuple[Path, ...]:
+    """Return the project's files that define functions."""
+    found = {_file_of(function) for function in functions}
+    return tuple(sorted(path for path in found if path and _is_local(path, root)))
+
+
+def digest_of(files: Iterable[Path], root: Path) -> str:
+    """Return a hash of files and of the project's files that they import, to any depth."""
+    folders = {root, *(Path(entry or ".").resolve() for entry in sys.path)}
+    folders = {folder for folder in folders if folder.is_relative_to(root)}
+    waiting = list(files)
     digest = hashlib.sha256()
     seen: set[Path] = set()
     for path in waiting:
@@ -59,7 +65,7 @@ def digest_of(functions: Iterable[object], root: Path) -> str:
         content = path.read_bytes()
         digest.update(f"{path.relative_to(root)}:{len(content)}:".encode())
         digest.update(content)
-        waiting += sorted(found for found in _imported(path, content, root) if found not in seen)
+        waiting += sorted(set(_imported(path, content, root, folders)) - seen)
     return digest.hexdigest()
 
 
@@ -94,7 +100,7 @@ def _parse(text: str) -> ast.AST:
         return ast.Module([], [])
 
 
-def _imported(path: Path, content: bytes, root: Path) -> Iterator[Path]:
+def _imported(path: Path, content: bytes, root: Path, folders: set[Path]) -> Iterator[Path]:
     """Yield the project's files that a file imports, wherever in it the import stands."""
     package = ".".join(path.relative_to(root).parent.parts)
     for node in ast.walk(ast.parse(content)):
@@ -110,9 +116,7 @@ def _imported(path: Path, content: bytes, root: Path) -> Iterator[Path]:
                 continue
             names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
         for name in names:
-            for folder in {root, *(Path(entry or ".").resolve() for entry in sys.path)}:
-                if not folder.is_relative_to(root):
-                    continue
+            for folder in folders:
                 place = folder.joinpath(*name.split("."))
                 for found in (place.with_suffix(".py"), place / "__init__.py"):
                     if _is_local(found, root) and found.is_file():

@@ -170,6 +170,7 @@ def project(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, cache_dir: Path
 ) -> pytest.Pytester:
     monkeypatch.setenv("SQL_SNIPPETS_CACHE_DIR", str(cache_dir))
+    monkeypatch.setenv("SQL_SNIPPETS_NO_CACHE", "true")
     monkeypatch.setenv("COLUMNS", "200")
     for name in ("CI", "GITHUB_ACTIONS", "SQL_SNIPPETS_SERVER", "PYTEST_ADDOPTS"):
         monkeypatch.delenv(name, raising=False)
