@@ -115,10 +115,15 @@ _NOTIFIED = (
     "select blks_zeroed + blks_hit + blks_read + blks_written "
     "from pg_catalog.pg_stat_slru where lower(name) = 'notify'"
 )
+# Reading a sequence waits for whoever is altering it, which an incident may be about.
 _SEQUENCES = """
 select s.seqrelid::int8, n.nspname, c.relname, pg_catalog.pg_sequence_last_value(s.seqrelid)
 from pg_catalog.pg_sequence s join pg_catalog.pg_class c on c.oid = s.seqrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.relpersistence <> 't'
+  and not exists (
+    select from pg_catalog.pg_locks l
+    where l.relation = s.seqrelid and l.granted and l.mode ~ '^(Share|Exclusive|AccessExclusive)'
+      and l.mode <> 'ShareUpdateExclusiveLock')
 """
 
 

@@ -125,6 +125,39 @@ def _check(case: Case, outcome: Outcome) -> None:
         assert any(text.startswith(case.seen) for text in outcome.danger.seen), outcome.danger
 
 
+def test_looking_waits_for_no_lock_of_an_incident(template: Template) -> None:
+    with (
+        template.clone() as database,
+        database.connect("postgres", autocommit=False) as incident,
+    ):
+        incident.execute("lock table orders; alter sequence ticket increment 2")
+        outcome = run_as_editor(database, "select 1", role="postgres", watched=True)
+        incident.rollback()
+    assert outcome.danger == Danger(Mark.READ)
+
+
+def test_what_others_write_meanwhile_is_not_the_blocks(template: Template) -> None:
+    with template.clone() as database:
+        stop = threading.Event()
+
+        def write() -> None:
+            with database.connect("postgres") as other:
+                while not stop.is_set():
+                    other.execute("insert into history (what) values ('other')")
+                    other.execute("delete from history; select pg_stat_force_next_flush()")
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        try:
+            for sql, level in (("call only_looks()", Mark.READ), ("call appends()", Mark.WRITE)):
+                outcome = run_as_editor(database, sql, role="postgres", watched=True)
+                assert outcome.danger is not None
+                assert outcome.danger.level is level, outcome.danger
+        finally:
+            stop.set()
+            thread.join()
+
+
 def test_relations_are_named_as_what_their_rows_order(template: Template, shared: Database) -> None:
     effects = {"public.lines": "print ordered"}
     for outcome in (
