@@ -7,6 +7,7 @@ added later leaves every other byte of the page as the site made it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Final
 
@@ -180,6 +181,13 @@ def add_class(html: str, tag: StartTag, names: str) -> Insertion:
     if at < 0:
         return Insertion(tag.name_end, f' class="{names}"')
     return Insertion(tag.name_end + at + len(' class="'), f"{names} ")
+
+
+def add_id(html: str, tag: StartTag, name: str) -> list[Insertion]:
+    """Return what gives an element the id ``name``: nothing if it has one."""
+    if ' id="' in html[tag.name_end : html.index(">", tag.name_end)]:
+        return []
+    return [Insertion(tag.name_end, f' id="{escape(name)}"')]
 
 
 def insert(html: str, insertions: Sequence[Insertion]) -> str:

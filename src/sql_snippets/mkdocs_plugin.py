@@ -14,26 +14,44 @@ from mkdocs.config import config_options
 from mkdocs.config.base import Config
 from mkdocs.exceptions import PluginError
 from mkdocs.plugins import BasePlugin, event_priority, get_plugin_logger
+from mkdocs.structure.files import File
+from mkdocs.utils import get_relative_url
 
 from sql_snippets.built_html import (
     Insertion,
     ShownBlock,
     add_class,
+    add_id,
     insert,
     read_blocks,
 )
+from sql_snippets.drill_log import DrillLogError, read_drill_log
 from sql_snippets.model import Page
 from sql_snippets.pages import read_page
+from sql_snippets.project import ProjectError, present_recipe
+from sql_snippets.recipes import RecipeError
+from sql_snippets.settings import SettingsError
 from sql_snippets.site import Site, SiteError, load_site
-from sql_snippets.stamps import Report, ReportError, read_report, stamp, summary
+from sql_snippets.stamps import (
+    Report,
+    ReportError,
+    block_anchor,
+    compare_with,
+    read_report,
+    stamp,
+    summary,
+)
+from sql_snippets.verification import Pages, drills_page, verification_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.livereload import LiveReloadServer
+    from mkdocs.structure.files import Files
     from mkdocs.structure.pages import Page as SitePage
 
+    from sql_snippets.drill_log import DoneDrill
     from sql_snippets.model import Snippet
 
 _log = get_plugin_logger("sql-snippets")
@@ -41,9 +59,16 @@ _TITLE_END = re.compile(r"</h1>")
 
 
 class SqlSnippetsConfig(Config):  # type: ignore[no-untyped-call]
-    """The plugin's options.  ``report`` is relative to the folder of ``mkdocs.yml``."""
+    """The plugin's options.
+
+    ``report`` and ``drill_log`` are relative to the folder of ``mkdocs.yml``.  ``verification`` and
+    ``drills`` are the names, as ``x.md``, of the pages to generate; without one there is none.
+    """
 
     report = config_options.Type(str, default=".cache/sql-snippets/report.json")
+    verification = config_options.Type(str, default="")
+    drills = config_options.Type(str, default="")
+    drill_log = config_options.Type(str, default="")
 
 
 def _first_line(sql: str) -> str:
@@ -87,6 +112,7 @@ def annotate(html: str, page: Page, report: Report | None) -> str:
             continue
         snippet = next(snippets)
         insertions.append(add_class(html, block.tag, "sql-block"))
+        insertions += add_id(html, block.tag, block_anchor(snippet))
         insertions.append(Insertion(block.end, stamp(snippet, report)))
         if block.mark is not None:
             name = f"sql-mark sql-mark--{block.mark.mark.value.lower()}"
@@ -107,6 +133,8 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
         self._serving = False
         self._site: Site | None = None
         self._report: Report | None = None
+        self._known: dict[str, Page] = {}
+        self._uris: dict[str, str] = {}
 
     def on_startup(self, *, command: Literal["build", "gh-deploy", "serve"], dirty: bool) -> None:
         """Note whether someone is editing: then a difference is shown, and the site stays up."""
@@ -118,8 +146,10 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
 
     def on_pre_build(self, *, config: MkDocsConfig) -> None:
         """Read the site's settings and the last report; a site without a report is fine."""
+        self._known.clear()
+        root = Path(config.config_file_path).parent
         try:
-            self._site = load_site(Path(config.config_file_path).parent)
+            self._site = load_site(root)
         except SiteError as err:
             raise PluginError(f"sql-snippets: {err}") from err
         try:
@@ -127,6 +157,48 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
         except ReportError as err:
             self._report = None
             _log.warning("%s", err)
+        if self._report is None:
+            return
+        try:
+            self._report = compare_with(self._report, present_recipe(root))
+        except (ProjectError, RecipeError, SettingsError) as err:
+            _log.warning("Whether the database has changed since the last run: %s", err)
+
+    def on_files(self, files: Files, /, *, config: MkDocsConfig) -> Files:
+        """Add the pages that are generated from the report."""
+        wanted = {
+            self.config.verification: verification_page,
+            self.config.drills: drills_page,
+        }
+        if not any(wanted):
+            return files
+        pages = [
+            self._read(file.src_uri, file.abs_src_path) for file in files.documentation_pages()
+        ]
+        checked = [page for page in pages if page.snippets or page.tables or page.facts]
+        log = self._read_log(config, {drill.section for page in checked for drill in page.drills})
+        for name, write in wanted.items():
+            if not name:
+                continue
+            made = File.generated(config, name, content="")
+
+            def address(page: str, anchor: str, here: str = made.url) -> str:
+                file = files.get_file_from_path(self._uris[page])
+                url = get_relative_url(file.url, here) if file else ""
+                return f"{url}#{anchor}" if anchor else url
+
+            given = Pages(checked, address, self._report, log=log)
+            files.append(File.generated(config, name, content=write(given)))
+        return files
+
+    def _read_log(self, config: MkDocsConfig, sections: set[str]) -> Sequence[DoneDrill] | None:
+        if not self.config.drill_log:
+            return None
+        try:
+            path = Path(config.config_file_path).parent / self.config.drill_log
+            return read_drill_log(path, sections)
+        except DrillLogError as err:
+            raise PluginError(f"sql-snippets: {err}") from err
 
     def on_serve(
         self, server: LiveReloadServer, /, *, config: MkDocsConfig, builder: Callable[..., None]
@@ -141,7 +213,7 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
     def on_post_page(self, output: str, /, *, page: SitePage, config: MkDocsConfig) -> str:
         """Compare the page with what the checks know, then add the stamps."""
         del config
-        known = self._read(page)
+        known = self._read(page.file.src_uri, page.file.abs_src_path)
         shown = [block for block in read_blocks(output) if block.is_sql]
         difference = find_difference(shown, known.snippets)
         if difference is None:
@@ -152,8 +224,11 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
         _log.warning("%s", message)
         return output
 
-    def _read(self, page: SitePage) -> Page:
-        source = page.file.abs_src_path
+    def _read(self, uri: str, source: str | None) -> Page:
+        """Return what the checks know of a page; a page that has no file holds no block."""
         if self._site is None or source is None:
-            return Page(page.file.src_uri)
-        return read_page(Path(source), self._site)
+            return Page(uri)
+        if uri not in self._known:
+            self._known[uri] = read_page(Path(source), self._site)
+            self._uris[self._known[uri].path] = uri
+        return self._known[uri]

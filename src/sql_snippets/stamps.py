@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sql_snippets.report import FORMAT, hash_sql
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sql_snippets.model import Snippet
+    from sql_snippets.recipes import Recipe
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -28,6 +29,7 @@ class Verdict(StrEnum):
     """What is known about a block as it stands on the page."""
 
     PASSED = "passed"
+    STALE = "stale"
     FAILED = "failed"
     EXCLUDED = "excluded"
     UNCHECKED = "unchecked"
@@ -35,23 +37,61 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What the report says about one block; ``seconds`` is the time of its SQL alone."""
+    """What the report says about one item; ``seconds`` is the time of its SQL alone.
+
+    ``danger`` is the mark that the run was seen to deserve, ``seen`` why.
+    """
 
     verdict: Verdict
     sql_sha256: str | None
     seconds: float | None
     reason: str | None
     danger: str | None = None
+    seen: tuple[str, ...] = ()
+    kind: str = "block"
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The last run: when, on which server, with which parts real, and each block by its id."""
+    """The last run: when, on which server, with which parts real, and each item by its id.
+
+    ``stale`` says what has changed since in the files that make the database, None if nothing has.
+    """
 
     created: datetime
     version: str
     real_parts: tuple[str, ...]
     runs: Mapping[str, Run]
+    server: str = ""
+    migration_head: str | None = None
+    recipe: str | None = None
+    stale: str | None = None
+
+
+def _read_run(item: Mapping[str, Any]) -> Run:
+    danger = item.get("danger") or {}
+    return Run(
+        verdict=Verdict(item["verdict"]),
+        sql_sha256=item.get("sql_sha256"),
+        seconds=item.get("seconds"),
+        reason=item.get("reason"),
+        danger=danger.get("level"),
+        seen=tuple(map(str, danger.get("seen") or ())),
+        kind=str(item["kind"]),
+        cached=bool(item.get("cached")),
+    )
+
+
+def compare_with(report: Report, recipe: Recipe) -> Report:
+    """Return the report with what has changed since in the files of the database."""
+    if report.recipe is None or report.recipe == recipe.digest():
+        return replace(report, stale=None)
+    if report.migration_head != recipe.migration_head:
+        stale = f"the last migration was {report.migration_head or 'none'} then"
+    else:
+        stale = "the files of the database were changed since"
+    return replace(report, stale=stale)
 
 
 def read_report(path: Path) -> Report | None:
@@ -75,17 +115,10 @@ def read_report(path: Path) -> Report | None:
             created=datetime.fromisoformat(data["created"]),
             version=str(server["version"]).removeprefix("PostgreSQL ").split(" ")[0],
             real_parts=tuple(server["real_parts"]),
-            runs={
-                item["id"]: Run(
-                    verdict=Verdict(item["verdict"]),
-                    sql_sha256=item.get("sql_sha256"),
-                    seconds=item.get("seconds"),
-                    reason=item.get("reason"),
-                    danger=(item.get("danger") or {}).get("level"),
-                )
-                for item in data["items"]
-                if item["kind"] == "block"
-            },
+            runs={item["id"]: _read_run(item) for item in data["items"]},
+            server=str(server.get("kind", "")),
+            migration_head=data.get("migration_head"),
+            recipe=data.get("recipe"),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as err:
         raise ReportError(
@@ -94,7 +127,7 @@ def read_report(path: Path) -> Report | None:
         ) from err
 
 
-def _run_of(snippet: Snippet, report: Report | None) -> Run | None:
+def run_of(snippet: Snippet, report: Report | None) -> Run | None:
     """Return the run of this very text: a run of what stood here before proves nothing."""
     run = report.runs.get(snippet.id) if report else None
     if run is None or run.verdict is Verdict.UNCHECKED:
@@ -105,8 +138,10 @@ def _run_of(snippet: Snippet, report: Report | None) -> Run | None:
 
 def verdict_of(snippet: Snippet, report: Report | None) -> Verdict:
     """Return what is known about a block as it stands on the page now."""
-    run = _run_of(snippet, report)
-    return run.verdict if run else Verdict.UNCHECKED
+    run = run_of(snippet, report)
+    if run is None or report is None:
+        return Verdict.UNCHECKED
+    return Verdict.STALE if report.stale and run.verdict is Verdict.PASSED else run.verdict
 
 
 def show_date(moment: datetime) -> str:
@@ -122,12 +157,13 @@ def show_seconds(seconds: float) -> str:
     return f"{milliseconds} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
-def _time(report: Report) -> str:
+def show_time(report: Report) -> str:
+    """Return the day of the run, as an element that a program can read too."""
     moment = report.created
     return f'<time datetime="{moment.isoformat()}">{show_date(moment)}</time>'
 
 
-def _where(report: Report) -> list[str]:
+def where(report: Report) -> list[str]:
     """Return what the blocks ran on: nothing when the run needed no server."""
     if not report.version:
         return []
@@ -135,25 +171,41 @@ def _where(report: Report) -> list[str]:
     return [f"PostgreSQL {escape(report.version)}", escape(parts) or "platform parts: stand-ins"]
 
 
+WORDS = {
+    Verdict.PASSED: "Passed",
+    Verdict.STALE: "Out of date",
+    Verdict.FAILED: "Failed",
+    Verdict.EXCLUDED: "Not run",
+    Verdict.UNCHECKED: "Not checked",
+}
+
+
 def _facts(*facts: str) -> str:
     return "".join(f'<span class="sql-stamp__fact">{fact}</span>' for fact in facts)
 
 
+def block_anchor(snippet: Snippet) -> str:
+    """Return the id by which a link finds the block on its page."""
+    return f"block-{snippet.section}-{snippet.name}"
+
+
 def stamp(snippet: Snippet, report: Report | None) -> str:
     """Return the HTML that stands below a block."""
-    run = _run_of(snippet, report)
+    run = run_of(snippet, report)
     reason = ""
     if run is None or report is None:
-        verdict, word = Verdict.UNCHECKED, "Not checked"
+        verdict, word = Verdict.UNCHECKED, WORDS[Verdict.UNCHECKED]
         known = report is not None and snippet.id in report.runs
         facts = _facts("the SQL was changed after its last run" if known else "no run of it yet")
     elif run.verdict is Verdict.EXCLUDED:
-        verdict, word = run.verdict, "Not run"
+        verdict, word = run.verdict, WORDS[run.verdict]
         facts = _facts(escape(run.reason or snippet.excluded or "excluded"))
     else:
-        verdict = run.verdict
-        word = "Passed" if verdict is Verdict.PASSED else "Failed"
-        shown = [_time(report), *_where(report)]
+        verdict = verdict_of(snippet, report)
+        word = WORDS[verdict]
+        shown = [show_time(report), *where(report)]
+        if report.stale:
+            shown.insert(0, escape(report.stale))
         if snippet.claims.scenario:
             shown.append("with the incident produced")
         if run.danger is not None:
@@ -184,9 +236,12 @@ def summary(snippets: Sequence[Snippet], report: Report | None) -> str:
         state, words = "failed", f"{failed} of {blocks} on this page failed"
     elif unchecked:
         state, words = "unchecked", f"{unchecked} of {blocks} on this page not checked"
+    elif Verdict.STALE in verdicts and report is not None:
+        state = "stale"
+        words = f"{blocks} on this page passed, but {escape(report.stale or '')}"
     elif run == 0:
         state, words = "unchecked", "No SQL block on this page is run"
     facts = [words]
     if report is not None and unchecked < len(verdicts):
-        facts += [_time(report), *_where(report)]
+        facts += [show_time(report), *where(report)]
     return f'<p class="sql-summary sql-summary--{state}">{" · ".join(facts)}</p>'

@@ -12,8 +12,9 @@ from mkdocs.commands.build import build
 from mkdocs.config import load_config
 from mkdocs.exceptions import Abort
 
-from sql_snippets.built_html import add_class, insert, read_blocks
+from sql_snippets.built_html import add_class, add_id, insert, read_blocks
 from sql_snippets.pages import read_page
+from sql_snippets.project import present_recipe, read_ini
 from sql_snippets.site import load_site
 from sql_snippets.stamps import ReportError, Verdict, read_report, show_seconds, verdict_of
 
@@ -195,6 +196,7 @@ def test_nothing_else_of_the_page_changes(project: Path) -> None:
     for added in ('class="sql-mark sql-mark--read"', 'class="sql-mark sql-mark--stop"'):
         stamped = stamped.replace(f"<p {added}>", "<p>")
     stamped = stamped.replace("sql-block ", "").replace("sql-output ", "")
+    stamped = re.sub(r' id="block-[^"]*"', "", stamped)
     while (start := stamped.find('<p class="sql-')) >= 0:
         end = stamped.index("</p>", start) + len("</p>")
         stamped = stamped[:start] + stamped[end:]
@@ -339,3 +341,222 @@ def test_class_is_added_to_those_an_element_has() -> None:
     (block,) = read_blocks(html)
     added = insert(html, [add_class(html, block.tag, "sql-block")])
     assert added.startswith('<div id="a" class="sql-block language-sql highlight">')
+
+
+def test_class_and_id_are_put_on_the_block_once() -> None:
+    html = '<pre class="language-sql highlight"><code>x</code></pre>'
+    (block,) = read_blocks(html)
+    assert insert(html, add_id(html, block.tag, "a&b")).startswith('<pre id="a&amp;b" class=')
+    named = html.replace("<pre ", '<pre id="mine" ')
+    (block,) = read_blocks(named)
+    assert add_id(named, block.tag, "other") == []
+
+
+PYPROJECT = """
+[tool.pytest.ini_options]
+sql_migrations = "migrations"
+sql_role = "app"
+"""
+
+
+def _with_recipe(project: Path, *entries: dict[str, Any], **changes: Any) -> None:
+    (project / "pyproject.toml").write_text(PYPROJECT, encoding="utf-8")
+    (project / "migrations").mkdir(exist_ok=True)
+    (project / "migrations" / "01_a.sql").write_text("select 1;\n", encoding="utf-8")
+    recipe = present_recipe(project)
+    _report(
+        project,
+        *entries,
+        **{"recipe": recipe.digest(), "migration_head": recipe.migration_head, **changes},
+    )
+
+
+def _passed(project: Path, **changes: Any) -> dict[str, Any]:
+    digest = hashlib.sha256(_sql_as_known(project).encode()).hexdigest()
+    return _entry(**{"sql_sha256": digest, **changes})
+
+
+def test_stamp_is_fresh_while_the_files_of_the_database_are_the_same(project: Path) -> None:
+    _with_recipe(project, _passed(project))
+    html = _build(project)
+    assert "sql-stamp--passed" in _stamp(html)
+    assert "sql-stamp--stale" not in html
+
+
+def test_stamp_is_stale_after_an_edit_of_a_migration(project: Path) -> None:
+    _with_recipe(project, _passed(project))
+    (project / "migrations" / "01_a.sql").write_text("select 2;\n", encoding="utf-8")
+    html = _build(project)
+    assert "sql-stamp--stale" in _stamp(html)
+    assert "Passed" not in _stamp(html)
+    assert "the files of the database were changed since" in _stamp(html)
+
+
+def test_stamp_is_stale_after_a_new_migration(project: Path) -> None:
+    _with_recipe(project, _passed(project))
+    (project / "migrations" / "02_b.sql").write_text("select 2;\n", encoding="utf-8")
+    assert "Out of date" in _stamp(_build(project))
+    assert "the last migration was 01_a then" in _stamp(_build(project))
+
+
+def test_failure_stays_a_failure_when_the_database_changes(project: Path) -> None:
+    _with_recipe(project, _passed(project, verdict="failed", reason="broken"), recipe="0" * 64)
+    stamp = _stamp(_build(project))
+    assert "sql-stamp--failed" in stamp
+    assert "changed since" in stamp
+
+
+def test_page_whose_blocks_are_out_of_date_says_so_at_its_top(project: Path) -> None:
+    text = PAGE.partition("**STOP**")[0]
+    (project / "docs" / "page.md").write_text(text, encoding="utf-8")
+    _with_recipe(project, _passed(project), recipe="0" * 64)
+    assert 'class="sql-summary sql-summary--stale"' in _build(project)
+
+
+def test_settings_that_cannot_be_read_are_said(
+    project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _report(project, _passed(project), recipe="0" * 64)
+    (project / "pyproject.toml").write_text("[tool", encoding="utf-8")
+    assert "sql-stamp--passed" in _stamp(_build(project))
+    assert "pyproject.toml cannot be read" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("pytest.ini", "[pytest]\nsql_role = x\nother = 1\n"),
+        ("pyproject.toml", '[tool.pytest.ini_options]\nsql_role = "x"\nother = 1\n'),
+        ("pyproject.toml", '[tool.pytest]\nsql_role = "x"\n'),
+        ("tox.ini", "[pytest]\nsql_role = x\n"),
+        ("setup.cfg", "[tool:pytest]\nsql_role = x\n"),
+    ],
+)
+def test_settings_are_read_where_pytest_has_them(tmp_path: Path, name: str, text: str) -> None:
+    assert read_ini(tmp_path) == {}
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    assert read_ini(tmp_path) == {"role": "x"}
+
+
+GENERATED = CONFIG.replace(
+    "  - sql-snippets\n",
+    "  - sql-snippets: {verification: seen.md, drills: drills.md, drill_log: log.yml}\n",
+)
+
+DRILL = """
+<!-- sql: drill=gone -->
+
+## Gone
+
+<!-- sql: name=look step=confirm -->
+
+```sql
+select 10;
+```
+
+<!-- sql: name=mend step=resolve -->
+
+```sql
+select 11;
+```
+"""
+
+
+@pytest.fixture
+def generated(project: Path) -> Path:
+    (project / "mkdocs.yml").write_text(GENERATED, encoding="utf-8")
+    (project / "docs" / "page.md").write_text(PAGE + DRILL, encoding="utf-8")
+    (project / "log.yml").write_text("drills: []\n", encoding="utf-8")
+    return project
+
+
+def _page(project: Path, name: str) -> str:
+    return (project / "site" / name / "index.html").read_text(encoding="utf-8")
+
+
+def test_generated_page_shows_what_was_seen_of_a_block(generated: Path) -> None:
+    danger = {"level": "STOP", "seen": ["rows of <x> deleted"]}
+    _with_recipe(generated, _passed(generated, danger=danger, cached=True))
+    html = _build(generated)
+    assert 'id="block-look-all"' in html
+    seen = _page(generated, "seen")
+    row = next(line for line in seen.splitlines() if ">all</a>" in line)
+    assert 'href="../page/#block-look-all"' in row
+    for words in ("Passed", "READ", "STOP", "rows of &lt;x&gt; deleted", "4 ms", "kept from"):
+        assert words in row
+    assert "5: 1 passed, 4 not checked" in seen
+    assert "01_a" in seen
+    assert "unchanged" in seen
+
+
+def test_generated_page_tells_changed_blocks_from_new_ones(generated: Path) -> None:
+    _with_recipe(generated, _passed(generated, sql_sha256="0" * 64))
+    _build(generated)
+    rows = [line for line in _page(generated, "seen").splitlines() if "Not checked" in line]
+    assert sum("the SQL was changed after its last run" in row for row in rows) == 1
+
+
+def test_generated_pages_without_a_report_say_so(generated: Path) -> None:
+    _build(generated)
+    for name in ("seen", "drills"):
+        assert "No run yet." in _page(generated, name)
+        assert "sql-verdict--passed" not in _page(generated, name)
+
+
+def test_drill_whose_step_was_changed_is_not_checked(generated: Path) -> None:
+    known = read_page(generated / "docs" / "page.md", load_site(generated)).snippets
+    steps = [
+        _entry(id=step.id, sql_sha256=hashlib.sha256(step.sql.encode()).hexdigest())
+        for step in known
+        if step.section == "gone"
+    ]
+    assert len(steps) == 2
+    drill = {"id": "docs/page.md::gone::drill", "kind": "drill", "verdict": "passed"}
+    _with_recipe(generated, *steps, {**drill, "seconds": 2.5, "reason": None})
+    _build(generated)
+    assert re.search(r"Passed</span>\. In all 2\.5 s", _page(generated, "drills"))
+    page = generated / "docs" / "page.md"
+    page.write_text(PAGE + DRILL.replace("select 11", "select 12"), encoding="utf-8")
+    _build(generated)
+    assert "Passed" not in _page(generated, "drills")
+
+
+DONE = "{date: 2026-11-02, section: gone, by: Me, minutes: 3, result: done, notes: Well}"
+
+
+def test_log_shows_drills_latest_first(generated: Path) -> None:
+    (generated / "log.yml").write_text(
+        f"drills:\n- {DONE}\n- {DONE.replace('11-02', '11-03')}\n", encoding="utf-8"
+    )
+    _build(generated)
+    html = _page(generated, "drills")
+    assert html.index("2026-11-03</time>") < html.index("2026-11-02</time>")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", 'must hold one list, "drills"'),
+        ("drills: 3", 'must hold one list, "drills"'),
+        ("drills: [", "is not YAML"),
+        ("drills: [{date: 2026-11-02}]", "drill 1: it needs by, date, minutes"),
+        (f"drills: [{DONE.replace('2026-11-02', 'soon')}]", "write YYYY-MM-DD"),
+        (f"drills: [{DONE.replace('2026', '2999')}]", "has not come yet"),
+        (
+            f"drills: [{DONE.replace('gone', 'other')}]",
+            "section 'other' is no drill; there are gone",
+        ),
+        (f"drills: [{DONE.replace('minutes: 3', 'minutes: 0')}]", "a whole number above 0"),
+        (f"drills: [{DONE.replace('minutes: 3', 'minutes: true')}]", "a whole number above 0"),
+        (f"drills: [{DONE.replace('result: done', 'result: well')}]", "write done or escalated"),
+        (f"drills: [{DONE.replace('by: Me', 'by: ')}]", "write a few words"),
+    ],
+)
+def test_log_that_is_wrong_stops_the_build(
+    generated: Path, text: str, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (generated / "log.yml").write_text(text, encoding="utf-8")
+    with pytest.raises(Abort):
+        _build(generated)
+    assert "log.yml" in caplog.text
+    assert said in caplog.text

@@ -1,0 +1,167 @@
+"""The generated pages, and stamps that have gone stale, as a reader sees them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from scripts.tasks.local_site import build, serve_folder
+from sql_snippets.pages import read_page
+from sql_snippets.site import load_site
+from tests.site.project_copy import PAGES, copy_project, write_report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Page
+
+RUNBOOK = "operations/cron-reminder-runbook/"
+STAMP = "#block-check-health-health + .sql-stamp"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return copy_project(tmp_path / "project")
+
+
+@pytest.fixture
+def build_again(project: Path, tmp_path: Path) -> Iterator[Callable[[], str]]:
+    """A function that builds the copy as it is and gives its address."""
+    folder = tmp_path / "built"
+    folder.mkdir()
+    with serve_folder(folder) as address:
+
+        def make() -> str:
+            build(folder, address, project=project)
+            return address
+
+        yield make
+
+
+def test_verification_page_has_every_block_and_leads_to_it(
+    page: Page, project: Path, build_again: Callable[[], str]
+) -> None:
+    report = write_report(project)
+    address = build_again()
+    page.goto(address + "verification/", wait_until="networkidle")
+    known = [s for name in PAGES for s in read_page(project / name, load_site(project)).snippets]
+    rows = page.locator(".sql-table--blocks tbody tr")
+    assert rows.count() == len(known)
+    assert page.locator(".sql-table--blocks .sql-verdict--passed").count() == len(known)
+    facts = page.locator(".sql-table--facts")
+    for words in (
+        f"{len(known)} passed",
+        "5 Nov 2026, 23:59 UTC",
+        "PostgreSQL 15.14 (system)",
+        "pg_cron",
+        str(report["migration_head"]),
+        "unchanged",
+    ):
+        expect(facts).to_contain_text(words)
+    row = rows.filter(has_text="resolve-stuck-lock")
+    for words in ("STOP", "12 ms", "Stuck lock"):
+        expect(row).to_contain_text(words)
+    row.locator("a").first.click()
+    page.wait_for_url(lambda url: url.endswith("#block-stuck-lock-resolve-stuck-lock"))
+    expect(page.locator("#block-stuck-lock-resolve-stuck-lock")).to_be_in_viewport()
+    links = page.evaluate(
+        """async address => {
+            const text = await (await fetch(address)).text()
+            const tables = new DOMParser().parseFromString(text, "text/html")
+            return [...tables.querySelectorAll(".sql-table a")].map(a => a.getAttribute("href"))
+        }""",
+        f"{address}verification/",
+    )
+    inside = [link.partition("#")[2] for link in links if RUNBOOK in link]
+    missing = page.evaluate("ids => ids.filter(id => !document.getElementById(id))", inside)
+    assert inside
+    assert missing == []
+
+
+def test_drill_page_has_steps_times_and_an_empty_log(
+    page: Page, project: Path, build_again: Callable[[], str]
+) -> None:
+    write_report(project)
+    page.goto(build_again() + "drills/", wait_until="networkidle")
+    drills = read_page(project / PAGES[0], load_site(project)).drills
+    assert page.locator(".sql-table--drill").count() == len(drills) >= 7
+    assert page.locator(".sql-table--drill tbody tr").count() == sum(len(d.steps) for d in drills)
+    assert page.locator(".md-content .sql-verdict--passed").count() == len(drills)
+    expect(page.locator("#drill-stuck-lock + p")).to_contain_text("In all 340 ms.")
+    expect(page.locator("#log + p")).to_have_text("None yet.")
+
+
+def test_drills_by_people_are_listed(
+    page: Page, project: Path, build_again: Callable[[], str]
+) -> None:
+    (project / "docs" / "operations" / "drill-log.yml").write_text(
+        "drills:\n- {date: 2026-11-02, section: stuck-lock, by: A stranger, minutes: 7,"
+        " result: done, notes: Looked for the <pid>}\n",
+        encoding="utf-8",
+    )
+    page.goto(build_again() + "drills/", wait_until="networkidle")
+    log = page.locator(".sql-table--log tbody tr")
+    assert log.count() == 1
+    for words in ("2026-11-02", "Stuck lock", "A stranger", "7", "done", "Looked for the <pid>"):
+        expect(log).to_contain_text(words)
+
+
+def test_both_pages_say_when_there_was_no_run(
+    page: Page, project: Path, build_again: Callable[[], str]
+) -> None:
+    address = build_again()
+    for path in ("verification/", "drills/"):
+        page.goto(address + path, wait_until="networkidle")
+        expect(page.locator("article")).to_contain_text("No run yet.")
+        assert page.locator(".sql-verdict--passed").count() == 0
+        assert page.locator(".sql-verdict--unchecked").count() > 0
+    assert project
+
+
+def _look(page: Page) -> list[str]:
+    stamp = page.locator(STAMP)
+    look: list[str] = stamp.evaluate(
+        "e => { const s = getComputedStyle(e); const v = e.querySelector('.sql-stamp__verdict');"
+        " return [s.borderStyle, s.backgroundImage, getComputedStyle(v).color,"
+        " getComputedStyle(v, '::before').content] }"
+    )
+    return look
+
+
+def test_stale_stamps_look_stale(page: Page, project: Path, build_again: Callable[[], str]) -> None:
+    write_report(project)
+    address = build_again()
+    page.goto(address + RUNBOOK, wait_until="networkidle")
+    expect(page.locator(STAMP)).to_contain_text("Passed")
+    fresh = _look(page)
+
+    text = (project / PAGES[0]).read_text(encoding="utf-8")
+    changed = text.replace("from reminder.health order by step;", "from reminder.health;")
+    assert changed != text
+    (project / PAGES[0]).write_text(changed, encoding="utf-8")
+    build_again()
+    page.goto(address + RUNBOOK, wait_until="networkidle")
+    expect(page.locator(STAMP)).to_contain_text("Not checked")
+    expect(page.locator(STAMP)).to_contain_text("the SQL was changed after its last run")
+    assert page.locator(".sql-stamp--unchecked").count() == 1
+    expect(page.locator(".sql-summary")).to_contain_text("not checked")
+    for one, other in zip(_look(page), fresh, strict=True):
+        assert one != other
+
+    (project / PAGES[0]).write_text(text, encoding="utf-8")
+    head = project / "supabase" / "migrations" / "29990101000000_later.sql"
+    head.write_text("select 1;\n", encoding="utf-8")
+    build_again()
+    page.goto(address + RUNBOOK, wait_until="networkidle")
+    expect(page.locator(STAMP)).to_contain_text("Out of date")
+    expect(page.locator(STAMP)).to_contain_text("the last migration was")
+    assert page.locator(".sql-stamp--passed").count() == 0
+    assert page.locator(".sql-stamp--stale").count() == page.locator(".sql-stamp").count()
+    for one, other in zip(_look(page), fresh, strict=True):
+        assert one != other
+    page.goto(address + "verification/", wait_until="networkidle")
+    expect(page.locator(".sql-table--facts")).to_contain_text("Out of date")
+    assert page.locator(".sql-table--blocks .sql-verdict--passed").count() == 0
