@@ -13,6 +13,20 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.sql_snippets.scenarios", "pytester"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of the chaos test; only here are they known whatever is run."""
+    group = parser.getgroup("chaos", "faults at random points of the reminder run")
+    group.addoption(
+        "--chaos-seed", type=int, metavar="N", help="repeat the faults of this seed (default: any)"
+    )
+    group.addoption(
+        "--chaos-rounds",
+        type=int,
+        metavar="N",
+        help="as many rounds on each server, instead of as many as half a minute takes",
+    )
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,

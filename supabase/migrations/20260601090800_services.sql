@@ -3,18 +3,18 @@
 --
 -- To undo: drop the functions of this file.
 
+-- Written as an expression and not as text: its names are settled here and for good, so it needs no
+-- search_path of its own, and without that setting it is inlined.  A call for each assignment took
+-- half of the time of a run.
 create function reminder.due_on(
   p_waiting_since date, p_today date, p_after_days integer, p_repeat_days integer
 ) returns date
-language sql immutable
-set search_path = ''
-as $$
-  select case
-    when p_today - p_waiting_since >= p_after_days then
-      p_waiting_since + p_after_days
-        + ((p_today - p_waiting_since - p_after_days) / p_repeat_days) * p_repeat_days
-  end
-$$;
+language sql immutable parallel safe
+return case
+  when p_today - p_waiting_since >= p_after_days then
+    p_waiting_since + p_after_days
+      + ((p_today - p_waiting_since - p_after_days) / p_repeat_days) * p_repeat_days
+end;
 comment on function reminder.due_on(date, date, integer, integer) is
   'The latest day up to today on which a reminder fell due, or null. It depends on the last contact and not on the day of the run, so a late run dispatches the same reminder.';
 

@@ -92,7 +92,7 @@ as $$
   select
     p_trigger_source, p_triggered_by, p_reason, 'skipped', clock_timestamp(),
     coalesce(
-      format('Another run holds the lock: process %s.', h.pid),
+      'Another run holds the lock: process ' || h.pid || '.',
       'Another run held the lock and has just ended.'
     ),
     reminder.consecutive_failures(), h.pid
@@ -223,12 +223,13 @@ $$;
 comment on function reminder.open_run(text, text, text) is
   'Closes abandoned rows, writes the row of a new run, and says after which assignment to begin.';
 
-create function reminder.next_batch(p_after_id bigint, p_stop_id bigint) returns bigint
-language sql stable
+create function reminder.next_batch(p_after_id bigint, p_stop_id bigint)
+returns table (up_to_id bigint, assignments bigint)
+language sql stable rows 1
 set search_path = ''
 set lock_timeout = '2s'
 as $$
-  select max(b.id)
+  select max(b.id), count(*)
   from (
     select a.id
     from public.assignments a
@@ -238,10 +239,10 @@ as $$
   ) b
 $$;
 comment on function reminder.next_batch(bigint, bigint) is
-  'The last assignment of the batch that follows an assignment, or null when none is left.';
+  'The last assignment of the batch that follows an assignment, or null when none is left, and how many it has.';
 
 create function reminder.run_batch(
-  p_run_id bigint, p_today date, p_after_id bigint, p_up_to_id bigint
+  p_run_id bigint, p_today date, p_after_id bigint, p_up_to_id bigint, p_assignments bigint
 ) returns void
 language plpgsql
 set search_path = ''
@@ -255,17 +256,13 @@ begin
   v_dispatched := reminder.reminder_dispatch_service(p_run_id, p_today, p_after_id, p_up_to_id);
   update public.cron_execution_logs l
   set
-    assignments_evaluated = l.assignments_evaluated + (
-      select count(*)
-      from public.assignments a
-      where a.status = 'active' and a.id > p_after_id and a.id <= p_up_to_id
-    ),
+    assignments_evaluated = l.assignments_evaluated + p_assignments,
     reminders_dispatched = l.reminders_dispatched + v_dispatched,
     last_assignment_id = p_up_to_id
   where l.id = p_run_id;
 end
 $$;
-comment on function reminder.run_batch(bigint, date, bigint, bigint) is
+comment on function reminder.run_batch(bigint, date, bigint, bigint, bigint) is
   'One batch of a run in one transaction: dispatches what is due and counts it in the log.';
 
 create function reminder.pass_over_batch(p_run_id bigint, p_up_to_id bigint) returns void
@@ -293,6 +290,7 @@ declare
   v_resume bigint;
   v_position bigint;
   v_up_to bigint;
+  v_assignments bigint;
   v_wrapped boolean;
   v_failed_batches integer := 0;
   v_error_code text;
@@ -339,10 +337,11 @@ begin
     v_up_to := null;
     v_error_code := null;
     begin
-      v_up_to := reminder.next_batch(
-        v_position, case when v_wrapped and v_resume > 0 then v_resume end);
+      select b.up_to_id, b.assignments into v_up_to, v_assignments
+      from reminder.next_batch(
+        v_position, case when v_wrapped and v_resume > 0 then v_resume end) b;
       if v_up_to is not null then
-        perform reminder.run_batch(v_run_id, v_today, v_position, v_up_to);
+        perform reminder.run_batch(v_run_id, v_today, v_position, v_up_to, v_assignments);
       end if;
     exception when query_canceled or others then
       get stacked diagnostics v_error_code = returned_sqlstate, v_error_message = message_text;
@@ -442,7 +441,7 @@ revoke all on function
   reminder.close_abandoned_runs(),
   reminder.open_run(text, text, text),
   reminder.next_batch(bigint, bigint),
-  reminder.run_batch(bigint, date, bigint, bigint),
+  reminder.run_batch(bigint, date, bigint, bigint, bigint),
   reminder.pass_over_batch(bigint, bigint)
   from public;
 revoke all on procedure

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
 
-from sql_snippets.databases import Database, Template
 from tests.reminder_system.lanes import LANES, open_lane
 from tests.reminder_system.people import add_mentors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import psycopg
+
+    from sql_snippets.databases import Database, Template
 
 
 @pytest.fixture(scope="session", params=LANES)

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
 from sql_snippets import settings
-from sql_snippets.databases import Template, open_template
+from sql_snippets.building import build
+from sql_snippets.databases import Database, Template, open_template
 from sql_snippets.recipes import Recipe
-from sql_snippets.servers import ServerUnavailable
+from sql_snippets.servers import Server, ServerUnavailable
+from sql_snippets.servers.binaries import find_binaries
+from sql_snippets.servers.cluster import Cluster, open_cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
 LANES = ("embedded", "system")
 ROLE = "postgres"
+OWN_DATABASE = "postgres"
 
 
 def reminder_recipe(*, seed: bool = False, migrations: Path | None = None) -> Recipe:
@@ -59,3 +66,38 @@ def missing(what: str) -> NoReturn:
     if os.environ.get("CI"):
         pytest.fail(what)
     pytest.skip(what)
+
+
+@contextmanager
+def open_own_server(lane: str, **settings: str) -> Iterator[OwnServer]:
+    """Give a migrated database on a server of its own, which a test may break.
+
+    pg_cron and pg_net are stand-ins, so nothing runs in it but what the test starts.
+    """
+    with ExitStack() as stack:
+        try:
+            cluster = stack.enter_context(open_cluster(find_binaries(lane)))
+            cluster.initialize()
+            server = cluster.start(settings, tcp=True)
+        except ServerUnavailable as err:
+            missing(f"The {lane} PostgreSQL is not available: {err}")
+        build(server, OWN_DATABASE, reminder_recipe())
+        yield OwnServer(cluster, settings, server)
+
+
+@dataclass(slots=True)
+class OwnServer:
+    """A server that can be cut off and started again; its port may be another one then."""
+
+    cluster: Cluster
+    settings: dict[str, str]
+    server: Server
+
+    @property
+    def database(self) -> Database:
+        return Database(self.server, OWN_DATABASE, ROLE)
+
+    def crash(self) -> None:
+        """Stop at once, as by a failure, and start again."""
+        self.cluster.stop(immediately=True)
+        self.server = self.cluster.start(self.settings, tcp=True)

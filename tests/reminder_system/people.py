@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import psycopg
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-from sql_snippets.databases import Database
+    import psycopg
+
+    from sql_snippets.databases import Database
 
 
 @dataclass(frozen=True, slots=True)

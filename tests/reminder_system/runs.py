@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import pq
 from psycopg import sql as query
 from psycopg.rows import dict_row
 
-from sql_snippets.databases import Database
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sql_snippets.databases import Database
 
 RUN = "call reminder.run_job()"
 DEADLINE = 30.0

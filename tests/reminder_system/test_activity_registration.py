@@ -19,14 +19,13 @@ import datetime as dt
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 from psycopg import sql as query
 from psycopg.types.json import Jsonb
 
-from sql_snippets.databases import Database
 from tests.reminder_system.people import (
     ADMIN,
     AMARA,
@@ -39,6 +38,9 @@ from tests.reminder_system.people import (
     data_api,
 )
 from tests.reminder_system.runs import calling, eventually, one
+
+if TYPE_CHECKING:
+    from sql_snippets.databases import Database
 
 Connection = psycopg.Connection[Any]
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 from psycopg import sql as query
 from psycopg.rows import dict_row
 
-from sql_snippets.databases import Database
 from tests.reminder_system.people import add_assignments
 from tests.reminder_system.runs import (
     break_dispatch,
@@ -31,6 +29,11 @@ from tests.reminder_system.runs import (
 )
 from tests.sql_snippets.http_receiver import Answer, Receiver, http_receiver
 from tests.sql_snippets.net_worker import running_net_worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sql_snippets.databases import Database
 
 Connection = psycopg.Connection[Any]
 

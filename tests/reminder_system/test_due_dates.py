@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
 from itertools import count, pairwise, takewhile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sql_snippets.databases import Template
 from tests.reminder_system.people import AMARA, add_mentors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sql_snippets.databases import Template
 
 Connection = psycopg.Connection[Any]
 

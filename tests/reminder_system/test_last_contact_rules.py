@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sql_snippets.databases import Template
 from tests.reminder_system.people import add_assignments, add_mentors
 from tests.reminder_system.runs import one
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sql_snippets.databases import Template
 
 Connection = psycopg.Connection[Any]
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from psycopg import pq
 
 from sql_snippets import building, lexer
-from sql_snippets.databases import Template
 from sql_snippets.recipes import Recipe
 from tests.reminder_system.lanes import ROOT, reminder_recipe
 from tests.reminder_system.runs import one
+
+if TYPE_CHECKING:
+    from sql_snippets.databases import Template
 
 MIGRATIONS = sorted((ROOT / "supabase" / "migrations").glob("*.sql"))
 NAMES = [path.name for path in MIGRATIONS]

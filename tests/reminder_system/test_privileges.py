@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 from psycopg import sql as query
 
-from sql_snippets.databases import Database
 from tests.reminder_system.people import (
     ADMIN,
     AMARA,
@@ -24,6 +23,9 @@ from tests.reminder_system.people import (
 )
 from tests.reminder_system.runs import RUN, log, one, run
 
+if TYPE_CHECKING:
+    from sql_snippets.databases import Database
+
 Connection = psycopg.Connection[Any]
 
 API_ROLES = ("anon", "authenticated", "service_role")
@@ -36,7 +38,9 @@ where n.nspname in ('public', 'reminder') and c.relkind in ('r', 'p', 'v', 'm', 
 order by 2, 3
 """
 ROUTINES = """
-select p.oid::regprocedure::text as name, p.prokind, p.prosecdef, p.proconfig, p.oid
+select p.oid::regprocedure::text as name, p.prokind, p.prosecdef,
+  -- An expression is parsed once, when it is created: no search_path reaches it later.
+  case when p.prosqlbody is null then p.proconfig else array['search_path=""'] end, p.oid
 from pg_proc p join pg_namespace n on n.oid = p.pronamespace
 where n.nspname in ('public', 'reminder')
 order by 1

@@ -7,11 +7,10 @@ as there is something to see.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -31,6 +30,9 @@ from tests.reminder_system.runs import (
 )
 from tests.sql_snippets.http_receiver import Request, http_receiver
 from tests.sql_snippets.net_worker import running_net_worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Connection = psycopg.Connection[Any]
 Row = dict[str, Any]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-from contextlib import ExitStack
-from typing import Any
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
-from sql_snippets.databases import Database
 from tests.reminder_system.people import add_assignments
 from tests.reminder_system.runs import (
+    DEADLINE,
     RUN,
     Call,
     break_dispatch,
@@ -29,9 +31,23 @@ from tests.reminder_system.runs import (
     statuses,
 )
 
+if TYPE_CHECKING:
+    from sql_snippets.databases import Database
+
 Connection = psycopg.Connection[Any]
 
 MANUAL = "call reminder.run_manually(requested_by => 'Dana', reason => 'after the restore')"
+
+
+# As many as the platform's smallest instance has connections to spare.
+TRIGGERS = 50
+
+
+def _trigger(database: Database, moment: threading.Barrier, number: int) -> str | None:
+    """Start a run in a session of its own, at the moment when all others are ready too."""
+    with database.connect() as session:
+        moment.wait(DEADLINE)
+        return run(session, RUN if number % 2 else MANUAL)
 
 
 def wait_until_held(postgres: Connection, call: Call) -> None:
@@ -149,26 +165,53 @@ class TestLock:
         assert manual["trigger_source"] == "manual"
         assert first["status"] == "succeeded"
 
-    def test_of_many_triggers_at_the_same_moment_one_runs(
+    def test_of_fifty_triggers_at_the_same_moment_one_runs(
         self, database: Database, postgres: Connection
     ) -> None:
         add_assignments(postgres, 5)
         close_gate(postgres)
-        with ExitStack() as stack:
-            calls = [
-                stack.enter_context(calling(database, RUN if n % 2 else MANUAL)) for n in range(20)
-            ]
-            eventually(lambda: len(log(postgres)) == len(calls), "every trigger has a row")
+        with ThreadPoolExecutor(TRIGGERS) as pool:
+            moment = threading.Barrier(TRIGGERS)
+            ends = [pool.submit(_trigger, database, moment, n) for n in range(TRIGGERS)]
+            eventually(lambda: len(log(postgres)) == TRIGGERS, "every trigger has a row")
             holder = lock_holder(postgres)
             open_gate(postgres)
-            assert [call.finish() for call in calls] == [None] * len(calls)
+            assert [end.result() for end in ends] == [None] * TRIGGERS
         rows = log(postgres)
         (ran,) = (row for row in rows if row["status"] == "succeeded")
         skipped = [row for row in rows if row["status"] == "skipped"]
         assert ran["backend_pid"] == holder
-        assert len(skipped) == len(calls) - 1
+        assert len(skipped) == TRIGGERS - 1
         assert {row["blocked_by_pid"] for row in skipped} == {holder}
+        assert all(str(holder) in row["error_message"] for row in skipped)
+        assert {row["trigger_source"] for row in rows} == {"cron", "manual"}
         assert len(reminders(postgres)) == 5
+        assert lock_holder(postgres) is None
+
+    def test_fifty_triggers_whose_run_is_over_at_once_never_overlap(
+        self, database: Database, postgres: Connection
+    ) -> None:
+        """Nothing holds the run up: a trigger may find that it has just ended, or run itself."""
+        add_assignments(postgres, 5)
+        with ThreadPoolExecutor(TRIGGERS) as pool:
+            moment = threading.Barrier(TRIGGERS)
+            ends = [pool.submit(_trigger, database, moment, n) for n in range(TRIGGERS)]
+            assert [end.result() for end in ends] == [None] * TRIGGERS
+        rows = log(postgres)
+        assert len(rows) == TRIGGERS
+        ran = [row for row in rows if row["status"] == "succeeded"]
+        skipped = [row for row in rows if row["status"] == "skipped"]
+        assert len(ran) + len(skipped) == TRIGGERS
+        ran.sort(key=lambda row: row["started_at"])
+        assert all(a["finished_at"] <= b["started_at"] for a, b in pairwise(ran))
+        holders = {row["backend_pid"] for row in ran}
+        for row in skipped:
+            if row["blocked_by_pid"] is None:
+                assert row["error_message"] == "Another run held the lock and has just ended."
+            else:
+                assert row["blocked_by_pid"] in holders
+                assert str(row["blocked_by_pid"]) in row["error_message"]
+        assert sum(row["reminders_dispatched"] for row in ran) == len(reminders(postgres)) == 5
 
     def test_is_free_after_success_in_a_session_that_stays(self, postgres: Connection) -> None:
         run(postgres)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
-from sql_snippets.databases import Database
 from tests.reminder_system.people import add_assignments
 from tests.reminder_system.runs import (
     calling,
@@ -19,6 +18,9 @@ from tests.reminder_system.runs import (
     open_gate,
     run,
 )
+
+if TYPE_CHECKING:
+    from sql_snippets.databases import Database
 
 Connection = psycopg.Connection[Any]
 

@@ -135,12 +135,15 @@ class Cluster:
                     raise
         raise AssertionError
 
-    def stop(self) -> None:
-        """Shut the server down cleanly, so that its data directory can be copied."""
-        self._tell({"stop": int(signal.SIGINT)})
+    def stop(self, *, immediately: bool = False) -> None:
+        """Shut the server down cleanly, so that its data directory can be copied.
+
+        With ``immediately`` it is cut off as by a failure, and recovers when it starts again.
+        """
+        self._tell({"stop": int(signal.SIGQUIT if immediately else signal.SIGINT)})
         while "stopped" not in (answer := self._answer(START_SECONDS)):
             pass
-        if answer["stopped"] != 0:
+        if answer["stopped"] != 0 and not immediately:
             raise ServerUnavailable(f"The server did not stop cleanly.{self._log_tail()}")
 
     def _start(self, settings: Mapping[str, str], *, tcp: bool) -> Server:
