@@ -86,6 +86,8 @@ create function reminder.log_skipped_run(
 language sql
 set search_path = ''
 as $$
+  -- Looked up once: the holder may be gone at a second look, and the row would contradict itself.
+  with holder as materialized (select reminder.lock_holder() as pid)
   insert into public.cron_execution_logs
     (trigger_source, triggered_by, trigger_reason, status, finished_at,
      error_message, consecutive_failures, blocked_by_pid)
@@ -96,7 +98,7 @@ as $$
       'Another run held the lock and has just ended.'
     ),
     reminder.consecutive_failures(), h.pid
-  from (select reminder.lock_holder() as pid) h
+  from holder h
   returning id
 $$;
 comment on function reminder.log_skipped_run(text, text, text) is

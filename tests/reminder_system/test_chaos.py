@@ -260,7 +260,8 @@ class Chaos:
         assert rows[-1]["consecutive_failures"] == 0
 
 
-def _due_on(last: dt.date, today: dt.date) -> dt.date:
+def _due_on(last: Any, today: Any) -> dt.date:
+    assert isinstance(last, dt.date)
     late = (today - last).days - FIRST
     return last + dt.timedelta(days=FIRST + late // AGAIN * AGAIN)
 
