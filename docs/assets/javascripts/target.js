@@ -10,11 +10,14 @@
   const SETTLED = 4000 // milliseconds after which nothing on a page grows any more
   const TOUCHES = ["wheel", "touchstart", "pointerdown", "keydown"]
 
+  // The address cannot be asked later: the theme writes the section it scrolled past into it.
+  let wanted = location.hash
   let release = () => {}
 
   function hold() {
     release()
-    const target = document.getElementById(location.hash.slice(1)) // anchors here are plain letters
+    const target = document.getElementById(wanted.slice(1)) // anchors here are plain letters
+    wanted = ""
     if (!target) return
     const growth = new ResizeObserver(() => requestAnimationFrame(() => target.scrollIntoView()))
     const timer = setTimeout(() => release(), SETTLED)
@@ -29,5 +32,11 @@
     for (const child of document.querySelector(".md-content__inner").children) growth.observe(child)
   }
 
+  function note(event) {
+    const link = event.target.closest?.("a[href]")
+    if (link) wanted = new URL(link.href, location.href).hash
+  }
+
+  addEventListener("click", note, true)
   window.document$.subscribe(hold)
 })()
