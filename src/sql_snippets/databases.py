@@ -32,6 +32,7 @@ __all__ = [
     "Template",
     "attach_template",
     "open_live_database",
+    "open_revisions",
     "open_template",
     "server_key",
 ]
@@ -262,6 +263,30 @@ def open_template(
             built = stack.enter_context(_built_on(server, maintenance, name, recipe))
         server = replace(server, real_parts=built.real_parts)
         yield _describe(server, name, maintenance, recipe, built)
+
+
+@contextmanager
+def open_revisions(template: Template, recipe: Recipe) -> Iterator[Iterator[Template]]:
+    """Give the database as it was before the first migration and after each, oldest first.
+
+    They are built on the template's server, one after the other: each is gone when the next is
+    asked for.  Raises ServerUnavailable, MigrationFailed and RecipeError, while they are built.
+    """
+    name = f"{PREFIX}{os.getpid()}_{next(_numbers)}_revision"
+    server, maintenance = template.server, template.maintenance
+
+    def build_each(built: Built) -> Iterator[Template]:
+        start = replace(recipe, migrations=())
+        yield replace(_describe(server, name, maintenance, start, built), alone=template.alone)
+        for number, path in enumerate(recipe.migrations, 1):
+            run_file(server, name, recipe.role, path)
+            until = replace(recipe, migrations=recipe.migrations[:number])
+            revision = _describe(server, name, maintenance, until, built)
+            # What is set back is the state of the run, not that of a moment in between.
+            yield replace(revision, whole_server=template.whole_server, alone=template.alone)
+
+    with _built_on(server, maintenance, name, replace(recipe, migrations=())) as built:
+        yield build_each(built)
 
 
 @contextmanager

@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import shlex
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -27,6 +28,7 @@ from _pytest.fixtures import TopRequest
 from _pytest.junitxml import xml_key
 
 from sql_snippets import catalog
+from sql_snippets.blame import find_migration
 from sql_snippets.checks import (
     check_output,
     problems_of,
@@ -100,6 +102,7 @@ _INI = {
     "cache_dir": "folder for prepared servers (default: sql-snippets in the user's cache folder)",
 }
 _ATTRIBUTE = "sql_snippets"
+_CANCELLED = "57014"
 
 
 class ClaimsFailed(Exception):  # noqa: N818 - it says what happened to the item, as pytest's do
@@ -129,6 +132,7 @@ class _Run:
     python_digests: dict[tuple[Path, ...], str] = field(default_factory=dict)
     new_verdicts: dict[str, Kept] = field(default_factory=dict)
     cached: int = 0
+    blames_left: int = 3
     sites: dict[Path, Site] = field(default_factory=dict)
     pages: list[MarkdownFile] = field(default_factory=list)
     blocks: int = 0
@@ -523,6 +527,7 @@ class SqlItem(pytest.Item):
         self.trial = Trial()
         self.edits: list[Edit | CellEdit] = []
         self.output_differs = False
+        self.substitutes: dict[str, Any] = {}
         self.kept: Kept | None = None
         self.key: str | None = None
         # What pytest's own items without a function do (_pytest.doctest.DoctestItem).
@@ -546,6 +551,8 @@ class SqlItem(pytest.Item):
 
     def fixture(self, name: str) -> Any:
         """Return the value of a fixture, set up on demand."""
+        if name in self.substitutes:
+            return self.substitutes[name]
         return self._request.getfixturevalue(name)
 
     def has_fixture(self, name: str) -> bool:
@@ -613,6 +620,60 @@ class SqlItem(pytest.Item):
     def check(self) -> None:
         """Check what the page says; raise when it is not true."""
         raise NotImplementedError
+
+    def passes_on(self, template: Template) -> bool:
+        """Check again in another template, leaving no trace in the item."""
+        state = self.trial, self.edits, self.output_differs, self.substitutes
+        self.edits = []
+        try:
+            with self.workplace.elsewhere(template), self._produced_again(template):
+                self.check()
+        except MigrationFailed:
+            raise
+        except (Exception, pytest.fail.Exception):  # noqa: BLE001 - a fixture may raise anything
+            return False
+        finally:
+            self.trial, self.edits, self.output_differs, self.substitutes = state
+        return True
+
+    @contextmanager
+    def _produced_again(self, template: Template) -> Iterator[None]:
+        """Produce the incident once more, by a fixture that asks for a database and no more."""
+        name = self.scenario_name()
+        if name is None:
+            yield
+            return
+        (*_, definition) = self.session._fixturemanager.getfixturedefs(name, self) or (None,)
+        if definition is None or definition.argnames != ("sql_database",):
+            raise ClaimsFailed([])
+        with template.clone() as database, ExitStack() as stack:
+            if inspect.isgeneratorfunction(definition.func):
+                producing = contextmanager(definition.func)(sql_database=database)
+                scenario = stack.enter_context(producing)
+            else:
+                scenario = definition.func(sql_database=database)
+            self.substitutes = {"sql_database": database, name: scenario}
+            yield
+
+    def blame(self, error: ClaimsFailed) -> None:
+        """Add to a failure the migration since which there is one."""
+        run = _run_of(self.config)
+        opened = self.workplace.opened
+        if run.settings.no_blame or not run.blames_left or opened is None or not error.failures:
+            return
+        if self.trial.outcome is None and not self.output_differs:
+            first = error.failures[0]
+            if first.sqlstate is None and isinstance(self, BlockItem):
+                return
+        if any(failure.sqlstate == _CANCELLED for failure in error.failures):
+            # It would take as long at every revision.
+            return
+        run.blames_left -= 1
+        since = find_migration(opened, _recipe(run.settings), self.passes_on)
+        if since is not None:
+            first, *others = error.failures
+            note = f"migration: {since}"
+            error.failures = (replace(first, notes=(*first.notes, note)), *others)
 
     def _find_kept(self) -> Kept | None:
         run = _run_of(self.config)
@@ -1003,6 +1064,9 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Send along what the report needs; under xdist this is how it reaches the controller."""
+    error = call.excinfo.value if call.excinfo is not None else None
+    if isinstance(item, SqlItem) and call.when == "call" and isinstance(error, ClaimsFailed):
+        item.blame(error)
     report = yield
     if not isinstance(item, SqlItem):
         return report

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -101,7 +101,7 @@ class Workplace:
     def elsewhere(self, template: Template) -> Iterator[None]:
         """Check in another template of the same server for a while."""
         before = self._template, self._shared, self._definitions, self._open, self._elsewhere
-        self._template, self._shared = replace(template, alone=nullcontext), None
+        self._template, self._shared = replace(template, alone=self.alone), None
         self._elsewhere = True
         try:
             with ExitStack() as self._open:

@@ -160,14 +160,12 @@ ALL = [
 ]
 
 
-@pytest.fixture(scope="session")
-def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture
 def project(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, cache_dir: Path
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    cache_dir: Path,
+    shared_servers: None,  # noqa: ARG001 - what it does is all
 ) -> pytest.Pytester:
     monkeypatch.setenv("SQL_SNIPPETS_CACHE_DIR", str(cache_dir))
     monkeypatch.setenv("SQL_SNIPPETS_NO_CACHE", "true")

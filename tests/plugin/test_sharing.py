@@ -39,11 +39,6 @@ SECONDS = 60
 
 
 @pytest.fixture(scope="module")
-def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     return write_recipe(tmp_path_factory.mktemp("sharing") / "recipe")
 

@@ -1,0 +1,52 @@
+"""Servers that tests of whole runs share: each run still gets clones of its own."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sql_snippets import databases
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from sql_snippets.databases import Template
+    from sql_snippets.recipes import Recipe
+
+
+@pytest.fixture(scope="session")
+def _servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
+    cache_dir = tmp_path_factory.mktemp("servers")
+    opened: dict[tuple[str, str], Template] = {}
+    with ExitStack() as stack:
+
+        @contextmanager
+        def open_template(choice: str, recipe: Recipe, **options: Any) -> Iterator[Template]:
+            if choice not in {"embedded", "system"}:
+                with databases.open_template(choice, recipe, **options) as template:
+                    yield template
+                return
+            key = choice, recipe.digest()
+            if key not in opened:
+                options["cache_dir"] = cache_dir
+                opened[key] = stack.enter_context(
+                    databases.open_template(choice, recipe, **options)
+                )
+            yield opened[key]
+
+        yield open_template
+
+
+@pytest.fixture
+def shared_servers(_servers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs in this process find the server of an earlier one with the same recipe."""
+    monkeypatch.setattr("sql_snippets.pytest_plugin.open_template", _servers)
+
+
+@pytest.fixture(scope="session")
+def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a cache of prepared databases that all tests of whole runs use."""
+    return tmp_path_factory.mktemp("cache")

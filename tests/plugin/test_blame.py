@@ -1,0 +1,177 @@
+"""A failure names the migration since which there is one."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROLE = """\
+do $$ begin
+  if not exists (select from pg_roles where rolname = 'postgres') then
+    create role postgres login;
+  end if;
+  execute format('alter database %I owner to postgres', current_database());
+end $$;
+"""
+CONFTEST = """\
+import pytest
+from sql_snippets import Scenario
+
+@pytest.fixture
+def stuck(sql_database):
+    with sql_database.connect() as session:
+        session.execute("update orders set status = 'stuck' where id = 2")
+    yield Scenario(lambda: True)
+"""
+MIGRATIONS = {
+    "01_begin": "create table other ()",
+    "02_orders": "create table orders (id int, status text); comment on column orders.id is 'No.'",
+    "03_rows": "insert into orders values (1, 'open'), (2, 'closed')",
+    "04_index": "create index on orders (id)",
+    "05_rename": "alter table orders rename status to state; alter table orders add status text",
+    "06_fill": "update orders set status = state",
+    "07_drop": "alter table orders drop column state",
+    "08_more": "insert into orders values (3, 'open')",
+    "09_last": "create table last ()",
+}
+
+
+@pytest.fixture
+def project(
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    cache_dir: Path,
+    shared_servers: None,  # noqa: ARG001 - what it does is all
+) -> pytest.Pytester:
+    monkeypatch.setenv("SQL_SNIPPETS_CACHE_DIR", str(cache_dir))
+    monkeypatch.setenv("COLUMNS", "200")
+    for name in ("CI", "GITHUB_ACTIONS", "SQL_SNIPPETS_SERVER", "PYTEST_ADDOPTS"):
+        monkeypatch.delenv(name, raising=False)
+    pytester.makeini("[pytest]\nsql_platform = platform\nsql_migrations = migrations\n")
+    pytester.makeconftest(CONFTEST)
+    for folder in ("platform", "migrations", "docs"):
+        pytester.mkdir(folder)
+    (pytester.path / "platform/1.sql").write_text(ROLE, encoding="utf-8")
+    for name, text in MIGRATIONS.items():
+        (pytester.path / f"migrations/{name}.sql").write_text(text, encoding="utf-8")
+    return pytester
+
+
+def _blamed(project: pytest.Pytester, page: str, *arguments: str) -> list[str]:
+    (project.path / "docs/page.md").write_text(page, encoding="utf-8")
+    result = project.runpytest("docs", *arguments)
+    assert result.ret == 1
+    assert "Traceback" not in str(result.stdout)
+    return re.findall(r"migration: (.*)", str(result.stdout))
+
+
+def _block(sql: str, words: str = "", output: str = "") -> str:
+    directive = f"<!-- sql: {words} -->\n\n" if words else ""
+    shown = f"\n```text\n{output}\n```\n" if output else ""
+    return f"{directive}```sql\n{sql}\n```\n{shown}"
+
+
+CASES = {
+    "a column that went": (
+        _block("select state from orders;"),
+        "passes at 06_fill, fails since 07_drop.sql",
+    ),
+    "an output that changed": (
+        _block("select count(*) from orders;", output=" count\n-------\n     2\n(1 row)"),
+        "passes at 07_drop, fails since 08_more.sql",
+    ),
+    "rows": (
+        _block("select from orders where status is null;", "rows=2"),
+        "passes at 05_rename, fails since 06_fill.sql",
+    ),
+    "broken by the first migration": (
+        _block("create table other ();"),
+        "passes without any migration, fails since 01_begin.sql",
+    ),
+    "broken twice": (
+        _block("select 1 from orders where status is null and state is null;", "rows=0"),
+        "passes at 06_fill, fails since 07_drop.sql",
+    ),
+    "with an incident": (
+        _block("select 1 from orders where state = 'closed';", "scenario=stuck rows=1"),
+        "passes at 06_fill, fails since 07_drop.sql",
+    ),
+    "a table on the page": (
+        (
+            "<!-- sql: table=public.orders -->\n\n| Column | Type |\n| --- | --- |\n"
+            "| id | integer |\n| state | text |\n| status | text |\n"
+        ),
+        "passes at 06_fill, fails since 07_drop.sql",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_the_migration_that_broke_it_is_named(
+    project: pytest.Pytester, case: tuple[str, str]
+) -> None:
+    page, expected = case
+    assert _blamed(project, f"# Page\n\n{page}") == [expected]
+
+
+STATE = "# Page\n\n" + _block("select state from orders;")
+NONE = {
+    "it fails at every revision": _block("select nonsense;"),
+    "it has no value for a placeholder": _block("select '<value>' from last;"),
+    "it takes too long": _block("select pg_sleep(9) from generate_series(1, 9);"),
+}
+
+
+@pytest.mark.parametrize("page", NONE.values(), ids=NONE)
+def test_nothing_is_said_where_no_migration_did_it(project: pytest.Pytester, page: str) -> None:
+    assert _blamed(project, f"# Page\n\n{page}", "-o", "sql_timeout=0.3") == []
+
+
+def test_it_can_be_switched_off(project: pytest.Pytester) -> None:
+    page = STATE
+    assert len(_blamed(project, page)) == 1
+    assert _blamed(project, page, "--sql-no-blame") == []
+
+
+def test_only_the_first_few_failures_are_looked_into(project: pytest.Pytester) -> None:
+    page = "# Page\n\n" + "\n".join(
+        _block("select state, <n> from orders;", f"fill.n={n}") for n in range(6)
+    )
+    assert len(_blamed(project, page)) == 3
+
+
+def test_a_seed_of_today_does_not_hide_it(project: pytest.Pytester) -> None:
+    (project.path / "seed.sql").write_text("insert into last default values", encoding="utf-8")
+    page = STATE
+    assert _blamed(project, page, "-o", "sql_seed=seed.sql") == [
+        "passes at 06_fill, fails since 07_drop.sql"
+    ]
+
+
+def test_a_history_that_cannot_be_built_again_hides_no_failure(
+    project: pytest.Pytester,
+) -> None:
+    (project.path / "migrations/00_role.sql").write_text("create role once", encoding="utf-8")
+    (project.path / "platform/1.sql").write_text(
+        ROLE.replace("login", "login createrole"), encoding="utf-8"
+    )
+    assert _blamed(project, STATE) == []
+
+
+def test_no_database_of_a_revision_is_left(project: pytest.Pytester) -> None:
+    (project.path / "test_left.py").write_text(
+        "def test_left(sql_template):\n"
+        "    with sql_template.server.connect(sql_template.maintenance) as session:\n"
+        "        names = session.execute('select datname from pg_database').fetchall()\n"
+        "    assert not [name for name, in names if 'revision' in name]\n"
+        "    assert len(names) == 5  # the server's three, the template, the shared clone\n",
+        encoding="utf-8",
+    )
+    page = STATE
+    (project.path / "docs/page.md").write_text(page, encoding="utf-8")
+    project.runpytest("docs", "test_left.py").assert_outcomes(passed=1, failed=1)
