@@ -87,12 +87,14 @@ language sql
 set search_path = ''
 as $$
   -- Looked up once: the holder may be gone at a second look, and the row would contradict itself.
-  with holder as materialized (select reminder.lock_holder() as pid)
+  with holder as materialized (
+    select reminder.lock_holder() as pid, clock_timestamp() as looked_at
+  )
   insert into public.cron_execution_logs
-    (trigger_source, triggered_by, trigger_reason, status, finished_at,
+    (trigger_source, triggered_by, trigger_reason, status, started_at, finished_at,
      error_message, consecutive_failures, blocked_by_pid)
   select
-    p_trigger_source, p_triggered_by, p_reason, 'skipped', clock_timestamp(),
+    p_trigger_source, p_triggered_by, p_reason, 'skipped', h.looked_at, h.looked_at,
     coalesce(
       'Another run holds the lock: process ' || h.pid || '.',
       'Another run held the lock and has just ended.'
@@ -161,6 +163,32 @@ $$;
 comment on function reminder.close_run(bigint, text, text, text) is
   'Completes the row of a run, counts the failures in a row, and raises the alert at the threshold in the same transaction.';
 
+-- A cancel that arrives between two batches, outside every block that could catch it, ends the CALL
+-- without its last lines.  pg_cron's session ends with it and frees the lock; the session of a SQL
+-- tool stays open and would keep it for as long as somebody leaves the window open.
+create function reminder.end_dead_session() returns boolean
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_pid integer;
+begin
+  select a.pid into v_pid
+  from pg_catalog.pg_stat_activity a
+  join public.cron_execution_logs l on l.backend_pid = a.pid
+  where a.pid = reminder.lock_holder()
+    and l.status = 'running'
+    -- A run is one statement: while it lives, its session is active.
+    and a.state <> 'active';
+  return v_pid is not null and pg_terminate_backend(v_pid, 2000);
+exception when insufficient_privilege then
+  -- Somebody ran it as a superuser.  The view stuck_lock shows the session.
+  return false;
+end
+$$;
+comment on function reminder.end_dead_session() is
+  'Ends the session that holds the lock of a run although its run is over; true when it did.';
+
 create function reminder.close_abandoned_runs() returns integer
 language plpgsql
 set search_path = ''
@@ -173,8 +201,11 @@ begin
   -- session.  Without the lock nothing may be closed.  And with nothing to close it is not taken:
   -- the watchdog, due in the same minute as the job, would hold it to the end of its transaction
   -- and make the run of the day a skipped one.
-  if not exists (select from public.cron_execution_logs l where l.status = 'running')
-    or not pg_catalog.pg_try_advisory_xact_lock(reminder.lock_key()) then
+  if not exists (select from public.cron_execution_logs l where l.status = 'running') then
+    return 0;
+  end if;
+  perform reminder.end_dead_session();
+  if not pg_catalog.pg_try_advisory_xact_lock(reminder.lock_key()) then
     return 0;
   end if;
   for v_run_id in
@@ -304,7 +335,11 @@ declare
 begin
   commit;
 
-  if not pg_catalog.pg_try_advisory_lock(reminder.lock_key()) then
+  if not pg_catalog.pg_try_advisory_lock(reminder.lock_key())
+    and not (
+      reminder.end_dead_session() and pg_catalog.pg_try_advisory_lock(reminder.lock_key())
+    )
+  then
     perform reminder.log_skipped_run(p_trigger_source, p_triggered_by, p_reason);
     return;
   end if;
@@ -440,6 +475,7 @@ revoke all on function
   reminder.raise_alert(text, bigint, bigint, text),
   reminder.log_skipped_run(text, text, text),
   reminder.close_run(bigint, text, text, text),
+  reminder.end_dead_session(),
   reminder.close_abandoned_runs(),
   reminder.open_run(text, text, text),
   reminder.next_batch(bigint, bigint),

@@ -184,6 +184,7 @@ class TestLock:
         assert len(skipped) == TRIGGERS - 1
         assert {row["blocked_by_pid"] for row in skipped} == {holder}
         assert all(str(holder) in row["error_message"] for row in skipped)
+        assert all(row["duration"] == dt.timedelta(0) for row in skipped)
         assert {row["trigger_source"] for row in rows} == {"cron", "manual"}
         assert len(reminders(postgres)) == 5
         assert lock_holder(postgres) is None
@@ -318,6 +319,50 @@ class TestAbandonedRun:
             assert statuses(postgres) == ["running"]
             open_gate(postgres)
             assert call.finish() is None
+
+    @pytest.mark.parametrize("found_by", ["the next run", "the watchdog"])
+    def test_whose_session_sits_idle_on_the_lock_is_ended(
+        self, database: Database, postgres: Connection, found_by: str
+    ) -> None:
+        """A cancel between two batches leaves this behind, in a SQL tool that stays open."""
+        add_assignments(postgres, 2)
+        with database.connect() as tool:
+            self.leave_behind(tool)
+            if found_by == "the next run":
+                assert run(postgres) is None
+                assert statuses(postgres) == ["abandoned", "succeeded"]
+            else:
+                postgres.execute("select reminder.watch()")
+                assert statuses(postgres) == ["abandoned"]
+            assert lock_holder(postgres) is None
+            with pytest.raises(psycopg.OperationalError):
+                tool.execute("select 1")
+
+    def test_of_somebody_who_holds_the_lock_on_purpose_is_left_alone(
+        self, database: Database, postgres: Connection
+    ) -> None:
+        with database.connect() as tool:
+            tool.execute("select pg_advisory_lock(741852963)")
+            assert run(postgres) is None
+            postgres.execute("select reminder.watch()")
+            assert statuses(postgres) == ["skipped"]
+            assert lock_holder(postgres) == tool.info.backend_pid
+
+    def test_of_a_superuser_does_not_break_the_next_one(
+        self, superuser: Connection, postgres: Connection
+    ) -> None:
+        self.leave_behind(superuser)
+        assert run(postgres) is None
+        postgres.execute("select reminder.watch()")
+        assert statuses(postgres) == ["running", "skipped"]
+        assert one(postgres, "select count(*) from reminder.stuck_lock") == 1
+
+    def leave_behind(self, session: Connection) -> None:
+        session.execute("select pg_advisory_lock(741852963)")
+        session.execute(
+            "insert into public.cron_execution_logs (trigger_source, triggered_by, status) "
+            "values ('cron', 'x', 'running')"
+        )
 
     def test_two_rows_can_never_be_running(self, postgres: Connection) -> None:
         insert = (
