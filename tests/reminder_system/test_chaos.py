@@ -211,6 +211,7 @@ class Chaos:
                     if row["backend_pid"] == session.info.backend_pid
                 )
             if row["status"] == "succeeded":
+                self.typical_seconds = row["duration"].total_seconds()
                 return
             assert row["status"] == "skipped", row
             assert time.monotonic() < deadline, f"the lock was not freed: {row}"
