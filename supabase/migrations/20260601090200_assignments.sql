@@ -38,7 +38,7 @@ create policy assignments_read on public.assignments
   for select to authenticated
   using (
     mentor_id = (select auth.uid())
-    or (select auth.jwt() -> 'app_metadata' ->> 'role') in ('coordinator', 'admin')
+    or ((select auth.jwt()) -> 'app_metadata' ->> 'role') in ('coordinator', 'admin')
   );
 comment on policy assignments_read on public.assignments is
   'A mentor reads own assignments; coordinators and admins read all.';

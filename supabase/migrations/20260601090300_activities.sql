@@ -69,7 +69,7 @@ create policy activities_read on public.activities
       select from public.assignments a
       where a.id = assignment_id and a.mentor_id = (select auth.uid())
     )
-    or (select auth.jwt() -> 'app_metadata' ->> 'role') in ('coordinator', 'admin')
+    or ((select auth.jwt()) -> 'app_metadata' ->> 'role') in ('coordinator', 'admin')
   );
 comment on policy activities_read on public.activities is
   'A mentor reads the activities of own assignments; coordinators and admins read all.';
@@ -86,7 +86,7 @@ create policy activities_register on public.activities
     )
     or (
       registration_path = 'coordinator_proxy'
-      and (select auth.jwt() -> 'app_metadata' ->> 'role') = 'coordinator'
+      and ((select auth.jwt()) -> 'app_metadata' ->> 'role') = 'coordinator'
     )
   );
 comment on policy activities_register on public.activities is

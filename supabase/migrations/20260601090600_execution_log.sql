@@ -58,6 +58,6 @@ revoke all on sequence public.cron_execution_logs_id_seq from public, anon, auth
 grant select on public.cron_execution_logs to authenticated, service_role;
 create policy cron_execution_logs_read on public.cron_execution_logs
   for select to authenticated
-  using ((select auth.jwt() -> 'app_metadata' ->> 'role') = 'admin');
+  using (((select auth.jwt()) -> 'app_metadata' ->> 'role') = 'admin');
 comment on policy cron_execution_logs_read on public.cron_execution_logs is
   'Admins may read the runs; nobody else through the Data API.';
