@@ -1,7 +1,9 @@
 -- A schema for everything the Data API must not show: settings, services, reminders, alerts.
 -- The Data API serves the schemas listed in config.toml ([api] schemas), and this is not one.
 --
--- To undo: drop schema reminder cascade;  (loses settings, dispatched reminders and alerts)
+-- To undo, after every later migration:
+--   drop schema reminder cascade;  -- loses settings, dispatched reminders and alerts
+--   alter default privileges grant execute on functions to public;
 
 create schema reminder;
 comment on schema reminder is

@@ -1,6 +1,7 @@
 -- Who looks after whom, and since when nobody has heard from them.
 --
--- To undo: drop table public.assignments;  (loses the assignments; activities must go first)
+-- To undo, after every later migration:
+--   drop table public.assignments;  -- loses the assignments
 
 create table public.assignments (
   id bigint generated always as identity primary key,

@@ -1,6 +1,7 @@
 -- What mentors log.  Which types count as contact is a row in a table, not a line of code.
 --
--- To undo: drop table public.activities, public.activity_types;  (loses what mentors logged)
+-- To undo, after every later migration:
+--   drop table public.activities, public.activity_types;  -- loses what mentors logged
 
 create table public.activity_types (
   code text primary key check (code ~ '^[a-z][a-z_]*$'),

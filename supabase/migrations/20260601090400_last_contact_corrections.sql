@@ -1,6 +1,8 @@
 -- A last contact date that was set by hand, with who, when and why.
 --
--- To undo: drop function reminder.correct_last_contact_date; drop table reminder.last_contact_corrections;
+-- To undo, after every later migration:
+--   drop function reminder.correct_last_contact_date(bigint, date, text, text);
+--   drop table reminder.last_contact_corrections;  -- loses who corrected what
 
 create table reminder.last_contact_corrections (
   id bigint generated always as identity primary key,

@@ -12,7 +12,12 @@
 --
 -- SECURITY DEFINER: a mentor may register an activity but may not update assignments.
 --
--- To undo: drop the three triggers contact_* on public.activities, then the two functions.
+-- To undo, after every later migration:
+--   drop trigger contact_registered on public.activities;
+--   drop trigger contact_changed on public.activities;
+--   drop trigger contact_removed on public.activities;
+--   drop function reminder.track_last_contact();
+--   drop function reminder.work_out_last_contact(bigint);
 
 create function reminder.work_out_last_contact(p_assignment_id bigint) returns date
 language sql stable

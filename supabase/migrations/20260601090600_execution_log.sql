@@ -4,7 +4,8 @@
 -- skipped, has no row for a run by hand, and says "failed" for a run that was disabled half way
 -- and went on to its end.
 --
--- To undo: drop table public.cron_execution_logs;  (loses the history of runs)
+-- To undo, after every later migration:
+--   drop table public.cron_execution_logs;  -- loses the history of runs
 
 create table public.cron_execution_logs (
   id bigint generated always as identity primary key,

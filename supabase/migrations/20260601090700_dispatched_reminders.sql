@@ -1,7 +1,8 @@
 -- The reminders that were written.  The primary key is the guard against duplicates: one
 -- assignment gets one reminder for one due date, whatever runs twice or at once.
 --
--- To undo: drop table reminder.dispatched_reminders;  (every due reminder would be written again)
+-- To undo, after every later migration:
+--   drop table reminder.dispatched_reminders;  -- every due reminder would be written again
 
 create table reminder.dispatched_reminders (
   assignment_id bigint not null references public.assignments (id) on delete cascade,

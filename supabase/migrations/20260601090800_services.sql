@@ -1,7 +1,10 @@
 -- ReminderSchedulerService finds what is due, ReminderDispatchService writes it down.  Both work on
 -- a range of assignments at a time and never row by row.
 --
--- To undo: drop the functions of this file.
+-- To undo, after every later migration:
+--   drop function reminder.reminder_dispatch_service(bigint, date, bigint, bigint);
+--   drop function reminder.reminder_scheduler_service(date, bigint, bigint);
+--   drop function reminder.due_on(date, date, integer, integer);
 
 -- Written as an expression and not as text: its names are settled here and for good, so it needs no
 -- search_path of its own, and without that setting it is inlined.  A call for each assignment took

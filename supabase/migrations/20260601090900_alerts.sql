@@ -4,7 +4,15 @@
 --
 -- The webhook's address is read from Vault at the moment of sending and is written nowhere else.
 --
--- To undo: drop the functions of this file, then reminder.alerts and reminder.alert_kinds.
+-- To undo, after every later migration:
+--   drop function reminder.send_test_alert(text);
+--   drop function reminder.retry_alerts();
+--   drop function reminder.deliver_alerts();
+--   drop function reminder.send_alerts();
+--   drop function reminder.collect_alert_responses();
+--   drop function reminder.alert_back_off(integer);
+--   drop table reminder.alerts;  -- loses the alerts that have not arrived
+--   drop table reminder.alert_kinds;
 
 create table reminder.alert_kinds (
   kind text primary key,

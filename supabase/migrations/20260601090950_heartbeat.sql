@@ -4,7 +4,8 @@
 -- The address is the Vault secret REMINDER_HEARTBEAT_URL.  Without the secret there is no heartbeat;
 -- that is a choice and no error.
 --
--- To undo: drop function reminder.send_heartbeat;  (after reminder.run_job)
+-- To undo, after every later migration:
+--   drop function reminder.send_heartbeat();
 
 create function reminder.send_heartbeat() returns bigint
 language plpgsql

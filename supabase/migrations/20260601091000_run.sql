@@ -23,7 +23,21 @@
 -- there; the 2 minutes stay as the hard limit.  A run by hand stops after 40 seconds because the
 -- SQL Editor gives up after 60.
 --
--- To undo: unschedule the job first, then drop the procedures and functions of this file.
+-- To undo, after every later migration:
+--   drop procedure reminder.run_manually(text, text);
+--   drop procedure reminder.run_job(text, text, text);
+--   drop function reminder.pass_over_batch(bigint, bigint);
+--   drop function reminder.run_batch(bigint, date, bigint, bigint, bigint);
+--   drop function reminder.next_batch(bigint, bigint);
+--   drop function reminder.open_run(text, text, text);
+--   drop function reminder.close_abandoned_runs();
+--   drop function reminder.end_dead_session();
+--   drop function reminder.close_run(bigint, text, text, text);
+--   drop function reminder.log_skipped_run(text, text, text);
+--   drop function reminder.raise_alert(text, bigint, bigint, text);
+--   drop function reminder.consecutive_failures();
+--   drop function reminder.lock_holder();
+--   drop function reminder.lock_key();
 
 create function reminder.lock_key() returns bigint
 language sql immutable parallel safe

@@ -1,6 +1,8 @@
 -- Puts right last contact dates that fell behind, as after a bulk load with the triggers off.
 --
--- To undo: drop function reminder.repair_last_contact; drop view reminder.stale_last_contact;
+-- To undo, after every later migration:
+--   drop function reminder.repair_last_contact();
+--   drop view reminder.stale_last_contact;
 
 create view reminder.stale_last_contact with (security_invoker = true) as
   select

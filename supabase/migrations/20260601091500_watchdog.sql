@@ -6,9 +6,10 @@
 --
 -- What it cannot see is a database that is down.  For that there is the heartbeat.
 --
--- To undo:
---   select cron.unschedule('reminder-watchdog');  (before anything else)
---   drop function reminder.watch; drop function reminder.missed_run; drop table reminder.watchdog_log;
+-- To undo, after every later migration:
+--   drop function reminder.watch();
+--   drop function reminder.missed_run(timestamptz);
+--   drop table reminder.watchdog_log;
 
 create table reminder.watchdog_log (
   id bigint generated always as identity primary key,

@@ -4,7 +4,8 @@
 -- It is granted to every signed-in user and decides by the token: app_metadata can be written by
 -- the service role only, so a user cannot make himself an admin.
 --
--- To undo: drop function public.correct_last_contact_date;
+-- To undo, after every later migration:
+--   drop function public.correct_last_contact_date(bigint, date, text);
 
 create function public.correct_last_contact_date(
   assignment_id bigint, new_date date, reason text

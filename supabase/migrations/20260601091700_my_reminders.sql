@@ -4,7 +4,14 @@
 -- view runs with the caller's rights, so the policy on the table decides.  USAGE on the schema shows
 -- nothing else: no other object in it is granted to authenticated.
 --
--- To undo: drop view public.reminders; revoke usage on schema reminder from authenticated;
+-- To undo, after every later migration:
+--   drop view public.reminders;
+--   drop index reminder.dispatched_reminders_mentor_id_idx;
+--   drop policy dispatched_reminders_read on reminder.dispatched_reminders;
+--   alter table reminder.dispatched_reminders disable row level security;
+--   revoke select (assignment_id, due_on, mentor_id, dispatched_at)
+--     on reminder.dispatched_reminders from authenticated;
+--   revoke usage on schema reminder from authenticated;
 
 alter table reminder.dispatched_reminders enable row level security;
 create policy dispatched_reminders_read on reminder.dispatched_reminders

@@ -5,7 +5,9 @@
 --
 -- A procedure because it commits after each batch; like the run it must be called alone.
 --
--- To undo: select cron.unschedule('reminder-retention'); drop procedure reminder.clear_old_rows;
+-- To undo, after every later migration:
+--   drop procedure reminder.clear_old_rows();
+--   drop function reminder.clear_batch(text, integer);
 
 create function reminder.clear_batch(p_table text, p_batch integer) returns integer
 language plpgsql

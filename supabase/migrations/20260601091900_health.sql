@@ -1,6 +1,8 @@
 -- One look at everything: the operator's first query, short enough to type on a phone.
 --
--- To undo: drop view reminder.health; drop view reminder.stuck_lock;
+-- To undo, after every later migration:
+--   drop view reminder.health;
+--   drop view reminder.stuck_lock;
 
 create view reminder.stuck_lock with (security_invoker = true) as
   select

@@ -6,7 +6,7 @@
 -- Scheduling a name again updates schedule and command and keeps the job disabled if it was, so
 -- this migration does no harm when it is run twice.
 --
--- To undo:
+-- To undo, after every later migration:
 --   select cron.unschedule('peer-mentor-reminders');
 --   select cron.unschedule('reminder-watchdog');
 --   select cron.unschedule('reminder-retention');

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -69,8 +69,8 @@ def missing(what: str) -> NoReturn:
 
 
 @contextmanager
-def open_own_server(lane: str, **settings: str) -> Iterator[OwnServer]:
-    """Give a migrated database on a server of its own, which a test may break.
+def open_own_server(lane: str, *, migrate: bool = True, **settings: str) -> Iterator[OwnServer]:
+    """Give a database on a server of its own, which a test may break; migrated, or to be.
 
     pg_cron and pg_net are stand-ins, so nothing runs in it but what the test starts.
     """
@@ -81,7 +81,8 @@ def open_own_server(lane: str, **settings: str) -> Iterator[OwnServer]:
             server = cluster.start(settings, tcp=True)
         except ServerUnavailable as err:
             missing(f"The {lane} PostgreSQL is not available: {err}")
-        build(server, OWN_DATABASE, reminder_recipe())
+        recipe = reminder_recipe()
+        build(server, OWN_DATABASE, recipe if migrate else replace(recipe, migrations=()))
         yield OwnServer(cluster, settings, server)
 
 

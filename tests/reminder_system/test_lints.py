@@ -176,7 +176,8 @@ LINTS = [
             select from pg_constraint k
             where k.conrelid = f.confrelid and k.contype = 'p' and k.conkey @> f.confkey)
         """,
-        "alter table auth.users add unique (email); create table public.by_mail (mail varchar(255) primary key "
+        "alter table auth.users add unique (email); "
+        "create table public.by_mail (mail varchar(255) primary key "
         "constraint to_mail references auth.users (email))",
         "by_mail to_mail",
     ),
@@ -280,7 +281,8 @@ LINTS = [
         join pg_class c on c.oid = i.indrelid
         where c.relnamespace::regnamespace::text in {OURS}
         group by i.indrelid, i.indkey::text, i.indclass::text, i.indoption::text,
-          i.indcollation::text, i.indnkeyatts, pg_get_expr(i.indpred, i.indrelid), pg_get_expr(i.indexprs, i.indrelid)
+          i.indcollation::text, i.indnkeyatts, pg_get_expr(i.indpred, i.indrelid),
+          pg_get_expr(i.indexprs, i.indrelid)
         having count(*) > 1
         """,
         "create index a_second_one on public.assignments (mentor_id)",

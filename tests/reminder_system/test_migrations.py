@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 from psycopg import pq
 
 from sql_snippets import building, lexer
 from sql_snippets.recipes import Recipe
-from tests.reminder_system.lanes import ROOT, reminder_recipe
+from tests.reminder_system.lanes import LANES, ROOT, open_own_server, reminder_recipe
 from tests.reminder_system.runs import one
 
 if TYPE_CHECKING:
@@ -67,7 +68,10 @@ def test_says_how_to_undo_it(migration: Path) -> None:
     head = migration.read_text(encoding="utf-8").split("\n\n")
     comments = [part for part in head if part.startswith("--")]
     assert any(
-        re.search(r"^-- To undo: *\S|^-- To undo:\n-- +\S", c, re.MULTILINE) for c in comments[:1]
+        re.search(
+            r"^-- To undo(: nothing\. +\S|, after every later migration:\n--   \S)", c, re.MULTILINE
+        )
+        for c in comments[:1]
     )
 
 
@@ -137,3 +141,119 @@ def test_jobs_are_one_statement_each(template: Template) -> None:
     assert commands
     for (command,) in commands:
         assert len(list(lexer.statements(str(command)))) == 1, command
+
+
+# What a migration makes, as text that is the same for the same thing: no oids, no statistics.
+CATALOG = """
+with ours as (
+  select oid from pg_namespace where nspname in ('public', 'reminder', 'auth', 'net', 'vault')
+)
+select 'schema ' || nspname || ' ' || coalesce(nspacl::text, '') from pg_namespace
+where nspname !~ '^pg_(toast|temp)' and nspname <> 'information_schema'
+union all
+select 'relation ' || c.oid::regclass || ' ' || c.relkind::text || ' ' || c.relrowsecurity || ' '
+  || coalesce(c.relacl::text, '') || ' ' || coalesce(c.reloptions::text, '')
+  || coalesce(pg_get_viewdef(case when c.relkind = 'v' then c.oid end), '')
+from pg_class c where c.relnamespace in (table ours)
+union all
+select 'column ' || c.oid::regclass || '.' || a.attname || ' ' || a.atttypid::regtype || ' '
+  || a.attnotnull || ' ' || coalesce(a.attacl::text, '') || ' '
+  || coalesce(pg_get_expr(d.adbin, d.adrelid), '')
+from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
+where c.relnamespace in (table ours) and c.relkind in ('r', 'v')
+union all
+select 'index ' || pg_get_indexdef(i.indexrelid)
+from pg_index i join pg_class c on c.oid = i.indrelid where c.relnamespace in (table ours)
+union all
+select 'constraint ' || c.conrelid::regclass || ' ' || c.conname || ' '
+  || pg_get_constraintdef(c.oid)
+from pg_constraint c where c.connamespace in (table ours)
+union all
+select 'routine ' || p.oid::regprocedure || ' ' || coalesce(p.proacl::text, '') || ' '
+  || pg_get_functiondef(p.oid)
+from pg_proc p where p.pronamespace in (table ours) and p.prokind in ('f', 'p')
+union all
+select 'trigger ' || pg_get_triggerdef(t.oid) from pg_trigger t
+join pg_class c on c.oid = t.tgrelid
+where c.relnamespace in (table ours) and not t.tgisinternal
+union all
+select 'policy ' || p.polrelid::regclass || ' ' || p.polname || ' ' || p.polcmd::text || ' '
+  || p.polroles::text || coalesce(pg_get_expr(p.polqual, p.polrelid), '')
+  || coalesce(pg_get_expr(p.polwithcheck, p.polrelid), '')
+from pg_policy p
+union all
+select 'comment ' || pg_describe_object(d.classoid, d.objoid, d.objsubid) || ' ' || d.description
+from pg_description d
+where pg_describe_object(d.classoid, d.objoid, d.objsubid) ~ '(public|reminder)\\M'
+union all
+select 'default privileges ' || pg_get_userbyid(defaclrole) || ' ' || defaclnamespace::regnamespace
+  || ' ' || defaclobjtype::text || ' ' || defaclacl::text
+from pg_default_acl
+union all
+select 'setting ' || pg_get_userbyid(setrole) || ' ' || setconfig::text from pg_db_role_setting
+union all
+select 'job ' || jobname || ' ' || schedule || ' ' || command from cron.job
+order by 1
+"""
+
+
+def catalog(connection: psycopg.Connection[Any]) -> list[str]:
+    return [row[0] for row in connection.execute(CATALOG).fetchall()]
+
+
+UNDO = r"^-- To undo, after every later migration:\n((?:--   .*\n)+)"
+
+
+def undo_note(migration: Path) -> str:
+    """Return the SQL of the note in the head of a migration, or nothing where it says nothing."""
+    text = migration.read_text(encoding="utf-8")
+    found = re.search(
+        r"^-- To undo, after every later migration:\n((?:--   .*\n)+)", text, re.MULTILINE
+    )
+    if found is None:
+        assert re.search(r"^-- To undo: nothing\. +\S", text, re.MULTILINE), migration.name
+        return ""
+    return re.sub(r"^--   ", "", found[1], flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("lane", LANES)
+def test_each_note_undoes_its_migration_and_no_more(lane: str) -> None:
+    """Forward one by one, back one by one, and forward again: the catalog is the same each time."""
+    with open_own_server(lane, migrate=False) as own, own.database.connect() as postgres:
+        before: list[list[str]] = []
+        for path in MIGRATIONS:
+            before.append(catalog(postgres))
+            postgres.execute(path.read_bytes())
+        everything = catalog(postgres)
+        for path, was in zip(reversed(MIGRATIONS), reversed(before), strict=True):
+            undo = undo_note(path)
+            if not undo:
+                continue
+            postgres.execute(undo.encode())
+            assert catalog(postgres) == was, path.name
+        assert one(postgres, "select to_regnamespace('reminder') is null")
+        for path in MIGRATIONS:
+            postgres.execute(path.read_bytes())
+        assert catalog(postgres) == everything
+
+
+# A project whose parts were switched on in the Dashboard, and one whose jobs were registered by
+# hand: these two can be met by what is there already.  The others are in schema_migrations once
+# they were applied, and a second time is a mistake that has to be seen.
+REPLAYED = ("_platform_extensions.sql", "_schedule.sql")
+
+
+def test_what_is_replayed_changes_nothing_and_the_rest_is_refused_whole(
+    template: Template, migration: Path
+) -> None:
+    with template.clone() as database, database.connect() as postgres:
+        before = catalog(postgres)
+        if migration.name.endswith(REPLAYED):
+            postgres.execute(migration.read_bytes())
+        else:
+            with pytest.raises(psycopg.Error) as refused:
+                postgres.execute(migration.read_bytes())
+            # Already there, and nothing else: schema, relation, routine, or policy.
+            assert refused.value.sqlstate in {"42P06", "42P07", "42723", "42710"}
+        assert catalog(postgres) == before
