@@ -42,6 +42,7 @@ from sql_snippets.databases import (
     server_key,
 )
 from sql_snippets.diagnostics import draw_failure, github_annotation
+from sql_snippets.drills import NOT_PRODUCED
 from sql_snippets.facts import check_facts, checked_codes
 from sql_snippets.identifiers import Name, check_identifiers, names_on
 from sql_snippets.keeping import DIED, Address, Broker, OthersKeeper, OwnKeeper
@@ -103,6 +104,8 @@ _INI = {
 }
 _ATTRIBUTE = "sql_snippets"
 _CANCELLED = "57014"
+_NOT_THERE = NOT_PRODUCED.partition("{")[0]
+_BEFORE = 'block "'
 
 
 class ClaimsFailed(Exception):  # noqa: N818 - it says what happened to the item, as pytest's do
@@ -621,20 +624,38 @@ class SqlItem(pytest.Item):
         """Check what the page says; raise when it is not true."""
         raise NotImplementedError
 
-    def passes_on(self, template: Template) -> bool:
-        """Check again in another template, leaving no trace in the item."""
+    def mutable_texts(self) -> Iterable[str] | None:
+        """Return the texts whose names say what the verdict depends on."""
+        return self.texts()
+
+    def failures_on(self, template: Template) -> Sequence[Failure] | None:
+        """Check again in another template, leaving no trace in the item.
+
+        None when what the item itself says was not put to the test, as its incident did not come
+        about or a block before it failed.  Raises MigrationFailed for the seed.
+        """
         state = self.trial, self.edits, self.output_differs, self.substitutes
         self.edits = []
+        is_ready = False
         try:
             with self.workplace.elsewhere(template), self._produced_again(template):
+                is_ready = True
                 self.check()
+        except ClaimsFailed as err:
+            others = (_NOT_THERE, _BEFORE)
+            is_own = is_ready and not any(err.failures[0].message.startswith(o) for o in others)
+            return err.failures if is_own else None
         except MigrationFailed:
             raise
         except (Exception, pytest.fail.Exception):  # noqa: BLE001 - a fixture may raise anything
-            return False
+            return None
         finally:
             self.trial, self.edits, self.output_differs, self.substitutes = state
-        return True
+        return ()
+
+    def passes_on(self, template: Template) -> bool:
+        """Check again in another template, leaving no trace in the item."""
+        return self.failures_on(template) == ()
 
     @contextmanager
     def _produced_again(self, template: Template) -> Iterator[None]:
@@ -645,7 +666,7 @@ class SqlItem(pytest.Item):
             return
         (*_, definition) = self.session._fixturemanager.getfixturedefs(name, self) or (None,)
         if definition is None or definition.argnames != ("sql_database",):
-            raise ClaimsFailed([])
+            raise ClaimsFailed([Failure(self.place, "its incident needs more than a database")])
         with template.clone() as database, ExitStack() as stack:
             if inspect.isgeneratorfunction(definition.func):
                 producing = contextmanager(definition.func)(sql_database=database)
@@ -661,10 +682,8 @@ class SqlItem(pytest.Item):
         opened = self.workplace.opened
         if run.settings.no_blame or not run.blames_left or opened is None or not error.failures:
             return
-        if self.trial.outcome is None and not self.output_differs:
-            first = error.failures[0]
-            if first.sqlstate is None and isinstance(self, BlockItem):
-                return
+        if self.texts() is None:
+            return
         if any(failure.sqlstate == _CANCELLED for failure in error.failures):
             # It would take as long at every revision.
             return
@@ -900,6 +919,11 @@ class TableItem(SqlItem):
     def texts(self) -> Iterable[str] | None:
         """Return nothing that reaches further than the catalog."""
         return None if self.table.problems else ()
+
+    def mutable_texts(self) -> Iterable[str] | None:
+        """Return the relation and the names in the table."""
+        cells = [cell for row in self.table.rows for cell in row.cells[:1]]
+        return None if self.table.problems else [self.table.relation, *cells]
 
     def subject(self) -> object | None:
         """Return the table."""

@@ -89,7 +89,7 @@ class Definitions:
         found: set[str] = set()
         parts = [text]
         for part in parts:
-            for word in _words(part):
+            for word in words_of(part):
                 if word in self.texts and word not in found:
                     found.add(word)
                     parts.append(self.texts[word])
@@ -105,5 +105,6 @@ def read_definitions(database: Database) -> Definitions:
     return Definitions({name: "\n".join(parts) for name, parts in texts.items()})
 
 
-def _words(text: str) -> set[str]:
+def words_of(text: str) -> set[str]:
+    """Return the words of a text, in lower case."""
     return {word.lower() for word in _WORD.findall(text)}

@@ -119,7 +119,8 @@ def test_the_migration_that_broke_it_is_named(
     assert _blamed(project, f"# Page\n\n{page}") == [expected]
 
 
-STATE = "# Page\n\n" + _block("select state from orders;")
+STATE_BLOCK = _block("select state from orders;")
+STATE = f"# Page\n\n{STATE_BLOCK}"
 NONE = {
     "it fails at every revision": _block("select nonsense;"),
     "it has no value for a placeholder": _block("select '<value>' from last;"),

@@ -1,0 +1,19 @@
+"""Break the database under the pages' blocks, and list those that do not notice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scripts.tasks.common import VENV_PYTHON, run
+from scripts.tasks.prepare import prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Return 0 when every page's score reaches the threshold; arguments go to pytest."""
+    prepare("dev")
+    pages = [] if any(not argument.startswith("-") for argument in arguments) else ["docs"]
+    plugin = ("-p", "sql_snippets.mutation_run", "-p", "no:cacheprovider")
+    return run([VENV_PYTHON, "-m", "pytest", *plugin, *arguments, *pages])

@@ -1,0 +1,194 @@
+"""A pytest plugin that finds out which blocks stay green when the database is broken.
+
+``pytest docs -p sql_snippets.mutation_run``.  A block that is green whatever is broken of what it
+names checks nothing: it has no teeth.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sql_snippets.mutations import (
+    Mutation,
+    candidates,
+    draw_seed,
+    find_mutations,
+    mutated,
+    unchanged,
+)
+from sql_snippets.pytest_plugin import SqlItem
+
+if TYPE_CHECKING:
+    from sql_snippets.workplace import Workplace
+
+_KINDS = {"block", "table", "facts"}
+
+
+@dataclass(slots=True)
+class Trial:
+    """One item: what is tried on it, and what came of it."""
+
+    item: SqlItem
+    candidates: tuple[Mutation, ...] = ()
+    tried: int = 0
+    killed_by: Mutation | None = None
+    reason: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is something left to try."""
+        return not self.killed_by and not self.reason and bool(self.candidates)
+
+
+@dataclass(slots=True)
+class MutationRun:
+    """A pytest plugin that breaks the database instead of running the items once."""
+
+    seed: int
+    tries: int
+    threshold: float
+    trials: list[Trial] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Try every item against what could be broken of what it names."""
+        if session.testsfailed and not session.config.option.continue_on_collection_errors:
+            raise session.Interrupted(f"{session.testsfailed} errors during collection")
+        start = monotonic()
+        items = [
+            item for item in session.items if isinstance(item, SqlItem) and item.kind in _KINDS
+        ]
+        if not items:
+            raise session.Failed("there is no block, table or list of facts to try")
+        self.trials = [Trial(item) for item in items]
+        workplace = items[0].workplace
+        self._choose(workplace)
+        while any(trial.is_open for trial in self.trials):
+            self._try_next(workplace)
+        self.seconds = monotonic() - start
+        return True
+
+    def _choose(self, workplace: Workplace) -> None:
+        mutations = find_mutations(workplace.shared)
+        definitions = workplace.definitions
+        with unchanged(workplace.template) as template:
+            for trial in self.trials:
+                item = trial.item
+                texts = item.mutable_texts()
+                marker = item.get_closest_marker("skip")
+                if marker is not None:
+                    trial.reason = f"it is not run: {marker.kwargs.get('reason')}"
+                    continue
+                if texts is None:
+                    trial.reason = "it has a problem of its own: run the checks first"
+                    continue
+                trial.candidates = candidates(
+                    texts, definitions, mutations, seed=self.seed, most=self.tries
+                )
+                if not trial.candidates:
+                    trial.reason = "it names nothing outside the system's own schemas"
+                    continue
+                failures = item.failures_on(template)
+                if failures is None:
+                    trial.reason = "its incident cannot be produced by a fixture of one database"
+                elif failures:
+                    trial.reason = f"it fails as it is: {failures[0].message}".partition("\n")[0]
+
+    def _try_next(self, workplace: Workplace) -> None:
+        groups: dict[Mutation, list[Trial]] = defaultdict(list)
+        for trial in self.trials:
+            if trial.is_open:
+                first, *rest = trial.candidates
+                trial.candidates = tuple(rest)
+                groups[first].append(trial)
+        for mutation, group in groups.items():
+            with mutated(workplace.template, mutation) as template:
+                if template is None:
+                    continue
+                for trial in group:
+                    failures = trial.item.failures_on(template)
+                    trial.tried += failures is not None
+                    if failures:
+                        trial.killed_by = mutation
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> object:
+        """Fail below the threshold."""
+        result = yield
+        pages = {page for page, *_ in self._scores() if _[0] < self.threshold * _[1] / 100}
+        if (not self.trials or pages) and session.exitstatus in {
+            pytest.ExitCode.OK,
+            pytest.ExitCode.NO_TESTS_COLLECTED,
+        }:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        elif session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+            session.exitstatus = pytest.ExitCode.OK
+        return result
+
+    def _scores(self) -> list[tuple[str, int, int]]:
+        pages: dict[str, list[Trial]] = defaultdict(list)
+        for trial in self.trials:
+            if trial.reason is None:
+                pages[trial.item.place.path].append(trial)
+        return [
+            (page, sum(trial.killed_by is not None for trial in trials), len(trials))
+            for page, trials in pages.items()
+        ]
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say which have no teeth, which cannot have any, and the score of each page."""
+        line = terminalreporter.line
+        terminalreporter.section("mutation run")
+        for trial in self.trials:
+            if trial.reason is None and trial.killed_by is not None:
+                line(f"red     {trial.item.nodeid}: {trial.killed_by.label}", green=True)
+        for trial in self.trials:
+            if trial.reason is not None:
+                line(f"cannot  {trial.item.nodeid}: {trial.reason}", yellow=True)
+        for trial in self.trials:
+            if trial.reason is None and trial.killed_by is None:
+                line(
+                    f"green   {trial.item.nodeid}: stayed green under {trial.tried} mutations, "
+                    "so it has no teeth",
+                    red=True,
+                )
+        tried = sum(trial.tried for trial in self.trials)
+        line(f"seed {self.seed}, {tried} tries in {self.seconds:.1f} s")
+        for page, killed, of in self._scores():
+            verdict = "at least" if killed * 100 >= self.threshold * of else "BELOW"
+            line(f"{page}: {killed} of {of} ({killed / of:.0%}), {verdict} {self.threshold:g} %")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options of a mutation run."""
+    group = parser.getgroup("sql-mutation", "mutation run of SQL blocks")
+    group.addoption("--sql-mutation-seed", type=int, metavar="N", help="repeat the run of a seed")
+    group.addoption(
+        "--sql-mutation-tries", type=int, default=12, metavar="N", help="most a block (12)"
+    )
+    group.addoption(
+        "--sql-mutation-threshold",
+        type=float,
+        default=90.0,
+        metavar="PERCENT",
+        help="fail when fewer of a page's blocks have teeth (90)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Put the mutation run in the place of the run."""
+    if getattr(config.option, "numprocesses", None):
+        raise pytest.UsageError("a mutation run has one process: leave out -n")
+    seed = config.getoption("sql_mutation_seed")
+    run = MutationRun(
+        draw_seed() if seed is None else seed,
+        config.getoption("sql_mutation_tries"),
+        config.getoption("sql_mutation_threshold"),
+    )
+    config.pluginmanager.register(run, "sql_snippets_mutation_run")
