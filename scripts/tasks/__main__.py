@@ -7,7 +7,7 @@ import sys
 
 from scripts.tasks.common import TaskError, say_error
 
-TASKS = ("lock", "screenshots", "serve", "test")
+TASKS = ("lock", "offline", "screenshots", "serve", "test")
 INTERRUPTED = 130
 
 

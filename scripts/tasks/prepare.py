@@ -9,21 +9,24 @@ import importlib.util
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from scripts.tasks.common import CACHE, ROOT, VENV, VENV_PYTHON, TaskError, must_run, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 Kind = Literal["site", "dev"]
 
 NODE_FOLDER = CACHE / "node"
 NPM_AT_LEAST = 7  # the first that reads this lock file
 LIBRARY = NODE_FOLDER / "node_modules" / "@mermaid-js" / "tiny" / "dist" / "mermaid.tiny.js"
+SHIM = NODE_FOLDER / "node_modules" / "iframe-worker" / "shim" / "index.js"
 AXE = NODE_FOLDER / "node_modules" / "axe-core" / "axe.min.js"
-VENDORED = ROOT / "docs" / "assets" / "javascripts" / "vendor" / "mermaid.min.js"
+VENDOR = ROOT / "docs" / "assets" / "javascripts" / "vendor"
+VENDORED = VENDOR / "mermaid.min.js"
+VENDORED_SHIM = VENDOR / "iframe-worker.js"
 
 _PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input", "-qq")
 _PIP_INSTALL = (*_PIP, "install", "--root-user-action=ignore")
@@ -110,9 +113,10 @@ def _fetch_scripts() -> None:
     inputs = [ROOT / name for name in ("package.json", "package-lock.json", ".npmrc")]
     stamp = NODE_FOLDER / "stamp"
     wanted = _digest(*inputs)
-    if VENDORED.is_file() and _is_stamped(stamp, _digest(VENDORED, more=wanted)):
+    served = (VENDORED, VENDORED_SHIM)
+    if all(map(Path.is_file, served)) and _is_stamped(stamp, _digest(*served, more=wanted)):
         return
-    say("Fetching the diagram library that the site serves itself")
+    say("Fetching the scripts that the site serves itself")
     NODE_FOLDER.mkdir(parents=True, exist_ok=True)
     for path in inputs:
         shutil.copy(path, NODE_FOLDER / path.name)
@@ -123,7 +127,8 @@ def _fetch_scripts() -> None:
     )
     VENDORED.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(LIBRARY, VENDORED)
-    stamp.write_text(_digest(VENDORED, more=wanted), encoding="utf-8")
+    shutil.copyfile(SHIM, VENDORED_SHIM)
+    stamp.write_text(_digest(*served, more=wanted), encoding="utf-8")
 
 
 def _npm() -> str:

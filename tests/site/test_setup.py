@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scripts.tasks.common import ROOT
-from scripts.tasks.prepare import LIBRARY, VENDORED
+from scripts.tasks.prepare import LIBRARY, SHIM, VENDORED, VENDORED_SHIM
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,8 +60,9 @@ def test_scripts_of_the_site_are_locked_with_their_hashes() -> None:
         assert "resolved" not in entry, name
 
 
-def test_served_library_is_the_locked_one() -> None:
+def test_served_scripts_are_the_locked_ones() -> None:
     assert VENDORED.read_bytes() == LIBRARY.read_bytes()
+    assert VENDORED_SHIM.read_bytes() == SHIM.read_bytes()
 
 
 def _run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,166 @@
+"""The site without its server, without JavaScript, and on paper."""
+
+from __future__ import annotations
+
+import unicodedata
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+import pytest
+from playwright.sync_api import expect
+from pypdf import PdfReader
+
+from scripts.tasks.common import ROOT
+from scripts.tasks.local_site import build
+from scripts.tasks.offline import FOLDER, pack
+from sql_snippets.pages import read_page
+from sql_snippets.site import load_site
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+RUNBOOK = "operations/cron-reminder-runbook"
+RUNBOOK_FILE = ROOT / "docs" / f"{RUNBOOK}.md"
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site as somebody has it who unpacked the archive."""
+    folder = tmp_path_factory.mktemp("offline")
+    built = folder / "built"
+    built.mkdir()
+    build(built, "", extra={"OFFLINE": "true"})
+    pack(built, folder / "site.zip")
+    with zipfile.ZipFile(folder / "site.zip") as archive:
+        archive.extractall(folder)
+    return folder / FOLDER
+
+
+@pytest.fixture
+def alone(page: Page) -> list[str]:
+    """All requests of the page for anything but files, and its errors."""
+    found: list[str] = []
+    schemes = ("file:", "data:", "blob:", "about:")
+    page.on(
+        "request",
+        lambda asked: None if asked.url.startswith(schemes) else found.append(asked.url),
+    )
+    page.on("pageerror", lambda error: found.append(str(error)))
+    return found
+
+
+def test_pages_and_diagram_work_from_a_folder(page: Page, unpacked: Path, alone: list[str]) -> None:
+    page.goto((unpacked / "index.html").as_uri(), wait_until="networkidle")
+    page.locator(".home-symptoms li > a").filter(has_text="skipped").click()
+    page.wait_for_url("**/cron-reminder-runbook.html*")
+    expect(page.locator("#stuck-lock")).to_be_in_viewport()
+    page.wait_for_selector("div.mermaid", state="attached")
+    box = page.locator("div.mermaid").first.bounding_box()
+    assert box is not None
+    assert box["height"] > 200
+    for name in ("verification.html", "drills.html", "authors-guide.html"):
+        page.goto((unpacked / name).as_uri(), wait_until="networkidle")
+        expect(page.locator("h1")).to_be_visible()
+    assert alone == []
+
+
+def test_search_works_from_a_folder(page: Page, unpacked: Path, alone: list[str]) -> None:
+    page.goto((unpacked / "index.html").as_uri(), wait_until="networkidle")
+    page.locator(".md-search__input").click()
+    page.keyboard.type("stuck lock")
+    first = page.locator(".md-search-result__link").first
+    expect(first).to_be_visible(timeout=15_000)
+    assert f"{RUNBOOK}.html#stuck-lock" in (first.get_attribute("href") or "")
+    assert alone == []
+
+
+def test_every_link_of_the_archive_leads_to_a_file(page: Page, unpacked: Path) -> None:
+    for path in unpacked.rglob("*.html"):
+        if path.name == "404.html":  # only a server shows it
+            continue
+        page.goto(path.as_uri())
+        links = page.locator("a[href]").evaluate_all("all => all.map(a => a.protocol + a.pathname)")
+        for link in {link for link in links if link.startswith("file:")}:
+            assert Path(unquote(link.removeprefix("file:"))).is_file(), link
+
+
+def test_plain_build_has_nothing_of_it(tmp_path: Path) -> None:
+    build(tmp_path, "http://127.0.0.1/")
+    assert not list(tmp_path.rglob("iframe-worker*"))
+    assert "iframe-worker" not in (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert (tmp_path / RUNBOOK / "index.html").is_file()
+
+
+def test_everything_is_there_without_javascript(browser: Browser, site: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    try:
+        page = context.new_page()
+        page.goto(f"{site}{RUNBOOK}/")
+        text = page.locator("article").inner_text()
+        for snippet in read_page(RUNBOOK_FILE, load_site(ROOT)).snippets:
+            assert snippet.sql.strip() in text.replace("\xa0", " "), snippet.id
+        steps = page.locator("#architecture-diagram ~ ol").first.locator("li")
+        assert steps.count() == 8
+        for step in steps.all():
+            expect(step).to_be_visible()
+    finally:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def printed(browser: Browser, site: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The runbook as Chromium prints it, from a dark screen."""
+    context = browser.new_context(color_scheme="dark", viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    page.goto(f"{site}{RUNBOOK}/", wait_until="networkidle")
+    page.wait_for_selector("div.mermaid", state="attached")
+    page.wait_for_timeout(500)
+    path = tmp_path_factory.mktemp("print") / "runbook.pdf"
+    page.pdf(path=path, format="A4", print_background=True)
+    context.close()
+    return path
+
+
+def _squeeze(text: str) -> str:
+    """Leave out breaks, and take ligatures apart."""
+    return "".join(unicodedata.normalize("NFKC", text).split())
+
+
+def test_nothing_of_the_sql_is_cut_on_paper(printed: Path) -> None:
+    text = _squeeze("".join(page.extract_text() for page in PdfReader(printed).pages))
+    missing = [
+        f"{snippet.id}: {line}"
+        for snippet in read_page(RUNBOOK_FILE, load_site(ROOT)).snippets
+        for line in snippet.sql.splitlines()
+        if _squeeze(line) not in text
+    ]
+    assert missing == []
+
+
+def test_tables_are_not_cut_on_paper(printed: Path) -> None:
+    text = _squeeze("".join(page.extract_text() for page in PdfReader(printed).pages))
+    for words in ("in the morning", "For a skipped run: the process that held the lock."):
+        assert _squeeze(words) in text
+
+
+def test_diagram_is_on_paper(printed: Path) -> None:
+    pages = [page.extract_text() for page in PdfReader(printed).pages]
+    # The words of its boxes stand in no other place of the page.
+    assert any(_squeeze("pg_cron fires, 06:00 UTC") in _squeeze(text) for text in pages)
+
+
+def test_paper_shows_neither_navigation_nor_buttons(page: Page, site: str) -> None:
+    page.goto(f"{site}{RUNBOOK}/", wait_until="networkidle")
+    page.emulate_media(media="print")
+    for name in (".md-header", ".md-sidebar--primary", ".md-clipboard, .md-code__nav"):
+        for element in page.locator(name).all()[:3]:
+            expect(element).to_be_hidden()
+    wide = page.evaluate(
+        """() => [...document.querySelectorAll("pre > code, table, .mermaid")]
+            .filter(e => getComputedStyle(e).overflowX !== "visible")
+            .filter(e => e.scrollWidth > e.clientWidth + 1)
+            .map(e => e.textContent.slice(0, 60))"""
+    )
+    assert wide == []
