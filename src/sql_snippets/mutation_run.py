@@ -6,6 +6,7 @@ names checks nothing: it has no teeth.
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from dataclasses import dataclass, field
 from time import monotonic
@@ -15,15 +16,19 @@ import pytest
 
 from sql_snippets.mutations import (
     Mutation,
+    apply,
     candidates,
     draw_seed,
     find_mutations,
     mutated,
     unchanged,
 )
-from sql_snippets.pytest_plugin import SqlItem
+from sql_snippets.pytest_plugin import BlockItem, SqlItem
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sql_snippets.model import Failure
     from sql_snippets.workplace import Workplace
 
 _KINDS = {"block", "table", "facts"}
@@ -39,10 +44,21 @@ class Trial:
     killed_by: Mutation | None = None
     reason: str | None = None
 
+    def note(self, mutation: Mutation, failures: Sequence[Failure] | None) -> None:
+        """Count a try, unless it could not be made, and keep what was noticed."""
+        self.tried += failures is not None
+        if failures:
+            self.killed_by = mutation
+
     @property
     def is_open(self) -> bool:
         """Whether there is something left to try."""
         return not self.killed_by and not self.reason and bool(self.candidates)
+
+
+def _is_late(item: SqlItem) -> bool:
+    """Whether something runs before the block, which must not notice in its place."""
+    return isinstance(item, BlockItem) and bool(item.scenario_name() or item.snippet.earlier)
 
 
 @dataclass(slots=True)
@@ -108,14 +124,20 @@ class MutationRun:
                 trial.candidates = tuple(rest)
                 groups[first].append(trial)
         for mutation, group in groups.items():
+            late = [trial for trial in group if _is_late(trial.item)]
+            early = [trial for trial in group if trial not in late]
+            for trial in late:
+                failures = trial.item.failures_on(
+                    workplace.template, functools.partial(apply, mutation)
+                )
+                trial.note(mutation, failures)
+            if not early:
+                continue
             with mutated(workplace.template, mutation) as template:
                 if template is None:
                     continue
-                for trial in group:
-                    failures = trial.item.failures_on(template)
-                    trial.tried += failures is not None
-                    if failures:
-                        trial.killed_by = mutation
+                for trial in early:
+                    trial.note(mutation, trial.item.failures_on(template))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> object:

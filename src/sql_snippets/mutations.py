@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import random
 from contextlib import ExitStack, contextmanager
@@ -48,7 +47,7 @@ _RELATION_WORDS = {
     "S": "sequence",
 }
 _BROKEN = "broken_by_the_mutation_run"
-_numbers = itertools.count(1)
+_LOCK_MS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,14 +148,19 @@ def _spread(ranked: Sequence[Mutation], most: int) -> tuple[Mutation, ...]:
     return (*fine, *coarse)
 
 
+def apply(mutation: Mutation, database: Database) -> None:
+    """Break it.  Raises psycopg.Error, also where a session of the incident holds a lock on it."""
+    with database.server.connect(database.name, options=f"-c lock_timeout={_LOCK_MS}") as admin:
+        admin.execute(mutation.sql.encode())
+
+
 @contextmanager
 def mutated(template: Template, mutation: Mutation) -> Iterator[Template | None]:
     """Give the template with its seed and one thing broken; None where that cannot be done."""
     with ExitStack() as stack:
         database = stack.enter_context(template.clone())
         try:
-            with database.server.connect(database.name) as admin:
-                admin.execute(mutation.sql.encode())
+            apply(mutation, database)
         except psycopg.Error:
             yield None
             return

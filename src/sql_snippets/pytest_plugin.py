@@ -88,7 +88,7 @@ from sql_snippets.verdicts import Kept, Verdicts, entry_of, key_of, now
 from sql_snippets.workplace import Workplace
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
 _INI = {
@@ -106,6 +106,8 @@ _ATTRIBUTE = "sql_snippets"
 _CANCELLED = "57014"
 _NOT_THERE = NOT_PRODUCED.partition("{")[0]
 _BEFORE = 'block "'
+# No name that a fixture can have.
+_JUST_BEFORE = "just before"
 
 
 class ClaimsFailed(Exception):  # noqa: N818 - it says what happened to the item, as pytest's do
@@ -628,14 +630,20 @@ class SqlItem(pytest.Item):
         """Return the texts whose names say what the verdict depends on."""
         return self.texts()
 
-    def failures_on(self, template: Template) -> Sequence[Failure] | None:
+    def failures_on(
+        self, template: Template, just_before: Callable[[Database], None] | None = None
+    ) -> Sequence[Failure] | None:
         """Check again in another template, leaving no trace in the item.
+
+        ``just_before`` is called when the incident is there and the blocks before have run.
 
         None when what the item itself says was not put to the test, as its incident did not come
         about or a block before it failed.  Raises MigrationFailed for the seed.
         """
         state = self.trial, self.edits, self.output_differs, self.substitutes
         self.edits = []
+        if just_before is not None:
+            self.substitutes = {_JUST_BEFORE: just_before}
         is_ready = False
         try:
             with self.workplace.elsewhere(template), self._produced_again(template):
@@ -673,7 +681,7 @@ class SqlItem(pytest.Item):
                 scenario = stack.enter_context(producing)
             else:
                 scenario = definition.func(sql_database=database)
-            self.substitutes = {"sql_database": database, name: scenario}
+            self.substitutes = {**self.substitutes, "sql_database": database, name: scenario}
             yield
 
     def blame(self, error: ClaimsFailed) -> None:

@@ -24,9 +24,11 @@ from sql_snippets.placeholders import Filled, PlaceholderError, fill, find
 from sql_snippets.running import run_as_editor, run_isolated
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from sql_snippets.databases import Database, Template
+
+    JustBefore = Callable[[Database], None]
 
 
 Outcomes = dict[str, Outcome]
@@ -174,6 +176,10 @@ def _judge(
     return Trial(failures, outcome, outcome.seconds)
 
 
+def _nothing(_: Database) -> None:
+    pass
+
+
 def try_alone(  # noqa: PLR0913 - each says one thing about one run
     snippet: Snippet,
     template: Template,
@@ -182,14 +188,19 @@ def try_alone(  # noqa: PLR0913 - each says one thing about one run
     timeout: float,
     shown: CheckShown = check_output,
     effects: Mapping[str, str] = NAMED_EFFECTS,
+    just_before: JustBefore = _nothing,
 ) -> Trial:
-    """Run a block that needs no incident, leaving nothing behind."""
+    """Run a block that needs no incident, leaving nothing behind.
+
+    ``just_before`` is called between it and the blocks before it, where there are any.
+    """
     outcomes: Outcomes = {}
     if snippet.earlier:
         with template.clone() as database:
             failures = _run_earlier(database, snippet, {}, timeout, outcomes)
             if failures:
                 return Trial(failures)
+            just_before(database)
             reply = _run_in(database, snippet, {}, timeout, outcomes, effects=effects)
             trial = _judge(snippet, reply, suggest_from(database), shown)
             return _try_hostile(snippet, trial, {}, database, timeout, outcomes)
@@ -219,14 +230,19 @@ def try_in_scenario(  # noqa: PLR0913 - each says one thing about one run
     timeout: float,
     shown: CheckShown = check_output,
     effects: Mapping[str, str] = NAMED_EFFECTS,
+    just_before: JustBefore = _nothing,
 ) -> Trial:
-    """Run a block against the incident it is about, in the database that has it."""
+    """Run a block against the incident it is about, in the database that has it.
+
+    ``just_before`` is called when all is ready for it.
+    """
     if not scenario.is_present():
         return Trial([Failure(start_of(snippet), NOT_PRODUCED.format(snippet.claims.scenario))])
     outcomes: Outcomes = {}
     failures = _run_earlier(database, snippet, scenario.values, timeout, outcomes)
     if failures:
         return Trial(failures)
+    just_before(database)
     reply = _run_in(database, snippet, scenario.values, timeout, outcomes, effects=effects)
     trial = _judge(snippet, reply, suggest_from(database), shown)
     return _try_hostile(snippet, trial, scenario.values, database, timeout, outcomes)
