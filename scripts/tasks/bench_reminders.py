@@ -95,7 +95,7 @@ on conflict do nothing
 _ACTIVITIES = """
 insert into public.activities (assignment_id, activity_type, occurred_on, registered_at)
 select
-  1 + (n * 7919) %% a.count,
+  1 + (n::bigint * 7919) %% a.count,
   (array['phone_call', 'home_visit', 'text_message', 'admin_note', 'no_show'])[1 + n %% 5],
   at.registered::date - 1, at.registered
 from (select count(*) from public.assignments) a

@@ -19,7 +19,7 @@ create table reminder.settings (
   reminder_after_days integer not null default 30 check (reminder_after_days between 1 and 365),
   repeat_every_days integer not null default 7 check (repeat_every_days between 1 and 365),
   failure_threshold integer not null default 3 check (failure_threshold between 1 and 100),
-  batch_size integer not null default 10000 check (batch_size between 1 and 100000),
+  batch_size integer not null default 5000 check (batch_size between 1 and 100000),
   run_time_limit interval not null default '90 seconds' check (run_time_limit >= '0 seconds'),
   manual_run_time_limit interval not null default '40 seconds'
     check (manual_run_time_limit >= '0 seconds'),

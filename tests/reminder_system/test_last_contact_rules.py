@@ -180,3 +180,23 @@ def _change_one(
             "update public.activities set assignment_id = %s where id = %s",
             (model.assignments[activity.slot], key),
         )
+
+
+def test_health_sees_a_date_that_fell_behind_lately(template: Template) -> None:
+    """The view sees it whenever it was registered; the first look goes back seven days."""
+    finding = "select ok, finding from reminder.health where what = 'stale contact dates'"
+    with template.clone() as database, database.connect() as postgres:
+        add_mentors(postgres)
+        late, lately, _ = add_assignments(postgres, 3)
+        postgres.execute("alter table public.activities disable trigger user")
+        for assignment, days_ago in ((late, 9), (lately, 5)):
+            postgres.execute(
+                "insert into public.activities "
+                "(assignment_id, activity_type, occurred_on, registered_at) "
+                "values (%s, 'phone_call', current_date - 10, now() - %s * interval '1 day')",
+                (assignment, days_ago),
+            )
+        assert postgres.execute(finding).fetchall() == [(False, "1")]
+        assert one(postgres, "select count(*) from reminder.stale_last_contact") == 2
+        assert one(postgres, "select reminder.repair_last_contact()") == 2
+        assert postgres.execute(finding).fetchall() == [(True, "0")]
