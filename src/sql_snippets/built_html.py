@@ -183,11 +183,16 @@ def add_class(html: str, tag: StartTag, names: str) -> Insertion:
     return Insertion(tag.name_end + at + len(' class="'), f"{names} ")
 
 
+def add_attribute(tag: StartTag, name: str, value: str) -> Insertion:
+    """Return what gives an element one more attribute."""
+    return Insertion(tag.name_end, f' {name}="{escape(value)}"')
+
+
 def add_id(html: str, tag: StartTag, name: str) -> list[Insertion]:
     """Return what gives an element the id ``name``: nothing if it has one."""
     if ' id="' in html[tag.name_end : html.index(">", tag.name_end)]:
         return []
-    return [Insertion(tag.name_end, f' id="{escape(name)}"')]
+    return [add_attribute(tag, "id", name)]
 
 
 def insert(html: str, insertions: Sequence[Insertion]) -> str:

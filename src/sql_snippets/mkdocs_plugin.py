@@ -6,6 +6,7 @@ know.  A block that only one of the two has would be one that nobody runs, or th
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -20,6 +21,7 @@ from mkdocs.utils import get_relative_url
 from sql_snippets.built_html import (
     Insertion,
     ShownBlock,
+    add_attribute,
     add_class,
     add_id,
     insert,
@@ -28,6 +30,7 @@ from sql_snippets.built_html import (
 from sql_snippets.drill_log import DrillLogError, read_drill_log
 from sql_snippets.model import Page
 from sql_snippets.pages import read_page
+from sql_snippets.placeholders import describe
 from sql_snippets.project import ProjectError, present_recipe
 from sql_snippets.recipes import RecipeError
 from sql_snippets.settings import SettingsError
@@ -113,6 +116,8 @@ def annotate(html: str, page: Page, report: Report | None) -> str:
         snippet = next(snippets)
         insertions.append(add_class(html, block.tag, "sql-block"))
         insertions += add_id(html, block.tag, block_anchor(snippet))
+        if places := describe(snippet.sql):
+            insertions.append(add_attribute(block.tag, "data-sql-fill", json.dumps(places)))
         insertions.append(Insertion(block.end, stamp(snippet, report)))
         if block.mark is not None:
             name = f"sql-mark sql-mark--{block.mark.mark.value.lower()}"

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from sql_snippets.lexer import Kind, pieces
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 
 class PlaceholderError(ValueError):
@@ -67,11 +70,30 @@ _TEXT = {
     Kind.IDENTIFIER,
     Kind.UNICODE_IDENTIFIER,
 }
+_BACKSLASHED = {Kind.ESCAPE_STRING, Kind.UNICODE_STRING, Kind.UNICODE_IDENTIFIER}
 
 
 def find(sql: str) -> tuple[Placeholder, ...]:
     """Return the placeholders of ``sql`` in order."""
     return tuple(_find(sql))
+
+
+def describe(sql: str) -> list[dict[str, object]]:
+    """Return the placeholders as plain values, for a program that fills them by the same rules.
+
+    ``quote`` is the character to double in a value, empty where only a number may stand, and
+    ``backslash`` whether backslashes are doubled too.
+    """
+    return [
+        {
+            "name": each.name,
+            "start": each.start,
+            "end": each.end,
+            "quote": "" if each.kind is Kind.CODE else _quote(each.kind),
+            "backslash": each.kind in _BACKSLASHED,
+        }
+        for each in find(sql)
+    ]
 
 
 def fill(sql: str, values: Mapping[str, object]) -> Filled:
@@ -132,10 +154,14 @@ def _write(sql: str, placeholder: Placeholder, value: object) -> str:
             "store in text.",
             placeholder.start,
         )
-    quote = '"' if placeholder.kind in {Kind.IDENTIFIER, Kind.UNICODE_IDENTIFIER} else "'"
-    if placeholder.kind in {Kind.ESCAPE_STRING, Kind.UNICODE_STRING, Kind.UNICODE_IDENTIFIER}:
+    quote = _quote(placeholder.kind)
+    if placeholder.kind in _BACKSLASHED:
         text = text.replace("\\", "\\\\")
     return text.replace(quote, quote * 2)
+
+
+def _quote(kind: Kind) -> str:
+    return '"' if kind in {Kind.IDENTIFIER, Kind.UNICODE_IDENTIFIER} else "'"
 
 
 def _write_bare(sql: str, placeholder: Placeholder, text: str) -> str:

@@ -196,7 +196,7 @@ def test_nothing_else_of_the_page_changes(project: Path) -> None:
     for added in ('class="sql-mark sql-mark--read"', 'class="sql-mark sql-mark--stop"'):
         stamped = stamped.replace(f"<p {added}>", "<p>")
     stamped = stamped.replace("sql-block ", "").replace("sql-output ", "")
-    stamped = re.sub(r' id="block-[^"]*"', "", stamped)
+    stamped = re.sub(r' (?:id="block-|data-sql-fill=")[^"]*"', "", stamped)
     while (start := stamped.find('<p class="sql-')) >= 0:
         end = stamped.index("</p>", start) + len("</p>")
         stamped = stamped[:start] + stamped[end:]

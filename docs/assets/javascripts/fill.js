@@ -1,0 +1,147 @@
+/**
+ * Values such as an assignment's number are typed once and stand in all blocks of the page.
+ *
+ * The build says where the placeholders of a block are and how a value is quoted there, by the
+ * rules of the checks.  Values never leave the browser: they are kept until its tab is closed, and
+ * those that may be secret not even that long.  Without this script a block is as it was written.
+ */
+;(() => {
+  "use strict"
+
+  const NUMBER = /^(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|true|false|null)$/
+  const SECRET = /url|secret|token|password|key/
+  const unsaved = new Map()
+  const storeKey = (name) => `sql-fill:${location.pathname}:${name}`
+
+  function load(name) {
+    return unsaved.get(storeKey(name)) ?? sessionStorage.getItem(storeKey(name)) ?? ""
+  }
+
+  function save(name, value) {
+    unsaved.set(storeKey(name), value)
+    if (SECRET.test(name)) return
+    if (value) sessionStorage.setItem(storeKey(name), value)
+    else sessionStorage.removeItem(storeKey(name))
+  }
+
+  /** What stands in the SQL for a value, or null where it may not stand. */
+  function write(place, value) {
+    if (!place.quote) {
+      if (!NUMBER.test(value)) return null
+      return /^[+-]/.test(value) ? `(${value})` : value // "5-<n>" must not begin a comment
+    }
+    const text = place.backslash ? value.replaceAll("\\", "\\\\") : value
+    return text.replaceAll(place.quote, place.quote + place.quote)
+  }
+
+  /** Put an element around characters of the code, over the elements of the highlighter. */
+  function wrap(code, { name, start, end }) {
+    const range = document.createRange()
+    const walker = document.createTreeWalker(code, NodeFilter.SHOW_TEXT)
+    let at = 0
+    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+      const length = node.data.length
+      if (start >= at && start < at + length) range.setStart(node, start - at)
+      if (end > at && end <= at + length) range.setEnd(node, end - at)
+      at += length
+    }
+    if (range.toString() !== `<${name}>`) return null
+    const element = document.createElement("span")
+    element.className = "sql-fill"
+    element.append(range.extractContents())
+    range.insertNode(element)
+    return element
+  }
+
+  /** Find the places of a page, the last of each block first: those before it stay where they are. */
+  function findPlaces() {
+    const found = []
+    for (const block of document.querySelectorAll("[data-sql-fill]")) {
+      const code = block.querySelector("pre > code") ?? block.querySelector("code")
+      for (const place of JSON.parse(block.dataset.sqlFill).reverse()) {
+        const element = wrap(code, place)
+        if (element) found.push({ ...place, block, element, written: [...element.childNodes] })
+      }
+    }
+    return found
+  }
+
+  function show(places, name, value) {
+    let fits = true
+    for (const place of places.filter((each) => each.name === name)) {
+      const text = value === "" ? null : write(place, value)
+      fits &&= value === "" || text !== null
+      place.element.replaceChildren(...(text === null ? place.written : [text]))
+      place.element.classList.toggle("sql-fill--filled", text !== null)
+    }
+    for (const input of document.querySelectorAll(`.sql-form input[name="${name}"]`)) {
+      if (input.value !== value) input.value = value
+      input.setAttribute("aria-invalid", String(!fits))
+      document.getElementById(input.getAttribute("aria-describedby")).textContent = fits
+        ? ""
+        : "Only a number can stand here."
+    }
+  }
+
+  function makeField(name, id, numeric) {
+    const field = document.createElement("div")
+    const label = document.createElement("label")
+    label.htmlFor = id
+    label.textContent = name.replaceAll("_", " ")
+    const input = document.createElement("input")
+    Object.assign(input, { id, name, autocomplete: "off", spellcheck: false })
+    if (numeric) input.inputMode = "decimal"
+    input.setAttribute("autocapitalize", "off")
+    input.setAttribute("aria-describedby", `${id}-error`)
+    const error = document.createElement("span")
+    error.className = "sql-form__error"
+    error.id = `${id}-error`
+    error.setAttribute("role", "status")
+    field.append(label, input, error)
+    return field
+  }
+
+  function makeForm(section, places) {
+    const form = document.createElement("form")
+    form.className = "sql-form"
+    const fieldset = document.createElement("fieldset")
+    const legend = document.createElement("legend")
+    legend.innerHTML = "Fill in once <span>· for all blocks of this page · stays in this tab</span>"
+    fieldset.append(legend)
+    for (const name of new Set(places.map((place) => place.name).reverse())) {
+      const numeric = places.some((place) => place.name === name && !place.quote)
+      fieldset.append(makeField(name, `sql-fill-${section}-${name}`, numeric))
+    }
+    form.append(fieldset)
+    form.addEventListener("submit", (event) => event.preventDefault())
+    return form
+  }
+
+  /** The heading that a block stands below: its section has one form. */
+  function sectionOf(block) {
+    let element = block
+    while (element && !/^H[1-6]$/.test(element.tagName)) element = element.previousElementSibling
+    return element?.id || "page"
+  }
+
+  function prepare() {
+    const places = findPlaces()
+    const sections = new Map()
+    for (const place of places) {
+      const section = sectionOf(place.block)
+      sections.set(section, [...(sections.get(section) ?? []), place])
+    }
+    for (const [section, own] of sections) {
+      const form = makeForm(section, own)
+      const mark = own[0].block.previousElementSibling
+      ;(mark?.matches(".sql-mark") ? mark : own[0].block).before(form)
+      form.addEventListener("input", ({ target }) => {
+        save(target.name, target.value)
+        show(places, target.name, target.value)
+      })
+    }
+    for (const name of new Set(places.map((place) => place.name))) show(places, name, load(name))
+  }
+
+  window.document$.subscribe(prepare)
+})()

@@ -1,0 +1,168 @@
+"""Values typed once: they stand in every block, quoted as the checks quote them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from scripts.tasks.common import ROOT
+from scripts.tasks.local_site import build, serve_folder
+from sql_snippets.pages import read_page
+from sql_snippets.placeholders import describe, fill
+from sql_snippets.site import load_site
+from tests.site.project_copy import copy_project
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+    from sql_snippets.model import Snippet
+
+RUNBOOK = "operations/cron-reminder-runbook/"
+RUNBOOK_FILE = ROOT / "docs" / "operations" / "cron-reminder-runbook.md"
+NASTY = "Robin O'Hara '; drop table x; -- \\ \" <b> $1 $$ ü"
+
+
+def _with_placeholders() -> list[Snippet]:
+    return [s for s in read_page(RUNBOOK_FILE, load_site(ROOT)).snippets if describe(s.sql)]
+
+
+def _shown(page: Page, snippet: Snippet) -> str:
+    text: str = page.locator(f"[id='block-{snippet.section}-{snippet.name}'] pre > code").evaluate(
+        "e => e.textContent"
+    )
+    return text.rstrip("\n")
+
+
+def _type(page: Page, section: str, name: str, value: str) -> None:
+    page.locator(f"[id='sql-fill-{section}-{name}']").fill(value)
+
+
+def test_value_typed_once_stands_in_all_blocks_quoted_as_the_checks_do(
+    page: Page, site: str
+) -> None:
+    page.goto(site + RUNBOOK, wait_until="networkidle")
+    known = _with_placeholders()
+    assert len(known) >= 8
+    for snippet in known:
+        assert _shown(page, snippet) == snippet.sql.rstrip("\n")
+    values = {"your_name": NASTY, "reason": "it's me", "assignment_id": "-8", "failures": "5"}
+    _type(page, "trigger-a-run", "your_name", NASTY)
+    _type(page, "missed-runs", "reason", "it's me")
+    _type(page, "correct-one-assignment", "assignment_id", "-8")
+    _type(page, "change-the-threshold", "failures", "5")
+    for snippet in known:
+        assert _shown(page, snippet) == fill(snippet.sql, values).sql.rstrip("\n"), snippet.id
+    expect(page.locator("#sql-fill-abandoned-run-your_name")).to_have_value(NASTY)
+    _type(page, "abandoned-run", "your_name", "")
+    trigger = next(s for s in known if s.name == "trigger-run")
+    assert "'<your_name>'" in _shown(page, trigger)
+
+
+def test_copy_button_gives_the_filled_sql(context: BrowserContext, page: Page, site: str) -> None:
+    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=site)
+    page.goto(site + RUNBOOK, wait_until="networkidle")
+    snippet = next(s for s in _with_placeholders() if s.name == "correct-one-assignment")
+    values = {"assignment_id": "8", "new_date": "2026-11-01", "reason": "a'b", "your_name": NASTY}
+    for name, value in values.items():
+        _type(page, snippet.section, name, value)
+    block = page.locator(f"[id='block-{snippet.section}-{snippet.name}']")
+    block.locator("button[data-md-type=copy], .md-clipboard").first.click()
+    page.wait_for_function("navigator.clipboard.readText().then(text => text !== '')")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.rstrip("\n") == fill(snippet.sql, values).sql.rstrip("\n")
+
+
+@pytest.mark.parametrize("value", ["abc", "1; drop table x", "1 2", "0x10", "٣", "--1"])
+def test_only_a_number_stands_without_quotes(page: Page, site: str, value: str) -> None:
+    page.goto(site + RUNBOOK, wait_until="networkidle")
+    snippet = next(s for s in _with_placeholders() if s.name == "change-threshold")
+    _type(page, snippet.section, "failures", value)
+    assert _shown(page, snippet) == snippet.sql.rstrip("\n")
+    field = page.locator("#sql-fill-change-the-threshold-failures")
+    expect(field).to_have_attribute("aria-invalid", "true")
+    error = page.locator("#sql-fill-change-the-threshold-failures-error")
+    expect(error).to_have_text("Only a number can stand here.")
+    field.fill("7")
+    assert "= 7" in _shown(page, snippet)
+    expect(error).to_have_text("")
+
+
+KINDS = """
+# Kinds
+
+```sql
+select '<a>', E'<a>', "<a>", U&'<a>', $$<a>$$, <n> -- <a>
+;
+```
+"""
+
+
+def test_every_kind_of_quote_follows_the_rule_of_the_checks(page: Page, tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "project")
+    source = project / "docs" / "authors-guide.md"
+    source.write_text(KINDS + source.read_text(encoding="utf-8").partition("\n")[2], "utf-8")
+    (snippet,) = [s for s in read_page(source, load_site(project)).snippets if "<n>" in s.sql]
+    folder = tmp_path / "site"
+    folder.mkdir()
+    with serve_folder(folder) as address:
+        build(folder, address, project=project)
+        page.goto(address + "authors-guide/", wait_until="networkidle")
+        for value in (NASTY, "\\'", "''", "a", "<n>"):
+            _type(page, snippet.section, "a", value)
+            _type(page, snippet.section, "n", "-1.5e3")
+            wanted = fill(snippet.sql, {"a": value, "n": "-1.5e3"}).sql
+            assert _shown(page, snippet) == wanted.rstrip("\n")
+
+
+def test_values_stay_in_the_tab_and_secrets_not_even_there(
+    context: BrowserContext, page: Page, site: str
+) -> None:
+    asked: list[str] = []
+    context.on("request", lambda request: asked.append(request.url + str(request.post_data)))
+    page.goto(site + RUNBOOK, wait_until="networkidle")
+    _type(page, "trigger-a-run", "your_name", "Unmistakable")
+    _type(page, "alert-not-delivered", "webhook_url", "Secretive")
+    kept = page.evaluate("JSON.stringify({...sessionStorage})")
+    assert "Unmistakable" in kept
+    assert "Secretive" not in kept
+    assert "Unmistakable" not in page.evaluate(
+        "JSON.stringify({...localStorage}) + document.cookie"
+    )
+    page.reload(wait_until="networkidle")
+    expect(page.locator("#sql-fill-trigger-a-run-your_name")).to_have_value("Unmistakable")
+    expect(page.locator("#sql-fill-alert-not-delivered-webhook_url")).to_have_value("")
+    other = context.new_page()
+    other.goto(site + RUNBOOK, wait_until="networkidle")
+    expect(other.locator("#sql-fill-trigger-a-run-your_name")).to_have_value("")
+    assert not [url for url in asked if "Unmistakable" in url or "Secretive" in url]
+
+
+def test_form_is_reached_and_named_by_the_keyboard(page: Page, site: str) -> None:
+    page.goto(site + RUNBOOK, wait_until="networkidle")
+    forms = page.locator(".sql-form")
+    sections = {snippet.section for snippet in _with_placeholders()}
+    assert forms.count() == len(sections)
+    page.get_by_label("assignment id").focus()
+    page.keyboard.type("8")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.type("2026-11-01")
+    expect(page.get_by_label("new date")).to_have_value("2026-11-01")
+    assert page.get_by_role("group", name="Fill in once").count() == len(sections)
+
+
+def test_blocks_are_as_written_without_javascript(browser: Browser, site: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    try:
+        page = context.new_page()
+        page.goto(site + RUNBOOK)
+        assert page.locator(".sql-form").count() == 0
+        for snippet in _with_placeholders():
+            text = page.locator(f"[id='block-{snippet.section}-{snippet.name}']").inner_text()
+            assert text.strip() == snippet.sql.strip()
+    finally:
+        context.close()
