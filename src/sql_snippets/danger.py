@@ -34,7 +34,6 @@ _ONLY_PLANS |= {"SET", "RESET", "SHOW", "DISCARD ALL"}
 # What leaves nothing to measure in the database itself, by the server's own command tag.
 _TAGS: tuple[tuple[str, Mark, str], ...] = (
     (r"DROP DATABASE|DROP TABLESPACE", Mark.STOP, "{}"),
-    (r"NOTIFY", Mark.WRITE, "notification queued"),
     (r"ALTER SYSTEM", Mark.WRITE, "configuration of the server changed"),
     (r"COPY \d+", Mark.WRITE, "file or program of the server used (COPY)"),
     (r"VACUUM|ANALYZE|REINDEX|CLUSTER|CHECKPOINT", Mark.WRITE, "maintenance ({})"),
