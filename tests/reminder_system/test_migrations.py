@@ -12,13 +12,13 @@ from psycopg import pq
 
 from sql_snippets import building, lexer
 from sql_snippets.recipes import Recipe
-from tests.reminder_system.lanes import LANES, ROOT, open_own_server, reminder_recipe
+from tests.reminder_system.lanes import LANES, open_own_server, reminder_recipe
 from tests.reminder_system.runs import one
 
 if TYPE_CHECKING:
     from sql_snippets.databases import Template
 
-MIGRATIONS = sorted((ROOT / "supabase" / "migrations").glob("*.sql"))
+MIGRATIONS = list(reminder_recipe().migrations)
 NAMES = [path.name for path in MIGRATIONS]
 
 DONE = {pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK}
