@@ -372,9 +372,9 @@ RED = {
     ),
     "fix removed": (
         "docs/orders.md",
-        ("update orders set status = 'open' where status = 'stuck';", "select 1;"),
+        ("set status = 'open' where status = 'stuck';", "set status = status where id = 2;"),
         ["drill"],
-        "select 1;",
+        "update orders set status = status where",
         'incident "stuck_order" is still there after resolve "free"',
     ),
     "verification always content": (
@@ -588,6 +588,10 @@ def test_report(project: pytest.Pytester) -> None:
         "seconds": None,
         "isolation": "transaction",
         "rows": 1,
+        "danger": {"level": "READ", "seen": []},
+        "placeholders": [],
+        "cached": False,
+        "checked": None,
         "reason": None,
     } | {"sql_sha256": first["sql_sha256"]}
     assert second["verdict"] == "failed"
