@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from scripts.tasks.common import is_ci
 from scripts.tasks.local_site import BROWSER_ARGUMENTS, build, find_chromium, serve_folder
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
 DESKTOP = (1280, 800)
+# Milliseconds: a machine that builds and checks at the same time is slow to paint.
+expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="session")
