@@ -9,7 +9,7 @@ import os
 import re
 import shlex
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -104,10 +104,13 @@ _INI = {
 }
 _ATTRIBUTE = "sql_snippets"
 _CANCELLED = "57014"
+# The files that paths name count by their contents.
+_NOT_OF_THE_VERDICT = {
+    *("root", "platform", "migrations", "seed", "cache_dir", "report"),
+    *("update", "no_cache", "no_blame", "allow_remote_server"),
+}
 _NOT_THERE = NOT_PRODUCED.partition("{")[0]
 _BEFORE = 'block "'
-# No name that a fixture can have.
-_JUST_BEFORE = "just before"
 
 
 class ClaimsFailed(Exception):  # noqa: N818 - it says what happened to the item, as pytest's do
@@ -533,6 +536,7 @@ class SqlItem(pytest.Item):
         self.edits: list[Edit | CellEdit] = []
         self.output_differs = False
         self.substitutes: dict[str, Any] = {}
+        self.just_before: Callable[[Database], None] = lambda _: None
         self.kept: Kept | None = None
         self.key: str | None = None
         # What pytest's own items without a function do (_pytest.doctest.DoctestItem).
@@ -640,10 +644,10 @@ class SqlItem(pytest.Item):
         None when what the item itself says was not put to the test, as its incident did not come
         about or a block before it failed.  Raises MigrationFailed for the seed.
         """
-        state = self.trial, self.edits, self.output_differs, self.substitutes
+        state = self.trial, self.edits, self.output_differs, self.substitutes, self.just_before
         self.edits = []
         if just_before is not None:
-            self.substitutes = {_JUST_BEFORE: just_before}
+            self.just_before = just_before
         is_ready = False
         try:
             with self.workplace.elsewhere(template), self._produced_again(template):
@@ -658,7 +662,13 @@ class SqlItem(pytest.Item):
         except (Exception, pytest.fail.Exception):  # noqa: BLE001 - a fixture may raise anything
             return None
         finally:
-            self.trial, self.edits, self.output_differs, self.substitutes = state
+            (
+                self.trial,
+                self.edits,
+                self.output_differs,
+                self.substitutes,
+                self.just_before,
+            ) = state
         return ()
 
     def passes_on(self, template: Template) -> bool:
@@ -681,7 +691,7 @@ class SqlItem(pytest.Item):
                 scenario = stack.enter_context(producing)
             else:
                 scenario = definition.func(sql_database=database)
-            self.substitutes = {**self.substitutes, "sql_database": database, name: scenario}
+            self.substitutes = {"sql_database": database, name: scenario}
             yield
 
     def blame(self, error: ClaimsFailed) -> None:
@@ -732,9 +742,11 @@ class SqlItem(pytest.Item):
             id=self.nodeid,
             server=run.server_key,
             python=python,
-            role=run.settings.role,
-            timeout=run.settings.timeout,
-            identifiers=run.settings.identifiers,
+            settings={
+                setting.name: getattr(run.settings, setting.name)
+                for setting in fields(run.settings)
+                if setting.name not in _NOT_OF_THE_VERDICT
+            },
         )
         return run.verdicts.find(self.key)
 
@@ -890,13 +902,25 @@ class BlockItem(SqlItem):
         if snippet.claims.scenario is None:
             template, shared = self.workplace.template, self.workplace.shared
             trial = try_alone(
-                snippet, template, shared, timeout=timeout, shown=self.shown, effects=effects
+                snippet,
+                template,
+                shared,
+                timeout=timeout,
+                shown=self.shown,
+                effects=effects,
+                just_before=self.just_before,
             )
         else:
             scenario = self.scenario(snippet.claims.scenario, snippet.fence)
             database = self.fixture("sql_database")
             trial = try_in_scenario(
-                snippet, scenario, database, timeout=timeout, shown=self.shown, effects=effects
+                snippet,
+                scenario,
+                database,
+                timeout=timeout,
+                shown=self.shown,
+                effects=effects,
+                just_before=self.just_before,
             )
         self.conclude(trial)
 

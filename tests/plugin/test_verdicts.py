@@ -186,6 +186,10 @@ CHANGES = {
     "what a fixture imports": ("helpers/incident.py", "id = 2", "id < 3", {"look"}),
     "the package of that": ("helpers/__init__.py", "", "# changed\n", {"look"}),
     "role": ("pytest.ini", "sql_seed", "sql_role = reader\nsql_seed", {"count", "look"}),
+    "effects": (
+        *("pytest.ini", "sql_seed"),
+        *("sql_effects = public.orders=an order\nsql_seed", {"count", "look"}),
+    ),
     "timeout": ("pytest.ini", "sql_seed", "sql_timeout = 9\nsql_seed", {"count", "look"}),
 }
 

@@ -1,0 +1,195 @@
+"""Which blocks notice that the database is broken, and which have no teeth."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROLE = """\
+do $$ begin
+  if not exists (select from pg_roles where rolname = 'postgres') then
+    create role postgres login;
+  end if;
+  execute format('alter database %I owner to postgres', current_database());
+end $$;
+"""
+SCHEMA = """\
+create table orders (id int primary key, status text not null, note text);
+insert into orders values (1, 'open', 'x'), (2, 'closed', 'y');
+create view open_orders as select id from orders where status = 'open';
+create function open_count() returns bigint language plpgsql as
+  $$ begin return (select count(*) from open_orders); end $$;
+create table unused (id int, status text);
+"""
+CONFTEST = """\
+import pytest
+from sql_snippets import Scenario
+
+@pytest.fixture
+def stuck(sql_database):
+    with sql_database.connect() as session:
+        session.execute("update orders set status = 'stuck' where id = 2")
+    def is_present():
+        with sql_database.connect() as session:
+            return bool(session.execute("select from orders where status = 'stuck'").fetchall())
+    return Scenario(is_present)
+
+@pytest.fixture
+def with_more(sql_database, tmp_path):
+    return Scenario(lambda: True)
+"""
+PAGE = """\
+# Page
+
+<!-- sql: name=column -->
+
+```sql
+select status from orders;
+```
+
+<!-- sql: name=reached rows=1 -->
+
+```sql
+select open_count();
+```
+
+<!-- sql: name=toothless -->
+
+```sql
+do $$ begin
+  begin perform status from orders; exception when others then null; end;
+end $$;
+```
+
+<!-- sql: name=change -->
+
+```sql
+update orders set note = 'z' where id = 1;
+```
+
+<!-- sql: name=later after=change -->
+
+```sql
+select note from orders;
+```
+
+<!-- sql: name=incident scenario=stuck -->
+
+```sql
+select id from orders where status = 'stuck';
+```
+
+<!-- sql: name=more scenario=with_more -->
+
+```sql
+select id from orders;
+```
+
+<!-- sql: name=nothing -->
+
+```sql
+select 1;
+```
+
+<!-- sql: name=system -->
+
+```sql
+select count(*) from pg_class;
+```
+
+<!-- sql: name=excluded skip="not here" -->
+
+```sql
+select id from orders;
+```
+
+<!-- sql: name=red rows=7 -->
+
+```sql
+select id from orders;
+```
+
+<!-- sql: table=public.orders -->
+
+| Column | Type |
+| --- | --- |
+| id | integer |
+| status | text |
+| note | text |
+"""
+
+
+@pytest.fixture
+def project(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, cache_dir: Path
+) -> pytest.Pytester:
+    monkeypatch.setenv("SQL_SNIPPETS_CACHE_DIR", str(cache_dir))
+    monkeypatch.setenv("COLUMNS", "200")
+    for name in ("CI", "GITHUB_ACTIONS", "SQL_SNIPPETS_SERVER", "PYTEST_ADDOPTS"):
+        monkeypatch.delenv(name, raising=False)
+    pytester.makeini("[pytest]\nsql_platform = platform\nsql_migrations = migrations\n")
+    pytester.makeconftest(CONFTEST)
+    files = {"platform/1.sql": ROLE, "migrations/1.sql": SCHEMA, "docs/page.md": PAGE}
+    for name, text in files.items():
+        path = pytester.path / name
+        path.parent.mkdir()
+        path.write_text(text, encoding="utf-8")
+    return pytester
+
+
+def _run(project: pytest.Pytester, *arguments: str) -> tuple[int, dict[str, str], str]:
+    """Return the exit status, what came of each item, and all that was printed."""
+    result = project.runpytest_subprocess(
+        "docs", "-p", "sql_snippets.mutation_run", "-o", "filterwarnings=error", *arguments
+    )
+    output = str(result.stdout)
+    found = re.findall(r"^(red|green|cannot) +\S+::(\S+): (.*)", output, re.MULTILINE)
+    return int(result.ret), {name: f"{word}: {text}" for word, name, text in found}, output
+
+
+def test_what_has_teeth_and_what_has_none(project: pytest.Pytester) -> None:
+    status, found, output = _run(project, "--sql-mutation-seed=7")
+    assert status == 1
+    kinds = {name: text.partition(":")[0] for name, text in found.items()}
+    assert kinds == {
+        **dict.fromkeys(("column", "reached", "change", "later", "incident"), "red"),
+        "public.orders": "red",
+        "toothless": "green",
+        **dict.fromkeys(("more", "nothing", "system", "excluded", "red"), "cannot"),
+    }
+    assert "orders" in found["column"]
+    assert "open_count" in found["reached"]
+    assert not any("unused" in text for text in found.values())
+    assert "it names nothing outside the system's own schemas" in found["system"]
+    assert "it is not run: not here" in found["excluded"]
+    assert "it fails as it is: the page says rows=7" in found["red"]
+    assert "\npage.md: 6 of 7 (86%), BELOW 90 %" in output
+    assert "seed 7, " in output
+
+
+def test_the_threshold_decides(project: pytest.Pytester) -> None:
+    status, _, output = _run(project, "--sql-mutation-threshold=85")
+    assert status == 0
+    assert "86%), at least 85 %" in output
+
+
+def test_a_seed_repeats_a_run(project: pytest.Pytester) -> None:
+    runs = [_run(project, "--sql-mutation-seed=3", "-k", "column or change") for _ in range(2)]
+    assert runs[0][1] == runs[1][1]
+
+
+def test_nothing_to_try_is_a_failure(project: pytest.Pytester) -> None:
+    (project.path / "docs/page.md").write_text("# Page\n\nText.\n", encoding="utf-8")
+    status, _, _ = _run(project)
+    assert status == 1
+
+
+def test_it_has_one_process(project: pytest.Pytester) -> None:
+    result = project.runpytest_subprocess("docs", "-p", "sql_snippets.mutation_run", "-n", "2")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*a mutation run has one process: leave out -n*"])
