@@ -1,8 +1,9 @@
 /**
- * Leads the first row of a search result to the section that was found.
+ * Makes the search lead to the section that helps.
  *
- * The theme puts the page above its sections, also when the words stand in a section alone.  Then
- * its row would open the page at the top, and somebody in a hurry would have to search again.
+ * The theme takes each word for the beginning of one, so that the "a" of a pasted error text finds
+ * every title with an A.  And it puts the page above its sections, also when the words stand in a
+ * section alone: its row would open the page at the top.
  */
 ;(() => {
   "use strict"
@@ -10,10 +11,33 @@
   const list = document.querySelector(".md-search-result__list")
   if (!list) return
 
+  const QUERY = 2 // the type of the theme's messages to its worker
+  const SMALL = new Set(
+    "a an and are as at be been by for from has have i in is it its of on or that the there this to was were with".split(
+      " ",
+    ),
+  )
+
+  /** Leave out what every text has, unless it is quoted or all there is. */
+  function withoutSmallWords(query) {
+    if (query.includes('"')) return query
+    const words = query.split(/\s+/).filter((word) => !SMALL.has(word.toLowerCase()))
+    return words.some(Boolean) ? words.join(" ") : query
+  }
+
+  const send = Worker.prototype.postMessage
+  Worker.prototype.postMessage = function (message, ...others) {
+    const asks = message?.type === QUERY && typeof message.data === "string"
+    const sent = asks ? { ...message, data: withoutSmallWords(message.data) } : message
+    return send.call(this, sent, ...others)
+  }
+
+  /** How many of the words stand in the title of a row. */
+  const found = (row) => row.querySelectorAll("h1 mark, h2 mark").length
+
   function lead(item) {
     const [page, section] = item.querySelectorAll(".md-search-result__link")
-    if (!page || !section || page.querySelector("mark")) return
-    page.href = section.href
+    if (page && section && found(section) >= found(page)) page.href = section.href
   }
 
   new MutationObserver(() => list.querySelectorAll(".md-search-result__item").forEach(lead)).observe(
