@@ -143,7 +143,7 @@ def _run_in_transaction(
         with _session(shared, role) as connection:
             reply = messages.send(connection, _BEGIN + sql, timeout=timeout)
             reply = replace(reply, results=reply.results[1:], error=_shifted(reply.error))
-            facts, only_read = Facts(tags=watching.tags(reply)), False
+            facts, only_read = Facts(), False
             if reply.error is None:
                 state = connection.info.transaction_status
                 if state != TransactionStatus.INTRANS:

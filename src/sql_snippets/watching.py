@@ -207,7 +207,7 @@ def after_commit(  # noqa: PLR0913 - each is another piece of evidence
     began: float,
 ) -> Facts:
     """Return what a block did for good.  ``began`` is when its session was not there yet."""
-    facts = Facts(tags=tags(reply))
+    facts = Facts(tags=_tags(reply))
     lost = connection.closed
     if not lost:
         failed = connection.info.transaction_status == TransactionStatus.INERROR
@@ -287,8 +287,7 @@ def _relation(row: Mapping[str, Any]) -> Relation:
     return Relation(int(row["oid"]), row["schema"], row["name"], row["kind"], row["persistence"])
 
 
-def tags(reply: messages.Reply) -> tuple[str, ...]:
-    """Return the command tags of a message's statements."""
+def _tags(reply: messages.Reply) -> tuple[str, ...]:
     return tuple((result.command_status or b"").decode() for result in reply.results)
 
 
@@ -310,7 +309,7 @@ def _of_probe(content: Mapping[str, Any], before: Before, reply: messages.Reply)
     known = {oid for class_, oid in before.objects.names} | set(before.files)
     relations = [_relation(row) for row in locks] + [count.relation for count in counts]
     return Facts(
-        tags=tags(reply),
+        tags=_tags(reply),
         took_xid=bool(content["xid"]),
         counts=counts,
         locks=tuple(Lock(_relation(row), row["mode"]) for row in locks),
