@@ -44,4 +44,8 @@ select due.assignment_id, due.due_on, due.mentor_id, l.id, l.finished_at
 from (select * from public.cron_execution_logs order by id desc limit 1) l
 cross join lateral reminder.reminder_scheduler_service(l.started_at::date, 0, 1000) due;
 
+-- The watchdog has just looked and found nothing.
+insert into reminder.watchdog_log (abandoned_runs, alerts_answered, alerts_sent, alerts_undelivered)
+values (0, 0, 0, 0);
+
 select vault.create_secret('http://127.0.0.1:9/reminder-alerts', 'REMINDER_ALERT_WEBHOOK_URL', 'Where reminder alerts go');

@@ -10,19 +10,16 @@ comment on schema reminder is
   'Internals of the reminder job. Not served by the Data API; used by the job and by operators.';
 revoke all on schema reminder from public, anon, authenticated, service_role;
 
--- PostgreSQL lets PUBLIC execute every new function.  A revoke bound to a schema cannot take that
--- back; only the form without "in schema" can, and only for objects made from here on by this role.
-alter default privileges revoke execute on functions from public;
-
 create table reminder.settings (
   only_row boolean primary key default true check (only_row),
   reminder_after_days integer not null default 30 check (reminder_after_days between 1 and 365),
   repeat_every_days integer not null default 7 check (repeat_every_days between 1 and 365),
   failure_threshold integer not null default 3 check (failure_threshold between 1 and 100),
   batch_size integer not null default 5000 check (batch_size between 1 and 100000),
-  run_time_limit interval not null default '90 seconds' check (run_time_limit >= '0 seconds'),
+  run_time_limit interval not null default '90 seconds'
+    check (run_time_limit >= '0 seconds' and run_time_limit < '2 minutes'),
   manual_run_time_limit interval not null default '40 seconds'
-    check (manual_run_time_limit >= '0 seconds'),
+    check (manual_run_time_limit >= '0 seconds' and manual_run_time_limit < '60 seconds'),
   run_hard_limit interval not null default '10 minutes' check (run_hard_limit >= '2 minutes'),
   long_run_after interval not null default '30 minutes' check (long_run_after >= '2 minutes'),
   missed_run_grace interval not null default '1 hour' check (missed_run_grace >= '1 minute'),

@@ -30,7 +30,8 @@ create table public.activities (
   registration_path text not null default 'direct'
     check (registration_path in ('direct', 'proxy', 'bulk', 'coordinator_proxy')),
   registered_by uuid default auth.uid(),
-  registered_at timestamptz not null default now(),
+  -- Not the start of the transaction: it is compared with the time of corrections.
+  registered_at timestamptz not null default clock_timestamp(),
   -- One day of grace for time zones ahead of UTC; a contact in the future would silence reminders.
   constraint activities_not_in_the_future
     check (occurred_on <= (registered_at at time zone 'utc')::date + 1)

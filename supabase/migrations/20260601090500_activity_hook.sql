@@ -56,8 +56,31 @@ declare
   v_lost jsonb := '{}';
   v_ids bigint[];
 begin
-  -- Per assignment: the latest contact this statement added, and the latest it took away.  The
-  -- transition tables exist only for the event they belong to, hence one query each.
+  -- The transition tables exist only for the event they belong to, hence one query each.
+  if tg_op in ('INSERT', 'UPDATE') then
+    select array_agg(distinct n.assignment_id) into v_ids
+    from new_rows n
+    join public.activity_types t on t.code = n.activity_type
+    where t.counts_as_contact;
+  end if;
+  if tg_op in ('UPDATE', 'DELETE') then
+    select v_ids || array_agg(distinct o.assignment_id) into v_ids
+    from old_rows o
+    join public.activity_types t on t.code = o.activity_type
+    where t.counts_as_contact;
+  end if;
+  if v_ids is null then
+    return null;
+  end if;
+
+  -- Before anything is compared: a correction made meanwhile has to be seen.
+  perform a.id
+  from public.assignments a
+  where a.id = any (v_ids)
+  order by a.id
+  for no key update;
+
+  -- Per assignment: the latest contact this statement added, and the latest it took away.
   if tg_op in ('INSERT', 'UPDATE') then
     select coalesce(jsonb_object_agg(g.assignment_id, g.latest), '{}') into v_gained
     from (
@@ -87,18 +110,6 @@ begin
       group by o.assignment_id
     ) l;
   end if;
-
-  select array_agg(distinct k.id::bigint) into v_ids
-  from (select jsonb_object_keys(v_gained) as id union all select jsonb_object_keys(v_lost)) k;
-  if v_ids is null then
-    return null;
-  end if;
-
-  perform a.id
-  from public.assignments a
-  where a.id = any (v_ids)
-  order by a.id
-  for no key update;
 
   update public.assignments a
   set last_contact_date = c.last_contact_date

@@ -130,7 +130,9 @@ declare
   v_sent integer := 0;
 begin
   for v_alert in
-    select a.id, a.kind, a.run_id, a.message, s.runbook_url || '#' || k.runbook_anchor as runbook
+    select
+      a.id, a.kind, a.run_id, a.message, a.attempts, s.alert_max_attempts,
+      s.runbook_url || '#' || k.runbook_anchor as runbook
     from reminder.alerts a
     join reminder.alert_kinds k on k.kind = a.kind
     cross join reminder.settings s
@@ -151,24 +153,39 @@ begin
       where a.id = v_alert.id;
       continue;
     end if;
-    update reminder.alerts a
-    set
-      request_id = net.http_post(
-        url := v_url,
-        body := jsonb_build_object(
-          'text', v_alert.message || E'\n' || v_alert.runbook,
-          'alert', v_alert.kind,
-          'run_id', v_alert.run_id,
-          'runbook', v_alert.runbook
+    begin
+      update reminder.alerts a
+      set
+        request_id = net.http_post(
+          url := v_url,
+          body := jsonb_build_object(
+            'text', v_alert.message || E'\n' || v_alert.runbook,
+            'alert', v_alert.kind,
+            'run_id', v_alert.run_id,
+            'runbook', v_alert.runbook
+          ),
+          timeout_milliseconds := 5000
         ),
-        timeout_milliseconds := 5000
-      ),
-      status = 'sent',
-      attempts = a.attempts + 1,
-      error = null,
-      next_attempt_at = clock_timestamp() + interval '10 minutes'
-    where a.id = v_alert.id;
-    v_sent := v_sent + 1;
+        status = 'sent',
+        attempts = a.attempts + 1,
+        error = null,
+        next_attempt_at = clock_timestamp() + interval '10 minutes'
+      where a.id = v_alert.id;
+      v_sent := v_sent + 1;
+    exception when others then
+      -- pg_net raises for an address it cannot parse.  Its message may hold the address, so only
+      -- the code is kept.
+      update reminder.alerts a
+      set
+        status = case
+          when a.attempts + 1 >= v_alert.alert_max_attempts then 'undelivered'
+          else 'queued'
+        end,
+        attempts = a.attempts + 1,
+        error = format('pg_net refused the request (SQLSTATE %s): is the address in the secret well formed?', sqlstate),
+        next_attempt_at = clock_timestamp() + reminder.alert_back_off(a.attempts + 1)
+      where a.id = v_alert.id;
+    end;
   end loop;
   return v_sent;
 end

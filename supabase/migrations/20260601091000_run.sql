@@ -441,7 +441,7 @@ begin
   begin
     perform reminder.send_alerts();
   exception when others then
-    raise warning 'Alerts stay queued: %', sqlerrm;
+    raise warning 'Alerts stay queued (SQLSTATE %).', sqlstate;
   end;
   commit;
 
@@ -449,7 +449,7 @@ begin
     begin
       perform reminder.send_heartbeat();
     exception when others then
-      raise warning 'No heartbeat was sent: %', sqlerrm;
+      raise warning 'No heartbeat was sent (SQLSTATE %).', sqlstate;
     end;
     commit;
   end if;

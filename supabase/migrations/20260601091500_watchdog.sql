@@ -52,8 +52,11 @@ as $$
       select from public.cron_execution_logs l
       where l.started_at >= due.at and l.status not in ('running', 'skipped')
     )
-    -- A job that was registered after that time has missed nothing.
-    and exists (select from public.cron_execution_logs l where l.started_at < due.at)
+    -- A system that was installed after that time has missed nothing.
+    and (
+      exists (select from public.cron_execution_logs l where l.started_at < due.at)
+      or exists (select from reminder.watchdog_log w where w.watched_at < due.at)
+    )
 $$;
 comment on function reminder.missed_run(timestamptz) is
   'The scheduled time that should have been answered by a finished run and was not, or null. Null while the job is disabled: that is somebody''s decision, and health shows it.';
@@ -98,29 +101,36 @@ begin
   if v_missed is not null then
     perform reminder.raise_alert(
       'missed_run',
-      (select max(l.id) from public.cron_execution_logs l where l.started_at < v_missed),
+      -- Without a run so far, the first gap is 0.
+      coalesce((select max(l.id) from public.cron_execution_logs l where l.started_at < v_missed), 0),
       null,
       format('The reminder job was due at %s UTC and no run has finished since.',
         to_char(v_missed at time zone 'utc', 'YYYY-MM-DD HH24:MI')));
   end if;
 
-  v_answered := reminder.collect_alert_responses();
-  insert into reminder.alerts (kind, streak_run_id, run_id, message)
-  select
-    'undelivered_alert', a.id, a.run_id,
-    format('An alert of %s UTC never arrived: %s',
-      to_char(a.created_at at time zone 'utc', 'YYYY-MM-DD HH24:MI'), a.message)
-  from reminder.alerts a
-  where a.status = 'undelivered' and a.kind <> 'undelivered_alert'
-  on conflict on constraint alerts_once_per_streak do nothing;
-  select count(*) into v_undelivered from reminder.alerts a where a.status = 'undelivered';
-  v_sent := reminder.send_alerts();
+  -- Whatever goes wrong with delivery must not undo what was found and closed above.
+  begin
+    v_answered := reminder.collect_alert_responses();
+    insert into reminder.alerts (kind, streak_run_id, run_id, message)
+    select
+      'undelivered_alert', a.id, a.run_id,
+      format('An alert of %s UTC never arrived: %s',
+        to_char(a.created_at at time zone 'utc', 'YYYY-MM-DD HH24:MI'), a.message)
+    from reminder.alerts a
+    where a.status = 'undelivered' and a.kind <> 'undelivered_alert'
+    on conflict on constraint alerts_once_per_streak do nothing;
+    select count(*) into v_undelivered from reminder.alerts a where a.status = 'undelivered';
+    v_sent := reminder.send_alerts();
+  exception when others then
+    raise warning 'Alerts stay as they are (SQLSTATE %).', sqlstate;
+  end;
 
   return query
     insert into reminder.watchdog_log
       (missed_since, long_run_id, cancelled_pid, abandoned_runs,
        alerts_answered, alerts_sent, alerts_undelivered)
-    values (v_missed, v_long_run_id, v_cancelled, v_abandoned, v_answered, v_sent, v_undelivered)
+    values (v_missed, v_long_run_id, v_cancelled, v_abandoned,
+            coalesce(v_answered, 0), coalesce(v_sent, 0), coalesce(v_undelivered, 0))
     returning *;
 end
 $$;

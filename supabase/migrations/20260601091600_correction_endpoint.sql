@@ -25,7 +25,8 @@ begin
       correct_last_contact_date.assignment_id,
       correct_last_contact_date.new_date,
       correct_last_contact_date.reason,
-      coalesce(auth.jwt() ->> 'email', auth.uid()::text)
+      -- A user who signs in by phone has an empty address.
+      coalesce(nullif(auth.jwt() ->> 'email', ''), auth.uid()::text)
     ) c;
 end
 $$;

@@ -9,8 +9,10 @@ create view reminder.stuck_lock with (security_invoker = true) as
     a.pid,
     a.usename::text as role,
     a.application_name,
+    a.client_addr,
     a.state,
-    date_trunc('second', clock_timestamp() - coalesce(a.query_start, a.backend_start)) as since
+    date_trunc('second', clock_timestamp() - coalesce(a.query_start, a.backend_start)) as since,
+    a.xact_start is not null as in_transaction
   from pg_catalog.pg_stat_activity a
   where a.pid = reminder.lock_holder()
     -- A run is one statement and has ended after two minutes.  So whoever holds the lock without
@@ -21,9 +23,13 @@ comment on view reminder.stuck_lock is
 comment on column reminder.stuck_lock.pid is 'Process of the session.';
 comment on column reminder.stuck_lock.role is 'Role it is logged in as.';
 comment on column reminder.stuck_lock.application_name is 'Program: pg_cron for a scheduled run.';
+comment on column reminder.stuck_lock.client_addr is 'Where it is connected from; null on the server itself.';
+comment on column reminder.stuck_lock.in_transaction is 'Whether work that is not committed would be lost.';
 comment on column reminder.stuck_lock.state is 'What the session is doing.';
 comment on column reminder.stuck_lock.since is 'How long ago its last statement began.';
 
+-- The order is the order of repair: what a run would make worse or what would stop it comes before
+-- whatever is repaired by running the job.
 create view reminder.health with (security_invoker = true) as
   with
     job as (
@@ -45,23 +51,26 @@ create view reminder.health with (security_invoker = true) as
     )
   select
     1 as step,
-    'schedule' as what,
-    coalesce((select job.active from job), false) as ok,
-    coalesce(
-      (select case when job.active then 'active' else 'disabled' end || ', ' || job.schedule || ' UTC' from job),
-      'not registered'
-    ) as finding,
-    'missed-runs' as section
+    'stale contact dates' as what,
+    count(*) = 0 as ok,
+    count(*)::text as finding,
+    'reminders-after-contact' as section
+  from (
+    -- Of what was registered lately: the whole view looks at every assignment, which is for the
+    -- section that the row leads to and too slow for a first look.
+    select distinct act.assignment_id
+    from public.activities act
+    join public.assignments a on a.id = act.assignment_id
+    where act.registered_at > now() - interval '7 days'
+      and act.occurred_on > coalesce(a.last_contact_date, '-infinity')
+  ) lately
+  join reminder.stale_last_contact s on s.assignment_id = lately.assignment_id
   union all
   select
-    2, 'last success',
-    reminder.missed_run(clock_timestamp()) is null and success.at is not null,
-    coalesce(
-      format('%s hours ago', floor(extract(epoch from clock_timestamp() - success.at) / 3600)),
-      'never'
-    ),
-    'missed-runs'
-  from success
+    2, 'duplicate guard',
+    count(*) = 1, case when count(*) = 1 then 'in place' else 'missing' end, 'duplicate-reminders'
+  from pg_catalog.pg_constraint c
+  where c.conrelid = to_regclass('reminder.dispatched_reminders') and c.contype = 'p'
   union all
   select
     3, 'lock',
@@ -70,7 +79,40 @@ create view reminder.health with (security_invoker = true) as
     'stuck-lock'
   union all
   select
-    4, 'failures in a row',
+    4, 'watchdog',
+    coalesce(max(w.watched_at) > clock_timestamp() - interval '15 minutes', false),
+    coalesce(floor(extract(epoch from clock_timestamp() - max(w.watched_at)) / 60) || ' minutes ago', 'never'),
+    'missed-runs'
+  from reminder.watchdog_log w
+  union all
+  select
+    5, 'schedule',
+    coalesce((select job.active from job), false),
+    coalesce(
+      (select case when job.active then 'active' else 'disabled' end || ', ' || job.schedule || ' UTC' from job),
+      'not registered'
+    ),
+    'missed-runs'
+  union all
+  select
+    6, 'last success',
+    -- Whether or not the job is active: a disabled job misses its runs too.
+    coalesce(
+      success.at >= coalesce(
+        (
+          select reminder.last_due_at(job.schedule, clock_timestamp() - s.missed_run_grace)
+          from job cross join reminder.settings s
+        ),
+        clock_timestamp() - interval '25 hours'
+      ),
+      false
+    ),
+    coalesce(floor(extract(epoch from clock_timestamp() - success.at) / 3600) || ' hours ago', 'never'),
+    'missed-runs'
+  from success
+  union all
+  select
+    7, 'failures in a row',
     coalesce((select latest.consecutive_failures from latest), 0) = 0,
     coalesce(
       (
@@ -85,37 +127,18 @@ create view reminder.health with (security_invoker = true) as
     case
       when (select latest.status = 'timed_out' or latest.error_code in ('57014', '55P03') from latest)
         then 'service-timeout'
+      when (select latest.status = 'abandoned' from latest) then 'abandoned-run'
       else 'repeated-failures'
     end
   union all
   select
-    5, 'alerts not delivered',
+    8, 'alerts not delivered',
     count(*) = 0, count(*)::text, 'alert-not-delivered'
   from reminder.alerts a
-  where a.status = 'undelivered' or (a.status = 'queued' and a.error is not null)
-  union all
-  select
-    6, 'duplicate guard',
-    count(*) = 1, case when count(*) = 1 then 'in place' else 'missing' end, 'duplicate-reminders'
-  from pg_catalog.pg_constraint c
-  where c.conrelid = to_regclass('reminder.dispatched_reminders') and c.contype = 'p'
-  union all
-  select
-    7, 'stale contact dates',
-    count(*) = 0, count(*)::text, 'reminders-after-contact'
-  from (
-    -- Of what was registered lately: the whole view looks at every assignment, which is for the
-    -- section that the row leads to and too slow for a first look.
-    select distinct act.assignment_id
-    from public.activities act
-    join public.assignments a on a.id = act.assignment_id
-    where act.registered_at > now() - interval '7 days'
-      and act.occurred_on > coalesce(a.last_contact_date, '-infinity')
-  ) lately
-  join reminder.stale_last_contact s on s.assignment_id = lately.assignment_id;
+  where a.status = 'undelivered' or (a.status = 'queued' and a.error is not null);
 comment on view reminder.health is
   'One row a check: whether it is well, what was found, and the runbook section to go to if it is not.';
-comment on column reminder.health.step is 'Order of the checks: the first one that is not ok comes first.';
+comment on column reminder.health.step is 'Order of repair: the first one that is not ok comes first.';
 comment on column reminder.health.what is 'What is checked.';
 comment on column reminder.health.ok is 'True when nothing is to be done.';
 comment on column reminder.health.finding is 'What was found.';

@@ -396,8 +396,9 @@ class TestTransaction:
         assert [row["status"] for row in log(channel.postgres)] == ["failed"] * 3
         assert lock_holder(channel.postgres) is None
         assert channel.alert()["status"] == "queued"
+        assert "pg_net refused the request (SQLSTATE 42P01)" in channel.alert()["error"]
         superuser.execute("alter table net.gone rename to http_request_queue")
-        channel.deliver()
+        channel.postgres.execute("select reminder.retry_alerts()")
         channel.answered()
         channel.deliver()
         assert channel.alert()["status"] == "delivered"
@@ -461,7 +462,7 @@ class TestSecret:
         assert _tables_with(superuser, channel.receiver.path) == []
         assert channel.receiver.path not in " ".join(notices)
         if trouble == "pg_net broken":
-            assert notices
+            assert "SQLSTATE 23514" in channel.alert()["error"]
 
 
 def _tables_with(superuser: Connection, text: str) -> list[str]:
@@ -483,3 +484,30 @@ def _tables_with(superuser: Connection, text: str) -> list[str]:
             .as_string(superuser),
         )
     ]
+
+
+class TestAddressThatCannotBeParsed:
+    @pytest.fixture
+    def bad_address(self, channel: Channel) -> Channel:
+        channel.postgres.execute(
+            "select vault.update_secret(id, 'not an address') from vault.secrets "
+            "where name = 'REMINDER_ALERT_WEBHOOK_URL'"
+        )
+        channel.fail(3)
+        return channel
+
+    def test_is_an_error_on_the_alert_that_health_counts(self, bad_address: Channel) -> None:
+        alert = bad_address.alert()
+        assert (alert["status"], alert["attempts"]) == ("queued", 1)
+        assert "is the address in the secret well formed?" in alert["error"]
+        assert "not an address" not in alert["error"]
+        health = "select ok from reminder.health where what = 'alerts not delivered'"
+        assert one(bad_address.postgres, health) is False
+
+    def test_does_not_stop_the_watchdog(self, bad_address: Channel) -> None:
+        bad_address.postgres.execute("update reminder.alerts set next_attempt_at = now()")
+        passes = "select count(*) from reminder.watchdog_log"
+        before = one(bad_address.postgres, passes)
+        bad_address.postgres.execute("select reminder.watch()")
+        assert one(bad_address.postgres, passes) == before + 1
+        assert bad_address.alert()["attempts"] == 2

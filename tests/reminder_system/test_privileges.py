@@ -265,12 +265,6 @@ class TestCatalog:
             postgres, "select has_schema_privilege('authenticated', 'reminder', 'create')"
         )
 
-    def test_a_new_function_of_the_operator_is_closed_to_public(self, postgres: Connection) -> None:
-        postgres.execute("create function reminder.later() returns int language sql as 'select 1'")
-        assert not one(
-            postgres, "select has_function_privilege('public', 'reminder.later()', 'execute')"
-        )
-
     def test_every_public_table_has_row_level_security(self, postgres: Connection) -> None:
         tables = [row for row in postgres.execute(RELATIONS).fetchall() if row[1] == "public"]
         assert len(tables) >= 4

@@ -160,3 +160,18 @@ def test_says_that_an_alert_never_arrived_once(watched: Connection) -> None:
     assert watch(watched)["alerts_undelivered"] == 1
     watch(watched)
     assert kinds(watched) == ["test", "undelivered_alert"]
+
+
+def test_a_first_run_that_never_came_is_missed(postgres: Connection) -> None:
+    """Nothing has ever run; the watchdog has been there for longer than the schedule allows."""
+    postgres.execute("delete from public.cron_execution_logs")
+    assert one(postgres, "select reminder.missed_run(clock_timestamp())") is None
+    postgres.execute(
+        "insert into reminder.watchdog_log "
+        "(watched_at, abandoned_runs, alerts_answered, alerts_sent, alerts_undelivered) "
+        "values (now() - interval '3 days', 0, 0, 0, 0)"
+    )
+    assert one(postgres, "select reminder.missed_run(clock_timestamp())") is not None
+    postgres.execute("select reminder.watch()")
+    kinds = postgres.execute("select kind from reminder.alerts").fetchall()
+    assert kinds == [("missed_run",)]

@@ -314,7 +314,7 @@ def _broken(old: str, new: str) -> dict[str, Section]:
     ("old", "new"),
     [
         ("go to [Enable the job](#enable-the-job). A row", "that is odd. A row"),
-        ("| the two blocks below |", "| think |"),
+        ("switched off and forgotten | the blocks below |", "switched off and forgotten | think |"),
         ("No row: a later run has taken it up, done.", "No row: a later run has taken it up."),
         ("[Register again](#register-again), then the", "[Register again](#gone), then the"),
         ("`t`: done. `f`: run the WRITE block again, then [escalate](#escalate).", ""),

@@ -27,15 +27,21 @@ create unlogged table net._http_response (
 );
 create index on net._http_response (created);
 
+-- An address that cannot be parsed is refused when the request is queued, not when it is sent.
 create function net._with_params(url text, params jsonb) returns text
-language sql immutable
+language plpgsql immutable
 as $$
-  select case
-    when params = '{}'::jsonb then url
-    else url
-      || case when strpos(url, '?') > 0 then '&' else '?' end
-      || (select string_agg(p.key || '=' || p.value, '&') from jsonb_each_text(params) p)
-  end
+begin
+  if url !~* '^[a-z][a-z0-9+.-]*://[^\s/]+' then
+    raise exception using errcode = 'internal_error', message = format('cannot parse the URL %s', url);
+  end if;
+  if params = '{}'::jsonb then
+    return url;
+  end if;
+  return url
+    || case when strpos(url, '?') > 0 then '&' else '?' end
+    || (select string_agg(p.key || '=' || p.value, '&') from jsonb_each_text(params) p);
+end
 $$;
 
 -- The worker is woken when the transaction commits; a rollback sends nothing.
