@@ -27,8 +27,13 @@ PAGES = {
     "missed": f"{RUNBOOK}#missed-runs",
     "schema": f"{RUNBOOK}#execution-log-schema",
     "trigger": f"{RUNBOOK}#trigger-a-run",
+    "fill-in": f"{RUNBOOK}#correct-one-assignment",
+    "alerts": f"{RUNBOOK}#alerts-and-where-they-lead",
+    "verification": "verification/",
+    "drills": "drills/",
     "authors": "authors-guide/",
-    "missing": "no-such-page",
+    "maintainers": "maintainers/",
+    "missing": "missed_run",
 }
 SIZES = {"phone": (390, 844, 2.0), "desktop": (1280, 800, 1.0)}
 SCHEMES = ("light", "dark")

@@ -113,7 +113,7 @@ def _facts(given: Pages, report: Report) -> str:
     moment = report.created
     when = f"{show_date(moment)}, {moment:%H:%M} {moment.tzname() or ''}"
     rows = [
-        ("SQL blocks", f"{len(snippets)}: {counted}" if snippets else "none"),
+        ("SQL blocks", f"{counted}, of {len(snippets)}" if snippets else "none"),
         ("Last run", f'<time datetime="{moment.isoformat()}">{when}</time>'),
         ("Server", server + kind),
         ("Parts that were real", escape(", ".join(report.real_parts)) or "none: stand-ins"),
@@ -177,7 +177,8 @@ def verification_page(given: Pages) -> str:
         "What the last run of the checks found. The run writes this page; nobody edits it.\n",
         _no_run(given) if given.report is None else _facts(given, given.report),
     ]
-    for page in given.pages:
+    # The page with most to check is the one that people come for.
+    for page in sorted(given.pages, key=lambda page: -len(page.snippets)):
         rows = [_block_row(given, snippet) for snippet in page.snippets]
         if rows:
             parts.append(f"## {_page_title(page)}\n")
@@ -185,7 +186,7 @@ def verification_page(given: Pages) -> str:
             parts.append(_table("blocks", header, rows))
         others = _other_rows(given, page, given.report) if given.report else []
         if others:
-            parts.append(f"### What else {_page_title(page)} says\n")
+            parts.append(f"### Other claims of {_page_title(page)}\n")
             parts.append(_table("claims", ("Claim", "Verdict", "Kind", "Time"), others))
     return "\n".join(parts)
 
@@ -204,10 +205,8 @@ def _drill(given: Pages, drill: Drill) -> str:
         part = step.claims.step.value if step.claims.step else ""
         rows.append(
             (
-                str(number),
-                part,
-                _mark(mark),
-                _block_link(given, step),
+                f"{number} {part}",
+                f"{_mark(mark)} {_block_link(given, step)}",
                 _time_of(run_of(step, given.report)),
             )
         )
@@ -218,7 +217,7 @@ def _drill(given: Pages, drill: Drill) -> str:
         f"### {title_of(drill.section)} {{#drill-{drill.section}}}\n\n"
         f"{show_verdict(verdict, reason)}.{total} "
         f"Section: {_section_link(given, drill.page, drill.section)}\n\n"
-        + _table("drill", ("Step", "Part", "Mark", "Block", "Time"), rows)
+        + _table("drill", ("Step", "Block", "Time"), rows)
     )
 
 
