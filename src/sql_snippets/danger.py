@@ -74,11 +74,6 @@ class Relation:
         return f"{self.schema}.{self.name}"
 
     @property
-    def is_temporary(self) -> bool:
-        """Whether only the session that made it can see it."""
-        return self.persistence == "t"
-
-    @property
     def is_catalog(self) -> bool:
         """Whether its rows are about other objects."""
         return self.schema == "pg_catalog"
@@ -304,4 +299,4 @@ def _of_locks(facts: Facts) -> Iterator[_Effect]:
 
 def _is_shared(relation: Relation, facts: Facts) -> bool:
     """Whether it holds data that others see, and was there before the run."""
-    return not (relation.is_catalog or relation.is_temporary or relation.oid in facts.new)
+    return not (relation.is_catalog or relation.oid in facts.new)

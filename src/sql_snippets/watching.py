@@ -224,7 +224,8 @@ def after_commit(  # noqa: PLR0913 - each is another piece of evidence
     with database.server.connect(database.name) as admin:
         if unsure:
             counts = tuple(_since(before, _counted(admin)))
-            facts = replace(facts, counts=counts or facts.counts)
+            new = facts.new | _new(before, [count.relation for count in counts])
+            facts = replace(facts, counts=counts or facts.counts, new=new)
             if counts:
                 facts = _with_objects(admin, facts, before)
         files = {oid: file for oid, (_, file) in _files(admin).items()}
@@ -300,13 +301,18 @@ def _executed_plan(reply: messages.Reply) -> bool:
     )
 
 
+def _new(before: Before, relations: Iterable[Relation]) -> frozenset[int]:
+    """Return which relations the run made; those of its session alone are always among them."""
+    known = {oid for _, oid in before.objects.names}
+    return frozenset(r.oid for r in relations if not r.is_catalog and r.oid not in known)
+
+
 def _of_probe(content: Mapping[str, Any], before: Before, reply: messages.Reply) -> Facts:
     locks = content["locks"] or []
     counts = tuple(
         RowCounts(_relation(row), row["inserted"], row["updated"], row["deleted"])
         for row in content["counts"] or []
     )
-    known = {oid for class_, oid in before.objects.names} | set(before.files)
     relations = [_relation(row) for row in locks] + [count.relation for count in counts]
     return Facts(
         tags=_tags(reply),
@@ -314,7 +320,7 @@ def _of_probe(content: Mapping[str, Any], before: Before, reply: messages.Reply)
         counts=counts,
         locks=tuple(Lock(_relation(row), row["mode"]) for row in locks),
         advisory_locks=content["advisory"],
-        new=frozenset(r.oid for r in relations if not r.is_catalog and r.oid not in known),
+        new=_new(before, relations),
         replaced=tuple(
             before.files[oid][0]
             for oid, file in {int(row["oid"]): row["file"] for row in locks}.items()

@@ -93,6 +93,13 @@ create temp table mine (id serial); insert into mine default values; truncate mi
 -- danger: READ
 select * into temp mine from orders;
 
+-- name: temporary table that is slept on
+-- danger: READ
+do $$ begin
+  create temp table mine (id int); insert into mine values (1); delete from mine;
+  perform pg_sleep(1.2);
+end $$;
+
 -- name: temporary view and function
 -- danger: READ
 create temp view mine as select 1 as a;
@@ -219,6 +226,12 @@ call appends();
 -- name: procedure that takes longer than counts wait
 -- danger: WRITE: insert into public.history (1 row)
 call appends_slowly();
+
+-- name: table made, emptied and slept on
+-- danger: WRITE: create of table public.made
+do $$ begin
+  create table made (id int); insert into made values (1); delete from made; perform pg_sleep(1.2);
+end $$;
 
 -- name: insert that is refused at the end
 -- danger: WRITE: insert into public.lines (1 row)
