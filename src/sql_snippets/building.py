@@ -54,7 +54,7 @@ def build(
     recipe: Recipe,
     after_platform: Callable[[], None] = lambda: None,
 ) -> Built:
-    """Run platform and migrations in the empty database ``dbname``.
+    """Run platform and migrations in the empty database ``dbname``; the role is made if need be.
 
     Each file is one simple-query message, so one implicit transaction, as the Supabase CLI sends
     it.  Raises MigrationFailed at the first statement that fails, RecipeError and
@@ -62,10 +62,23 @@ def build(
     """
     with server.connect(dbname) as connection:
         built = _build_platform(connection, recipe)
+        _make_role(connection, dbname, recipe.role)
     after_platform()
     for path in recipe.migrations:
         run_file(server, dbname, recipe.role, path)
     return built
+
+
+def _make_role(connection: psycopg.Connection[tuple[object, ...]], dbname: str, role: str) -> None:
+    """Make the reader's role where no platform file did, as the owner of the database."""
+    known = connection.execute("select 1 from pg_roles where rolname = %s", (role,)).fetchone()
+    if known is not None:
+        return
+    name = query.Identifier(role)
+    connection.execute(query.SQL("create role {} login").format(name))
+    connection.execute(
+        query.SQL("alter database {} owner to {}").format(query.Identifier(dbname), name)
+    )
 
 
 def run_file(server: Server, dbname: str, role: str, path: Path) -> None:

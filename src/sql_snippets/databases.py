@@ -124,7 +124,9 @@ class Template:
             try:
                 self._create(admin, name)
             except psycopg.Error as err:
-                _drop(self.server, self.maintenance, name)
+                # A database of this name that was there before is somebody else's.
+                if not isinstance(err, psycopg.errors.DuplicateDatabase):
+                    _drop(self.server, self.maintenance, name)
                 raise ServerUnavailable(
                     f"The template {self.name} could not be cloned: "
                     f"{self.server.without_secrets(str(err))}"
@@ -374,11 +376,12 @@ def _build_cluster(cluster: Cluster, recipe: Recipe, workers: tuple[str, ...]) -
 
 @contextmanager
 def _built_on(server: Server, maintenance: str, name: str, recipe: Recipe) -> Iterator[Built]:
+    with server.connect(maintenance) as admin:
+        admin.execute(
+            query.SQL("create database {} template template0").format(query.Identifier(name))
+        )
     try:
         with server.connect(maintenance) as admin:
-            admin.execute(
-                query.SQL("create database {} template template0").format(query.Identifier(name))
-            )
             admin.execute(url.mark(name))
         known = url.roles(server, maintenance)
         yield build(
