@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import socket
+import subprocess
 from typing import TYPE_CHECKING
 
 from scripts.tasks.common import REPORT, ROOT, VENV, VENV_PYTHON, TaskError, environment, run, say
@@ -31,8 +32,12 @@ def main(arguments: Sequence[str]) -> int:
     _say_verdict(status)
     say(f"Serving on http://{HOST}:{port}/ (Ctrl-C ends it)")
     command = [str(VENV / "bin" / "mkdocs"), "serve", "--livereload", "-a", f"{HOST}:{port}"]
-    # In the place of this process: an interrupt ends the server and nothing is left to wait for.
     os.chdir(ROOT)
+    # It sees that its parent has gone: this process, which becomes the server.
+    subprocess.Popen(  # noqa: S603
+        [VENV_PYTHON, "-m", "scripts.tasks.watch", str(os.getpid())], env=environment()
+    )
+    # In the place of this process: an interrupt ends the server and nothing is left to wait for.
     os.execve(command[0], command, environment())  # noqa: S606
 
 

@@ -62,13 +62,12 @@ _LARGE_OBJECTS = {"pg_largeobject", "pg_largeobject_metadata"}
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A relation as the catalog names it; ``kind`` and ``persistence`` are those of pg_class."""
+    """A relation as the catalog names it; ``kind`` is the one of pg_class."""
 
     oid: int
     schema: str
     name: str
     kind: str
-    persistence: str
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.name}"

@@ -16,7 +16,6 @@ import psycopg
 from psycopg import sql as query
 
 from sql_snippets.building import WORKER_SETTINGS, Built, MigrationFailed, build, run_file
-from sql_snippets.recipes import read_sql
 from sql_snippets.servers import Server, ServerUnavailable, prepared, url
 from sql_snippets.servers.binaries import Binaries, find_binaries
 from sql_snippets.servers.cluster import Cluster, open_cluster
@@ -224,7 +223,6 @@ def server_key(choice: str, recipe: Recipe) -> str | None:
     states = [(path.name, path.stat()) for path in sorted(programs)]
     parts = [
         _key(binaries, recipe),
-        recipe.seed and read_sql(recipe.seed),
         *((name, state.st_size, state.st_mtime_ns) for name, state in states),
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

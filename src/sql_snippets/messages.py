@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg.pq import DiagnosticField as Field
 from psycopg.pq import ExecStatus
-from psycopg.pq.abc import PGresult
 
 from sql_snippets.model import ServerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from psycopg.pq.abc import PGresult
 
 CANCEL_SECONDS = 5.0
 QUERY_CANCELED = "57014"

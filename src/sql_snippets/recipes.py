@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _STAND_IN = re.compile(r"--\s*stand-in for extension:\s*(?P<name>[A-Za-z0-9_-]+)\s*$")
 

@@ -41,8 +41,7 @@ _UNSEEN = re.compile(
 _EXECUTED = re.compile(rb"\bactual (?:time|rows)=|[Aa]ctual[- ](?:Rows|Loops)|\(never executed\)")
 
 _RELATION = """
-  c.oid::text as oid, n.nspname as schema, c.relname as name, c.relkind as kind,
-  c.relpersistence as persistence"""
+  c.oid::text as oid, n.nspname as schema, c.relname as name, c.relkind as kind"""
 _COUNTS = f"""
 select {_RELATION}, {{inserted}}(c.oid) as inserted, {{updated}}(c.oid) as updated,
   {{deleted}}(c.oid) as deleted
@@ -227,7 +226,8 @@ def after_commit(  # noqa: PLR0913 - each is another piece of evidence
             new = facts.new | _new(before, [count.relation for count in counts])
             facts = replace(facts, counts=counts or facts.counts, new=new)
             if counts:
-                facts = _with_objects(admin, facts, before)
+                # The session, while it is there, knows what only it can see.
+                facts = _with_objects(admin if lost else connection, facts, before)
         files = {oid: file for oid, (_, file) in _files(admin).items()}
         moved = [
             name
@@ -285,7 +285,7 @@ def _content(probe: messages.Reply) -> dict[str, Any]:
 
 
 def _relation(row: Mapping[str, Any]) -> Relation:
-    return Relation(int(row["oid"]), row["schema"], row["name"], row["kind"], row["persistence"])
+    return Relation(int(row["oid"]), row["schema"], row["name"], row["kind"])
 
 
 def _tags(reply: messages.Reply) -> tuple[str, ...]:

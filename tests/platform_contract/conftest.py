@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
 
-from sql_snippets.databases import Database, Template
 from tests.reminder_system.lanes import LANES, open_lane
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import psycopg
+
+    from sql_snippets.databases import Database, Template
 
 
 @pytest.fixture(scope="session", params=LANES)

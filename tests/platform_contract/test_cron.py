@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sql_snippets.databases import Database, Template
 from tests.platform_contract.catalog import columns, may_execute, privileges, signatures
 from tests.reminder_system.lanes import ROOT, missing
+
+if TYPE_CHECKING:
+    from sql_snippets.databases import Database, Template
 
 Connection = psycopg.Connection[Any]
 

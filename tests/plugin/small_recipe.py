@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sql_snippets.recipes import Recipe
 from sql_snippets.servers import ServerUnavailable
 from sql_snippets.servers.binaries import Binaries, find_binaries
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ROLE = """
 do $$

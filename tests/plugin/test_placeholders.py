@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,6 +12,11 @@ from sql_snippets.lexer import Kind
 from sql_snippets.placeholders import PlaceholderError, fill, find
 from sql_snippets.servers.cluster import open_cluster
 from tests.plugin.small_recipe import require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import psycopg
 
 
 @pytest.fixture(scope="module")

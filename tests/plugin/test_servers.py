@@ -7,10 +7,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,6 +20,9 @@ from sql_snippets.servers.binaries import find_binaries
 from sql_snippets.servers.cluster import open_cluster, sweep
 from sql_snippets.servers.url import open_url
 from tests.plugin.small_recipe import require, write_recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 

@@ -7,11 +7,14 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sql_snippets.servers.server import ServerUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Module, and the folder of the programs inside its package.  First choice first: the second is
 # newer than what Supabase runs and has no pgcrypto, but covers macOS and Linux on arm64.

@@ -17,15 +17,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from sql_snippets.servers import guardian
-from sql_snippets.servers.binaries import Binaries
 from sql_snippets.servers.server import Server, ServerUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sql_snippets.servers.binaries import Binaries
 
 SUPERUSER = "supabase_admin"
 PORT = 5432

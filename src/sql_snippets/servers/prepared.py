@@ -13,12 +13,14 @@ import logging
 import os
 import shutil
 import zlib
-from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from sql_snippets.servers.cluster import give, make_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 KEPT = 4
 

@@ -6,8 +6,8 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import psycopg
@@ -15,6 +15,9 @@ from psycopg import sql as query
 from psycopg.conninfo import conninfo_to_dict
 
 from sql_snippets.servers.server import Server, ServerUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MADE_BY = "sql-snippets"
 
