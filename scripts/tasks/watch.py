@@ -1,0 +1,135 @@
+"""Check again what an author has just saved, so that the open page shows the new verdicts.
+
+Runs beside the server of the site and ends with it.  The server builds again by itself when a page
+or the report changes, so all that is done here is to run the checks and to bring the report up to
+date: a page alone when only a page was saved, everything when the database may differ.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scripts.tasks.common import REPORT, ROOT, VENV_PYTHON, run, say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+PAGES = "docs"
+_WATCHED = (
+    (PAGES, (".md", ".sql")),
+    ("supabase", (".sql",)),
+    ("tests/sql_snippets", (".sql", ".py")),
+)
+_LOOK_SECONDS = 0.15
+# An editor that saves several files, or one in two steps, is waited for.
+_QUIET_SECONDS = 0.3
+
+Times = dict[Path, int]
+
+
+def look(root: Path) -> Times:
+    """Return the time of the last change of every watched file."""
+    found: Times = {}
+    for folder, endings in _WATCHED:
+        for path in (root / folder).rglob("*"):
+            if path.suffix in endings:
+                try:
+                    found[path] = path.stat().st_mtime_ns
+                except FileNotFoundError:
+                    continue  # it has just gone, which the next look will see
+    return found
+
+
+def differences(before: Times, after: Times) -> set[Path]:
+    """Return the files that were changed, made or removed."""
+    return {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
+
+
+def affected(changed: Iterable[Path], root: Path) -> list[str]:
+    """Return what to check again, as pytest is to be told."""
+    pages = []
+    for path in changed:
+        name = path.relative_to(root).as_posix()
+        if not name.startswith(f"{PAGES}/") or path.suffix != ".md":
+            return [PAGES]
+        if path.exists():
+            pages.append(name)
+    return sorted(pages)
+
+
+def merge(
+    old: Mapping[str, Any] | None, new: Mapping[str, Any], pages: list[str]
+) -> dict[str, Any]:
+    """Return the report of everything, after ``pages`` were checked again.
+
+    Verdicts on another database are not kept beside new ones: they are no verdicts any more.
+    """
+    same = old is not None and old["format"] == new["format"] and old["recipe"] == new["recipe"]
+    if PAGES in pages or old is None or not same:
+        return dict(new)
+    kept = [item for item in old["items"] if item["page"] not in pages]
+    items = sorted([*kept, *new["items"]], key=lambda item: (item["page"], item["line"]))
+    return {**new, "items": items}
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return report
+
+
+def _write(path: Path, report: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # In another folder: the server watches that of the report.
+    temporary = path.parent.parent / f".{path.name}.{os.getpid()}"
+    temporary.write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def check(pages: list[str]) -> None:
+    """Run the checks of ``pages`` and bring the report up to date."""
+    say(f"Checking {', '.join(pages)} again")
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = Path(folder) / "report.json"
+        run([VENV_PYTHON, "-m", "pytest", *pages, "--sql-report", fresh, "-q", "--no-header"])
+        new = _read(fresh)
+    if new is None:
+        say("The checks wrote no report (see above). The stamps stay as they are")
+        return
+    _write(REPORT, merge(_read(REPORT), new, pages))
+
+
+def watch(parent: int) -> None:
+    """Look until the server, which is the process that started this, has gone."""
+    before = look(ROOT)
+    while os.getppid() == parent:
+        time.sleep(_LOOK_SECONDS)
+        now = look(ROOT)
+        if now == before:
+            continue
+        while (later := _after_a_while()) != now:
+            now = later
+        pages = affected(differences(before, now), ROOT)
+        before = now
+        if pages:
+            check(pages)
+
+
+def _after_a_while() -> Times:
+    time.sleep(_QUIET_SECONDS)
+    return look(ROOT)
+
+
+if __name__ == "__main__":
+    try:
+        watch(int(sys.argv[1]))
+    except KeyboardInterrupt:
+        sys.exit(130)

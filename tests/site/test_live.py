@@ -1,0 +1,177 @@
+"""An author saves, and the open page shows what the checks now say."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.sync_api import expect
+
+from scripts.tasks.common import ROOT, VENV
+from scripts.tasks.watch import affected, differences, look, merge
+from tests.site.project_copy import FOLDERS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Page
+
+PAGE = "docs/authors-guide.md"
+# Milliseconds: the checks start a server, on a machine that may be busy with other tests.
+LONG = 240_000
+
+
+def test_a_saved_page_is_checked_alone(tmp_path: Path) -> None:
+    page = tmp_path / "docs" / "a.md"
+    page.parent.mkdir()
+    page.write_text("", encoding="utf-8")
+    assert affected([page], tmp_path) == ["docs/a.md"]
+    page.unlink()
+    assert affected([page], tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["supabase/migrations/1.sql", "docs/facts/x.sql", "tests/sql_snippets/scenarios.py"]
+)
+def test_what_the_database_rests_on_has_everything_checked(tmp_path: Path, name: str) -> None:
+    assert affected([tmp_path / "docs" / "a.md", tmp_path / name], tmp_path) == ["docs"]
+
+
+def test_changed_new_and_removed_files_are_seen(tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for name in ("same", "changed", "removed"):
+        (folder / f"{name}.md").write_text("", encoding="utf-8")
+    before = look(tmp_path)
+    os.utime(folder / "changed.md", ns=(1, 1))
+    (folder / "removed.md").unlink()
+    (folder / "new.md").write_text("", encoding="utf-8")
+    (folder / "other.png").write_text("", encoding="utf-8")
+    seen = differences(before, look(tmp_path))
+    assert {path.name for path in seen} == {"changed.md", "removed.md", "new.md"}
+
+
+def _report(recipe: str, **verdicts: str) -> dict[str, Any]:
+    items = [
+        {"page": f"{page}.md", "line": 1, "verdict": verdict} for page, verdict in verdicts.items()
+    ]
+    return {"format": 1, "recipe": recipe, "items": items}
+
+
+def test_new_verdicts_take_the_place_of_those_of_their_page() -> None:
+    merged = merge(_report("x", a="passed", b="passed"), _report("x", a="failed"), ["a.md"])
+    assert merged == _report("x", a="failed", b="passed")
+
+
+def test_verdicts_on_another_database_are_not_kept() -> None:
+    assert merge(_report("x", b="passed"), _report("y", a="passed"), ["a.md"]) == _report(
+        "y", a="passed"
+    )
+    assert merge(None, _report("y", a="passed"), ["a.md"]) == _report("y", a="passed")
+    assert merge(_report("x", b="passed"), _report("x", a="passed"), ["docs"]) == _report(
+        "x", a="passed"
+    )
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    copy = tmp_path / "project"
+    for name in (*FOLDERS, "tests/sql_snippets"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("mkdocs.yml", "pyproject.toml", "conftest.py", "tests/__init__.py"):
+        shutil.copy(ROOT / name, copy / name)
+    (copy / ".venv").symlink_to(VENV)
+    return copy
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+# What scripts/serve becomes, without setting up and without a first check.
+_SERVE = """
+import os, subprocess, sys
+subprocess.Popen([sys.executable, "-m", "scripts.tasks.watch", str(os.getpid())])
+os.execv(sys.executable, [sys.executable, "-m", "mkdocs", "serve", "--livereload", *sys.argv[1:]])
+"""
+
+
+@pytest.fixture
+def live(project: Path) -> Iterator[str]:
+    """Serve the copy as an author does."""
+    place = f"127.0.0.1:{_free_port()}"
+    log = project.parent / "log"
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "SITE_URL": f"http://{place}/"}
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(  # noqa: S603
+            [sys.executable, "-c", _SERVE, "-a", place],
+            cwd=project,
+            env=environment,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        ) as server,
+    ):
+        try:
+            for _ in range(600):
+                with suppress(OSError), urllib.request.urlopen(f"http://{place}/") as answer:
+                    assert answer.status == 200
+                    break
+                assert server.poll() is None, log.read_text(encoding="utf-8")
+                time.sleep(0.2)
+            yield f"http://{place}/"
+        finally:
+            # Its own session: the watcher and a run of the checks end with it.
+            os.killpg(server.pid, signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                server.wait(30)
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGKILL)
+
+
+def _replace(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def test_open_page_follows_what_is_saved(page: Page, project: Path, live: str) -> None:
+    source = project / PAGE
+    page.goto(live + "authors-guide/")
+    stamp = page.locator("#block-add-a-block-count-databases + .sql-stamp")
+    expect(stamp).to_contain_text("Not checked")
+
+    _replace(source, "How to add a SQL block", "How to write a SQL block")
+    expect(page.locator("article")).to_contain_text("How to write a SQL block", timeout=LONG)
+    expect(stamp).to_contain_text("Passed", timeout=LONG)
+
+    _replace(source, "from pg_catalog.pg_roles", "from pg_catalog.pg_rolls")
+    failed = page.locator("#block-words-above-a-block-find-role + .sql-stamp")
+    expect(failed).to_contain_text("Failed", timeout=LONG)
+    line = source.read_text(encoding="utf-8").splitlines().index("from pg_catalog.pg_rolls") + 1
+    expect(failed).to_contain_text(f"{PAGE}:{line}:6")
+    expect(failed).to_contain_text('relation "pg_catalog.pg_rolls" does not exist')
+
+    _replace(source, "from pg_catalog.pg_rolls", "from pg_catalog.pg_roles")
+    expect(failed).to_contain_text("Passed", timeout=LONG)
+
+    broken = project / "supabase" / "migrations" / "29990101000000_broken.sql"
+    broken.write_text("select 1;\nalter table public.nowhere add x int;\n", encoding="utf-8")
+    expect(failed).to_contain_text("29990101000000_broken.sql:2:", timeout=LONG)
+    expect(failed).to_contain_text('relation "public.nowhere" does not exist')
+    broken.unlink()
+    expect(failed).to_contain_text("Passed", timeout=LONG)
