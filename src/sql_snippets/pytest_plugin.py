@@ -1149,7 +1149,7 @@ def pytest_runtest_makereport(
         _ATTRIBUTE,
         {
             "place": asdict(item.place),
-            "entry": _entry_of(item, verdict, reason) if verdict else None,
+            "entry": _entry_of(item, verdict, reason, failures) if verdict else None,
             "key": item.key if item.kept is None else None,
             "failures": [asdict(failure) for failure in failures],
             "edits": [{**asdict(edit), "path": str(edit.path)} for edit in item.edits],
@@ -1159,8 +1159,11 @@ def pytest_runtest_makereport(
     return report
 
 
-def _entry_of(item: SqlItem, verdict: Verdict, reason: str | None) -> dict[str, Any]:
-    own = asdict(item.entry(verdict, reason))
+def _entry_of(
+    item: SqlItem, verdict: Verdict, reason: str | None, failures: tuple[Failure, ...]
+) -> dict[str, Any]:
+    drawn = "\n\n".join(draw_failure(item.config.rootpath, failure) for failure in failures)
+    own = {**asdict(item.entry(verdict, reason)), "drawn": drawn or None}
     if item.kept is None or verdict != "passed":
         return own
     return {**own, **entry_of(item.kept), "line": own["line"]}

@@ -30,6 +30,7 @@ class ReportError(Exception):
 class Entry:
     """One item of the report; ``seconds`` is the time of the statement or, for a drill, of all.
 
+    ``drawn`` are its failures as a terminal shows them, each below the author's own line.
     ``danger`` is what the run was seen to do: ``level``, a mark, and ``seen``, its reasons.
     ``placeholders`` are its placeholders: ``name``, ``type`` by the server, ``source``.
     A ``cached`` verdict is of an earlier run, in which nothing was different: ``checked`` is when.
@@ -51,6 +52,7 @@ class Entry:
     danger: Mapping[str, object] | None = None
     placeholders: Sequence[Mapping[str, str]] = ()
     reason: str | None = None
+    drawn: str | None = None
     cached: bool = False
     checked: str | None = None
 

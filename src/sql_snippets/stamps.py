@@ -50,6 +50,7 @@ class Run:
     seen: tuple[str, ...] = ()
     kind: str = "block"
     cached: bool = False
+    drawn: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ def _read_run(item: Mapping[str, Any]) -> Run:
         seen=tuple(map(str, danger.get("seen") or ())),
         kind=str(item["kind"]),
         cached=bool(item.get("cached")),
+        drawn=item.get("drawn"),
     )
 
 
@@ -213,8 +215,9 @@ def stamp(snippet: Snippet, report: Report | None) -> str:
         if run.seconds is not None:
             shown.append(show_seconds(run.seconds))
         facts = _facts(*shown)
-        if verdict is Verdict.FAILED and run.reason:
-            reason = f'<span class="sql-stamp__reason">{escape(run.reason.strip())}</span>'
+        said = run.drawn or run.reason
+        if verdict is Verdict.FAILED and said:
+            reason = f'<span class="sql-stamp__reason">{escape(said.strip())}</span>'
     return (
         f'<p class="sql-stamp sql-stamp--{verdict}" data-sql-id="{escape(snippet.id)}">'
         f'<span class="sql-stamp__verdict">{word}</span>{facts}{reason}</p>'

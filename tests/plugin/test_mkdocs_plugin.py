@@ -157,6 +157,12 @@ def test_failed_block_shows_its_reason_escaped(project: Path) -> None:
     assert "1 of 3 SQL blocks on this page failed" in html
 
 
+def test_failure_is_drawn_where_the_report_has_a_drawing(project: Path) -> None:
+    drawn = "docs/page.md:11:8: error: no\n   |\n11 | select\n   |        ^"
+    _report(project, _passed(project, verdict="failed", reason="no", drawn=drawn))
+    assert f'<span class="sql-stamp__reason">{drawn}</span>' in _build(project)
+
+
 def test_excluded_block_shows_its_reason(project: Path) -> None:
     digest = hashlib.sha256(_sql_as_known(project).encode()).hexdigest()
     _report(project, _entry(sql_sha256=digest, verdict="excluded", reason="needs two servers"))
