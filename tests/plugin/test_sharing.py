@@ -458,7 +458,13 @@ def test_a_server_that_dies_fails_what_ran_and_the_rest_goes_on(
     assert run.returncode == 1
     assert "The server died while this was run" in output
     assert "Traceback" not in output
-    assert "1 failed, 8 passed" in output, output
+    # With two workers, the other one may have been in the middle of a block as well.
+    found = re.search(r"(\d) failed, (\d) passed", output)
+    assert found is not None, output
+    failed, passed = map(int, found.groups())
+    assert failed + passed == 9
+    assert 1 <= failed <= (2 if workers else 1), output
+    assert output.count("::victim FAILED") + output.count("FAILED docs/page.md::page::victim") >= 1
     assert not directory.exists()
 
 
