@@ -95,7 +95,8 @@ class Claims:
     ``fill`` gives placeholders their values, ``taken`` those that an earlier block returns.
     ``message`` is a part of the message of the expected ``error``.  ``after`` names the block of
     the same page that must have run before, in the same database.
-    ``within`` is how long, in seconds, a verification may take to come true.
+    ``within`` is how long, in seconds, a verification may take to come true.  ``ends`` is true for
+    a ``resolve`` block outside of a drill, which has to end the incident by itself.
     """
 
     mark: Mark | None = None
@@ -110,6 +111,7 @@ class Claims:
     columns: tuple[Column, ...] | None = None
     volatile: tuple[str, ...] = ()
     once: bool = False
+    ends: bool = False
     fill: Mapping[str, str] = field(default_factory=dict)
     taken: Mapping[str, BlockColumn] = field(default_factory=dict)
     output: ExpectedOutput | None = None

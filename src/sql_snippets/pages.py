@@ -33,6 +33,7 @@ from sql_snippets.model import (
     Page,
     Problem,
     Snippet,
+    Step,
     TableRow,
 )
 from sql_snippets.rendered import Block, Heading, Item, Rendered, Table, Text, read_html
@@ -296,6 +297,11 @@ class _Assembly:
                         "drill=FIXTURE above the heading of the section.",
                     )
                 )
+        drill = self._drills[-1] if self._drills else None
+        if claims.step is None or drill is None or drill.scenario != claims.scenario:
+            drill = None
+        if drill is None and claims.step is Step.RESOLVE:
+            claims = replace(claims, ends=True)
         # One that is needed twice runs once, at its first place.
         needed = [self._earlier(bound.after, claims.after, problems)]
         for name, word in bound.taken.items():
@@ -315,8 +321,7 @@ class _Assembly:
             problems=tuple(problems),
         )
         self._snippets.append(snippet)
-        drill = self._drills[-1] if self._drills else None
-        if claims.step is not None and drill and drill.scenario == claims.scenario:
+        if drill is not None:
             drill.steps.append(snippet)
 
     def _earlier(

@@ -245,6 +245,9 @@ def try_in_scenario(  # noqa: PLR0913 - each says one thing about one run
     just_before(database)
     reply = _run_in(database, snippet, scenario.values, timeout, outcomes, effects=effects)
     trial = _judge(snippet, reply, suggest_from(database), shown)
+    if snippet.claims.ends and not trial.failures and scenario.is_present():
+        why = f'incident "{snippet.claims.scenario}" is still there after this block has run'
+        trial = replace(trial, failures=[Failure(start_of(snippet), why)])
     return _try_hostile(snippet, trial, scenario.values, database, timeout, outcomes)
 
 
