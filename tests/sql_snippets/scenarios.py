@@ -79,7 +79,8 @@ def stuck_lock(sql_database: Database) -> Iterator[Scenario]:
 
     def lock_is_taken() -> bool:
         with sql_database.connect() as other:
-            row = other.execute("select pg_try_advisory_lock(%s)", [LOCK_KEY]).fetchone()
+            # For this statement only: the session is still there for a moment when we are gone.
+            row = other.execute("select pg_try_advisory_xact_lock(%s)", [LOCK_KEY]).fetchone()
         return row == (False,)
 
     holder = sql_database.connect(application_name="psql")
