@@ -590,6 +590,7 @@ def test_report(project: pytest.Pytester) -> None:
         "rows": 1,
         "danger": {"level": "READ", "seen": []},
         "placeholders": [],
+        "drawn": None,
         "cached": False,
         "checked": None,
         "reason": None,
