@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -411,3 +412,24 @@ def test_only_our_own_leftovers_are_swept(foreign_server: Server) -> None:
 
 def _host() -> str:
     return os.uname().nodename
+
+
+@needs_root
+def test_a_folder_of_path_that_is_closed_to_the_user_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    monkeypatch.setenv("PATH", f"{closed}/bin:{os.environ['PATH']}")
+    nobody = pwd.getpwnam("nobody").pw_uid
+    child = os.fork()
+    if child == 0:  # a process of its own, because who one is belongs to the whole process
+        os.setresuid(nobody, nobody, nobody)
+        try:
+            find_binaries("system")
+        except ServerUnavailable:
+            os._exit(0)
+        except PermissionError:
+            os._exit(1)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

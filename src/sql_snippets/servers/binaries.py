@@ -110,7 +110,8 @@ def _system(looked: list[str]) -> Iterator[Path]:
 
 def _describe(kind: str, bin_dir: Path) -> Binaries | None:
     bin_dir = bin_dir.resolve()
-    if not all((bin_dir / name).is_file() for name in ("initdb", "postgres")):
+    # os.access, because a folder of PATH may be closed to this user.
+    if not all(os.access(bin_dir / name, os.X_OK) for name in ("initdb", "postgres")):
         return None
     match = re.search(r"\(PostgreSQL\) (\S+)", _output(bin_dir / "postgres", "--version"))
     if match is None:
