@@ -200,6 +200,8 @@ def abandoned_run(sql_database: Database) -> Scenario:
     """The session of a run was ended in mid-run, and the watchdog has closed its row."""
     with sql_database.connect() as session:
         session.execute("delete from reminder.dispatched_reminders")
+        # On a busy machine the run would give up on the lock before it is ended.
+        session.execute("alter function reminder.run_batch set lock_timeout = '60s'")
     blocker = sql_database.connect(application_name="psql")
     try:
         # The run waits for this lock, which gives the time to end it.
