@@ -111,7 +111,7 @@ class _Project:
         return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
 
     def run(self, *arguments: str) -> None:
-        done = subprocess.run(  # noqa: S603 - our own interpreter
+        done = subprocess.run(
             self.command(*arguments),
             cwd=self.folder,
             env=self.environment,
@@ -123,7 +123,7 @@ class _Project:
             raise SystemExit(done.stdout[-3000:] + done.stderr)
 
     def first_verdict(self) -> None:
-        with subprocess.Popen(  # noqa: S603 - our own interpreter
+        with subprocess.Popen(
             self.command("docs", "-vv", "--sql-no-cache"),
             cwd=self.folder,
             env=self.environment,

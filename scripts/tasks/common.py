@@ -55,7 +55,7 @@ def run(
     An interrupt reaches the program too; it gets the time to clean up after itself.
     """
     arguments = [str(part) for part in command]
-    with subprocess.Popen(arguments, cwd=cwd, env=environment(extra)) as child:  # noqa: S603
+    with subprocess.Popen(arguments, cwd=cwd, env=environment(extra)) as child:
         try:
             return child.wait()
         except KeyboardInterrupt:

@@ -78,7 +78,7 @@ def build(
     A warning stops it: raise `RuntimeError` with the program's words.
     """
     command = [sys.executable, "-m", program, "build", "--strict", "--site-dir", str(folder)]
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         command,
         cwd=project,
         env=environment({"SITE_URL": address, **(extra or {})}),

@@ -34,11 +34,11 @@ def main(arguments: Sequence[str]) -> int:
     command = [str(VENV / "bin" / "mkdocs"), "serve", "--livereload", "-a", f"{HOST}:{port}"]
     os.chdir(ROOT)
     # It sees that its parent has gone: this process, which becomes the server.
-    subprocess.Popen(  # noqa: S603
+    subprocess.Popen(
         [VENV_PYTHON, "-m", "scripts.tasks.watch", str(os.getpid())], env=environment()
     )
     # In the place of this process: an interrupt ends the server and nothing is left to wait for.
-    os.execve(command[0], command, environment())  # noqa: S606
+    os.execve(command[0], command, environment())
 
 
 def _require_free(port: int) -> None:

@@ -262,10 +262,12 @@ def _unknown(word: Word, allowed: tuple[str, ...]) -> str:
     close = get_close_matches(key, allowed, n=1) or get_close_matches(key, _KNOWN, n=1)
     if close:
         return f"unknown word `{word}`: did you mean `{close[0]}`?"
-    return f"unknown word `{word}`: known are {_listing(allowed, allowed is BLOCK_WORDS)}."
+    return (
+        f"unknown word `{word}`: known are {_listing(allowed, with_fill=allowed is BLOCK_WORDS)}."
+    )
 
 
-def _listing(words: Iterable[str], with_fill: bool) -> str:  # noqa: FBT001
+def _listing(words: Iterable[str], *, with_fill: bool) -> str:
     names = [word if word in _FLAGS else f"{word}=" for word in words]
     return ", ".join([*names, "fill.NAME="] if with_fill else names)
 

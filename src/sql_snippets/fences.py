@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from markdown.preprocessors import NormalizeWhitespace, Preprocessor
-from pygments.lexers import find_lexer_class_by_name  # type: ignore[import-untyped]
-from pygments.lexers.sql import PlPgsqlLexer, PostgresLexer, SqlLexer  # type: ignore[import-untyped]
-from pygments.util import ClassNotFound  # type: ignore[import-untyped]
-from pymdownx.snippets import SnippetPreprocessor  # type: ignore[import-untyped]
-from pymdownx.superfences import (  # type: ignore[import-untyped]
+from pygments.lexers import find_lexer_class_by_name
+from pygments.lexers.sql import PlPgsqlLexer, PostgresLexer, SqlLexer
+from pygments.util import ClassNotFound
+from pymdownx.snippets import SnippetPreprocessor
+from pymdownx.superfences import (
     FENCED_BLOCK_RE,
     SuperFencesBlockPreprocessor,
     SuperFencesRawBlockPreprocessor,
@@ -102,7 +102,7 @@ class Trail:
     comments: list[Comment] = field(default_factory=list)
 
 
-class _WatchedFences(SuperFencesBlockPreprocessor):  # type: ignore[misc]
+class _WatchedFences(SuperFencesBlockPreprocessor):  # type: ignore[misc]  # untyped base
     """superfences, telling what it does.  An instance that the site made takes this class on."""
 
     trail = Trail()
@@ -175,7 +175,7 @@ class _WatchedFences(SuperFencesBlockPreprocessor):  # type: ignore[misc]
         return language
 
 
-class _WatchedRawFences(SuperFencesRawBlockPreprocessor):  # type: ignore[misc]
+class _WatchedRawFences(SuperFencesRawBlockPreprocessor):  # type: ignore[misc]  # untyped base
     """The first pass of superfences with ``preserve_tabs``: it hides blocks from the next step."""
 
     held: dict[str, list[str]]

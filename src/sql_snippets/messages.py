@@ -42,11 +42,11 @@ class Reply:
     seconds: float
 
 
-class _Overdue(Exception):  # noqa: N818
+class _Overdue(Exception):  # noqa: N818 - a way out of the loop, no error
     pass
 
 
-class _CopyAsked(Exception):  # noqa: N818
+class _CopyAsked(Exception):  # noqa: N818 - a way out of the loop, no error
     pass
 
 

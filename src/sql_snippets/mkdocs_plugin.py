@@ -61,7 +61,7 @@ _log = get_plugin_logger("sql-snippets")
 _TITLE_END = re.compile(r"</h1>")
 
 
-class SqlSnippetsConfig(Config):  # type: ignore[no-untyped-call]
+class SqlSnippetsConfig(Config):  # type: ignore[no-untyped-call]  # untyped base
     """The plugin's options.
 
     ``report`` and ``drill_log`` are relative to the folder of ``mkdocs.yml``.  ``verification`` and
@@ -131,7 +131,7 @@ def annotate(html: str, page: Page, report: Report | None) -> str:
     return insert(html, insertions)
 
 
-class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyped-call]
+class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyped-call]  # untyped base
     """Puts a stamp below every SQL block, and stops a build whose SQL the checks do not know."""
 
     def __init__(self) -> None:

@@ -134,7 +134,7 @@ def candidates(
         distance = 0 if named <= own_words else 1 if mutation.owner in own_words else 2
         ranked.append(((distance, mutation.fineness), mutation))
     # Not for secrets: the same seed is to give the same order.
-    random.Random(seed).shuffle(ranked)  # noqa: S311
+    random.Random(seed).shuffle(ranked)
     ranked.sort(key=lambda entry: entry[0])
     return _spread([mutation for _, mutation in ranked], most)
 

@@ -65,12 +65,12 @@ def _query() -> str:
     """Return the query for (class, id, part, version, name); part and name exclude each other."""
     # No name in it comes from outside of this module.
     branches = [
-        f"select '{catalog}'::pg_catalog.regclass::oid, oid, '', xmin::text "  # noqa: S608
+        f"select '{catalog}'::pg_catalog.regclass::oid, oid, '', xmin::text "  # noqa: S608 - see above
         f"from pg_catalog.{catalog} where oid >= 16384 and {condition}"
         for catalog, condition in _OBJECTS
     ]
     branches += [
-        f"select 'pg_catalog.pg_class'::pg_catalog.regclass::oid, {owner}, {part}, "  # noqa: S608
+        f"select 'pg_catalog.pg_class'::pg_catalog.regclass::oid, {owner}, {part}, "  # noqa: S608 - see above
         f"xmin::text{label} from pg_catalog.{catalog} "
         f"where {_OF_RELATION.format(owner)} and {condition}"
         for catalog, owner, part, label, condition in _PARTS
@@ -94,7 +94,7 @@ def _query() -> str:
       select class::int8, id::int8, part, version, case when part = '' then (
         select type || ' ' || identity from pg_catalog.pg_identify_object(class, id, 0)) end
       from entries
-    """  # noqa: S608
+    """  # noqa: S608 - see above
 
 
 _QUERY = _query()

@@ -39,6 +39,7 @@ _RIGHT_ALIGNED = frozenset(
     }
 )
 _TAB_STOP = 8
+_LAST_ASCII = 0x7F
 _RULE = re.compile(r"-+(\+-+)*")
 _FOOTER = re.compile(r"\((\d+) rows?\)")
 _UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE)
@@ -72,7 +73,7 @@ def _printable(line: str) -> str:
             shown = "\\r"
         elif unicodedata.category(character) == "Cc":
             code = ord(character)
-            shown = f"\\x{code:02X}" if code <= 0x7F else f"\\u{code:04X}"  # noqa: PLR2004
+            shown = f"\\x{code:02X}" if code <= _LAST_ASCII else f"\\u{code:04X}"
         else:
             shown = character
         parts.append(shown)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import markdown
 import yaml
-from yaml_env_tag import construct_env_tag  # type: ignore[import-untyped]
+from yaml_env_tag import construct_env_tag
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -249,7 +249,7 @@ def _parse_file(path: Path) -> object:
     try:
         # The same loader as MkDocs: a site's configuration names Python objects, and whoever
         # builds the site runs them too.
-        return yaml.load(text, Loader=_ConfigLoader)  # noqa: S506
+        return yaml.load(text, Loader=_ConfigLoader)  # noqa: S506 - see above
     except yaml.MarkedYAMLError as err:
         raise SiteError(f"{path}:{_yaml_problem(err)}") from err
     except yaml.YAMLError as err:

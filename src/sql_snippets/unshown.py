@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pymdownx.superfences import RE_NESTED_FENCE_START  # type: ignore[import-untyped]
+from pymdownx.superfences import RE_NESTED_FENCE_START
 
 from sql_snippets.fences import Fence, Trail, is_sql
 from sql_snippets.model import Location, NotRendered

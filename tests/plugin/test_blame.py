@@ -140,7 +140,7 @@ def test_it_can_be_switched_off(project: pytest.Pytester) -> None:
 
 
 def test_only_the_first_few_failures_are_looked_into(project: pytest.Pytester) -> None:
-    parts = [_block(f"select state as a{n} from orders;") for n in range(6)]  # noqa: S608
+    parts = [_block(f"select state as a{n} from orders;") for n in range(6)]  # noqa: S608 - a number
     page = "\n".join(["# Page\n", *parts])
     assert len(_blamed(project, page)) == 3
 

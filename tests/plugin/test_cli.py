@@ -149,7 +149,7 @@ def test_a_site_without_superfences_is_one_error(
 
 def run(*arguments: str, encoding: str = "utf-8") -> subprocess.CompletedProcess[bytes]:
     code = "import sys; from sql_snippets.cli import main; sys.exit(main())"
-    return subprocess.run(  # noqa: S603
+    return subprocess.run(
         [sys.executable, "-W", "error", "-c", code, *arguments],
         capture_output=True,
         check=False,
@@ -178,7 +178,7 @@ def test_needs_neither_pytest_nor_mkdocs(project: Path) -> None:
         "status = main(['list', sys.argv[1]])\n"
         "sys.exit(status or bool({'pytest', 'mkdocs'} & set(sys.modules)))\n"
     )
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-c", code, str(project)], capture_output=True, check=False
     )
     assert done.returncode == 0, done

@@ -155,7 +155,7 @@ def test_what_a_block_does_to_roles_goes_with_its_clone(template: Template) -> N
 def test_another_process_can_attach(template: Template) -> None:
     text = template.to_json()
     assert attach_template(text) == template
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-c", ATTACH], input=text, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout.strip()) == (0, "2"), done.stderr
@@ -268,7 +268,7 @@ def test_a_migration_that_is_no_text_is_named(tmp_path: Path) -> None:
 def test_two_processes_prepare_at_once(folder: Path, recipe: Recipe, tmp_path: Path) -> None:
     del recipe
     processes = [
-        subprocess.Popen(  # noqa: S603
+        subprocess.Popen(
             [sys.executable, "-c", PREPARE, str(folder / "recipe"), str(tmp_path / "cache")],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -73,7 +73,7 @@ def test_a_value_that_breaks_out_is_seen(
     monkeypatch.setattr(
         placeholders,
         "_write",
-        lambda _sql, _placeholder, value: careless(str(value)),  # type: ignore[operator]
+        lambda _sql, _placeholder, value: careless(str(value)),  # type: ignore[operator]  # not for null here
     )
     snippet = _snippet("select 1 as n,\n  '<b>' as said")
     failures = check_structure(connection, snippet, {"b": "x"}, {"b": HOSTILE})

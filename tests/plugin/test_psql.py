@@ -33,7 +33,7 @@ def _psql(binaries: Binaries, database: Database, sql: str) -> str:
         **{name: value for name, value in os.environ.items() if not name.startswith("PG")},
         "LC_ALL": "C.UTF-8",
     }
-    return subprocess.run(  # noqa: S603 - our own words
+    return subprocess.run(
         [
             binaries.tool("psql"),
             *("--no-psqlrc", "--host", server.host, "--port", str(server.port)),

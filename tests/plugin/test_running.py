@@ -356,7 +356,7 @@ def _state(database: Database) -> object:
         ("select pg_total_relation_size('item')", True),
     ],
 )
-def test_what_needs_a_clone(sql: str, expected: bool) -> None:  # noqa: FBT001
+def test_what_needs_a_clone(sql: str, expected: bool) -> None:  # noqa: FBT001 - a parameter of the test
     assert needs_clone(sql) is expected
 
 

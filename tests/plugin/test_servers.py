@@ -65,8 +65,8 @@ def _eventually(condition: Callable[[], bool], seconds: float = 20) -> bool:
 
 def _is_running(pid: int) -> bool:
     # A process that has ended may stay as a zombie where nobody reaps orphans.
-    state = subprocess.run(  # noqa: S603
-        ["ps", "-o", "stat=", "-p", str(pid)],  # noqa: S607
+    state = subprocess.run(
+        ["ps", "-o", "stat=", "-p", str(pid)],
         capture_output=True,
         text=True,
         check=False,
@@ -76,7 +76,7 @@ def _is_running(pid: int) -> bool:
 
 @contextmanager
 def _holder() -> Iterator[tuple[subprocess.Popen[str], Path, int]]:
-    with subprocess.Popen(  # noqa: S603
+    with subprocess.Popen(
         [sys.executable, "-c", HOLD],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -104,8 +104,8 @@ def test_what_a_killed_guardian_leaves_is_swept() -> None:
     with _holder() as (process, directory, pid):
         sweep(directory.parent)
         assert _is_running(pid), "the directory of a living owner was swept"
-        guardian = subprocess.run(  # noqa: S603
-            ["ps", "-o", "ppid=", "-p", str(pid)],  # noqa: S607
+        guardian = subprocess.run(
+            ["ps", "-o", "ppid=", "-p", str(pid)],
             capture_output=True,
             text=True,
             check=True,
@@ -214,7 +214,7 @@ def test_root_and_then_another_user_with_their_own_cache(open_folder: Path) -> N
     home = open_folder / "home"
     home.mkdir()
     shutil.chown(home, "nobody")
-    root = subprocess.run(  # noqa: S603
+    root = subprocess.run(
         [sys.executable, "-c", RUN, str(open_folder / "recipe"), str(open_folder / "cache")],
         capture_output=True,
         text=True,
@@ -225,7 +225,7 @@ def test_root_and_then_another_user_with_their_own_cache(open_folder: Path) -> N
     assert root.stdout.split()[2] != "root"
     # Their own cache twice, then root's, which they cannot write.
     for cache in (home / "cache", home / "cache", open_folder / "cache"):
-        other = subprocess.run(  # noqa: S603
+        other = subprocess.run(
             [_python_of_everybody(), "-c", RUN, str(open_folder / "recipe"), str(cache)],
             capture_output=True,
             text=True,
@@ -251,7 +251,7 @@ def _python_of_everybody() -> str:
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     for candidate in (sys.executable, f"/usr/bin/{version}", f"/usr/local/bin/{version}"):
         with suppress(OSError):
-            done = subprocess.run(  # noqa: S603
+            done = subprocess.run(
                 [candidate, "-c", ""], check=False, user="nobody", group="nogroup", cwd="/"
             )
             if done.returncode == 0:

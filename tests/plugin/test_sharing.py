@@ -266,7 +266,7 @@ def _write(project: Path, blocks: dict[str, str]) -> None:
 
 
 def _start(project: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(  # noqa: S603
+    return subprocess.Popen(
         [sys.executable, "-m", "pytest", "docs", "-v", "-p", "no:cacheprovider", *arguments],
         cwd=project,
         stdout=subprocess.PIPE,
@@ -283,7 +283,7 @@ def _run(project: Path, *arguments: str) -> tuple[int, str]:
 
 
 def _run_directories() -> set[Path]:
-    places = {Path("/dev/shm"), Path(os.environ.get("TMPDIR", "/tmp"))}  # noqa: S108
+    places = {Path("/dev/shm"), Path(os.environ.get("TMPDIR", "/tmp"))}  # noqa: S108 - only read
     return {found for place in places for found in place.glob("sql-snippets-*")}
 
 
@@ -500,13 +500,13 @@ def test_a_full_disk_fails_its_block_only(project: Path) -> None:
         "mount -t tmpfs -o size=600m,mode=1777 none /dev/shm && "
         f"exec {sys.executable} -m pytest docs -v -p no:cacheprovider"
     )
-    done = subprocess.run(  # noqa: S603
-        ["unshare", "--mount", "sh", "-c", script],  # noqa: S607
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script],
         cwd=project,
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "TMPDIR": "/dev/shm"},  # noqa: S108
+        env={**os.environ, "TMPDIR": "/dev/shm"},  # noqa: S108 - memory is what is to be full
         timeout=5 * SECONDS,
     )
     if "unshare failed" in done.stderr and not os.environ.get("CI"):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from mkdocs.config import load_config
-from pymdownx.superfences import fence_div_format  # type: ignore[import-untyped]
+from pymdownx.superfences import fence_div_format
 
 from sql_snippets.site import SiteError, load_site, new_markdown
 

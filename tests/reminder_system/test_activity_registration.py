@@ -440,7 +440,7 @@ class TestAtTheSameTime:
                 "values (%s, 'phone_call', %s)",
                 (assignment, day(7)),
             )
-            removal = f"delete from public.activities where occurred_on = '{day(3)}'"  # noqa: S608
+            removal = f"delete from public.activities where occurred_on = '{day(3)}'"  # noqa: S608 - a date
             with calling(database, removal) as second:
                 self.wait_until_blocked(postgres, second.pid)
                 first.commit()
@@ -467,7 +467,7 @@ class TestAtTheSameTime:
         self, database: Database, postgres: Connection
     ) -> None:
         assignments = add_assignments(postgres, 8)
-        random_orders = random.Random(20260601)  # noqa: S311 - the same orders every time
+        random_orders = random.Random(20260601)
         sessions = 4
         start = threading.Barrier(sessions)
         latest: dict[int, dt.date] = {}

@@ -282,7 +282,7 @@ def test_nothing_is_lost_and_nothing_comes_twice(
     rounds = request.config.getoption("--chaos-rounds")
     done = 0
     with open_own_server(lane, synchronous_commit="on") as own:
-        chaos = Chaos(own, random.Random(seed))  # noqa: S311 - to be repeated, not to be secret
+        chaos = Chaos(own, random.Random(seed))
         chaos.prepare()
         deadline = time.monotonic() + DEFAULT_SECONDS
         try:

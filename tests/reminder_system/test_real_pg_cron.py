@@ -167,7 +167,7 @@ def _watch_failing(database: Database) -> Failed:
         )
         _every_minute(postgres)
         for count in (1, 2, 3):
-            eventually(lambda count=count: len(log(postgres)) >= count, f"run {count}", FIRING)  # type: ignore[misc]
+            eventually(lambda count=count: len(log(postgres)) >= count, f"run {count}", FIRING)  # type: ignore[misc]  # an int
         requests = receiver.wait_for(1)
         rows = log(postgres)
         pids = [row["backend_pid"] for row in rows]

@@ -117,7 +117,7 @@ def live(project: Path) -> Iterator[str]:
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "SITE_URL": f"http://{place}/"}
     with (
         log.open("wb") as output,
-        subprocess.Popen(  # noqa: S603
+        subprocess.Popen(
             [sys.executable, "-c", _SERVE, "-a", place],
             cwd=project,
             env=environment,

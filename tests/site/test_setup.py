@@ -66,7 +66,7 @@ def test_served_scripts_are_the_locked_ones() -> None:
 
 
 def _run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603
+    return subprocess.run(
         command,
         env={**os.environ, **environment},
         cwd="/",

@@ -46,7 +46,7 @@ class Project:
 
     def check(self, *items: str) -> str:
         """Run the check of some items and return what it printed; it must have failed."""
-        run = subprocess.run(  # noqa: S603  our own pytest on our own copy
+        run = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
             + [f"{RUNBOOK}::{item}" for item in items],
             cwd=self.root,

@@ -213,7 +213,7 @@ def test_a_fault_in_the_file_itself(session: Session, tmp_path: Path) -> None:
     """The way from the changed file to the place, for a sample: rendering the page takes time."""
     seed = secrets.randbelow(10**6)
     print(f"seed {seed}")  # noqa: T201  shown when the test fails
-    draw = random.Random(seed)  # noqa: S311  a sample, no secret
+    draw = random.Random(seed)
     for name in ("mkdocs.yml", "docs/operations/facts"):
         source, target = ROOT / name, tmp_path / name
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -134,9 +134,7 @@ def _configured(bin_dir: Path, option: str, default: str) -> Path:
 def _output(*command: str | Path) -> str:
     """Return what a program printed, or nothing when it cannot be run here."""
     try:
-        done = subprocess.run(  # noqa: S603 - programs of the installation that was found
-            command, capture_output=True, text=True, timeout=10, check=True
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip()

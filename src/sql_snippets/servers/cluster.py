@@ -96,7 +96,7 @@ class Cluster:
         ]
         refusals = []
         for locale in ("C.UTF-8", "C"):
-            done = subprocess.run(  # noqa: S603 - programs of the installation that was found
+            done = subprocess.run(
                 [*command, f"--locale={locale}"],
                 capture_output=True,
                 text=True,
@@ -201,7 +201,7 @@ class Cluster:
             lines = (self.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:
             return False
-        return len(lines) > 7 and lines[7].strip() == "ready"  # noqa: PLR2004
+        return lines[7:] != [] and lines[7].strip() == "ready"
 
     def _log_tail(self) -> str:
         try:
@@ -254,7 +254,7 @@ def open_cluster(binaries: Binaries) -> Iterator[Cluster]:
     lock = os.open(directory / "owner.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter and script
+        process = subprocess.Popen(
             [sys.executable, "-I", "-S", guardian.__file__, str(directory)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -325,8 +325,8 @@ def _end_postmaster(data: Path) -> None:
     """End the postmaster of an abandoned directory, if the process of that number is still it."""
     try:
         number = int((data / "postmaster.pid").read_text(encoding="utf-8").split("\n")[0])
-        command = subprocess.run(  # noqa: S603 - a number is all that varies
-            ["ps", "-ww", "-o", "args=", "-p", str(number)],  # noqa: S607
+        command = subprocess.run(
+            ["ps", "-ww", "-o", "args=", "-p", str(number)],
             capture_output=True,
             text=True,
             check=False,
@@ -360,7 +360,8 @@ def _server_user() -> str | None:
 
 def _base_directory(user: str | None) -> Path:
     """Return a directory in memory where there is one with room, else one for temporary files."""
-    candidates = [Path("/dev/shm"), Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")]  # noqa: S108
+    # A directory of our own is made in it, with a name that nobody can guess.
+    candidates = [Path("/dev/shm"), Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")]  # noqa: S108 - see above
     for candidate in candidates:
         if not candidate.is_dir() or not os.access(candidate, os.W_OK | os.X_OK):
             continue
@@ -411,7 +412,7 @@ def _reachable(binaries: Binaries, directory: Path, user: str | None) -> Binarie
 
 def _runs_as(user: str, program: Path) -> bool:
     try:
-        done = subprocess.run(  # noqa: S603 - programs of the installation that was found
+        done = subprocess.run(
             [program, "--version"],
             capture_output=True,
             check=False,

@@ -113,7 +113,7 @@ def _watch_signals() -> int:
 def _start(command: dict[str, Any]) -> subprocess.Popen[bytes]:
     argv = [str(word) for word in command["start"]]
     with open(str(command["log"]), "ab") as log:  # noqa: PTH123 - pathlib costs 5 ms to import
-        return subprocess.Popen(  # noqa: S603 - the command of our own parent
+        return subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
             stdout=log,

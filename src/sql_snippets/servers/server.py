@@ -67,7 +67,7 @@ class Server:
                     connect_timeout=CONNECT_SECONDS,
                     autocommit=autocommit,
                     prepare_threshold=None,
-                    **dict(self.parameters),  # type: ignore[arg-type]
+                    **dict(self.parameters),  # type: ignore[arg-type]  # text, as in a URL
                 )
         except psycopg.Error as err:
             raise ServerUnavailable(
