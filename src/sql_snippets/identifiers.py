@@ -39,9 +39,8 @@ _STATEMENT = re.compile(
     re.IGNORECASE,
 )
 _WORD = re.compile(_PART)
-_FILE_ENDINGS = frozenset(
-    "cfg conf css csv env html ini js json lock log md png py sh sql svg toml ts txt xml yaml "
-    "yml".split(" ")  # noqa: SIM905 - twenty lines of a list say no more
+_FILE_ENDING = re.compile(
+    r"cfg|conf|css|csv|env|html|ini|js|json|lock|log|md|png|py|sh|sql|svg|toml|ts|txt|xml|ya?ml"
 )
 _CUTOFF = 0.8
 
@@ -153,7 +152,8 @@ def _exists(name: Name, known: Known) -> bool:
         right = parts in known.functions
     else:
         objects = known.relations | known.functions | known.types | known.columns
-        right = parts in objects or parts in known.members or parts[-1] in _FILE_ENDINGS
+        file = _FILE_ENDING.fullmatch(parts[-1]) is not None
+        right = file or parts in objects or parts in known.members
     return right or not _is_meant(parts, known)
 
 
