@@ -14,6 +14,7 @@ import pytest
 
 from sql_snippets.model import Mark, Page, Snippet, Step
 from sql_snippets.pages import read_page
+from sql_snippets.placeholders import find
 from sql_snippets.site import load_site
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -233,6 +234,19 @@ def test_every_mark_says_why_and_how_long() -> None:
             assert "undo" in line, where
         if line.startswith("**STOP"):
             assert "second person" in line, where
+
+
+def test_what_is_to_be_filled_in_stands_together_at_the_top() -> None:
+    asking = [snippet for snippet in page().snippets if find(snippet.sql)]
+    assert asking
+    for snippet in asking:
+        names = [placeholder.name for placeholder in find(snippet.sql)]
+        lines = [snippet.sql.count("\n", 0, placeholder.start) for placeholder in find(snippet.sql)]
+        where = f"{snippet.fence}: {names}"
+        assert snippet.sql.startswith("-- Fill in "), f"{where}: the first line does not ask for it"
+        assert len(names) == len(set(names)), f"{where}: one is to be filled in twice"
+        assert lines[0] <= 2, f"{where}: the first stands too far down"
+        assert sorted(set(lines)) == [*range(lines[0], lines[-1] + 1)], f"{where}: scattered"
 
 
 def test_symptom_table_comes_first() -> None:
