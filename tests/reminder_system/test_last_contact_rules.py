@@ -37,6 +37,7 @@ operations = st.one_of(
     st.tuples(st.just("delete"), positions),
     st.tuples(st.just("delete all of"), slots),
     st.tuples(st.just("correct"), slots, st.none() | days),
+    st.tuples(st.just("switch type"), st.sampled_from(TYPES)),
 )
 
 
@@ -55,6 +56,7 @@ class Model:
     assignments: list[int]
     activities: dict[int, Activity] = field(default_factory=dict)
     corrections: dict[int, tuple[int, dt.date | None]] = field(default_factory=dict)
+    contacts: set[str] = field(default_factory=lambda: set(CONTACTS))
     clock: int = 0
 
     def tick(self) -> int:
@@ -68,7 +70,7 @@ class Model:
             activity.occurred_on
             for activity in self.activities.values()
             if activity.slot == slot
-            and activity.kind in CONTACTS
+            and activity.kind in self.contacts
             and activity.registered > corrected
         ]
         return max(dates, default=None)
@@ -88,6 +90,9 @@ def shared(template: Template) -> Iterator[Connection]:
 )
 @given(steps=st.lists(operations, min_size=1, max_size=8))
 def test_last_contact_date_follows_the_rules(shared: Connection, steps: list[Any]) -> None:
+    shared.execute(
+        "update public.activity_types set counts_as_contact = code = any(%s)", ([*CONTACTS],)
+    )
     assignments = add_assignments(shared, 2)
     model = Model(assignments)
     for step in steps:
@@ -118,6 +123,13 @@ def _apply(connection: Connection, model: Model, step: Any) -> None:
             (model.assignments[slot], date),
         )
         model.corrections[slot] = (model.tick(), date)
+    elif kind == "switch type":
+        connection.execute(
+            "update public.activity_types set counts_as_contact = not counts_as_contact "
+            "where code = %s",
+            arguments,
+        )
+        model.contacts ^= {*arguments}
     elif kind == "delete all of":
         connection.execute(
             "delete from public.activities where assignment_id = %s",

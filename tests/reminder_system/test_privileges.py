@@ -300,6 +300,7 @@ class TestCatalog:
         definers = [row[0] for row in postgres.execute(ROUTINES).fetchall() if row[2]]
         assert definers == [
             "correct_last_contact_date(bigint,date,text)",
+            "reminder.recount_contacts()",
             "reminder.track_last_contact()",
         ]
 

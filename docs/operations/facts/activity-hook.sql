@@ -21,4 +21,11 @@ select column_name, format('%s.%s', table_schema, table_name)
 from information_schema.columns
 where table_name = 'assignments' and column_name like 'last\_%';
 
+-- fact: When a type changes
+select t.tgname, format('%s.%s', n.nspname, c.relname)
+from pg_trigger t
+join pg_class c on c.oid = t.tgrelid
+join pg_namespace n on n.oid = c.relnamespace
+where t.tgfoid = 'reminder.recount_contacts'::regproc;
+
 -- unchecked: Expected behaviour: a link to a file, which the tests of the page follow
