@@ -177,9 +177,12 @@ $$;
 comment on function reminder.close_run(bigint, text, text, text) is
   'Completes the row of a run, counts the failures in a row, and raises the alert at the threshold in the same transaction.';
 
--- A cancel that arrives between two batches, outside every block that could catch it, ends the CALL
+-- A cancel that arrives between two steps, outside every block that could catch it, ends the CALL
 -- without its last lines.  pg_cron's session ends with it and frees the lock; the session of a SQL
--- tool stays open and would keep it for as long as somebody leaves the window open.
+-- tool stays open and would keep it for as long as somebody leaves the window open.  A run is one
+-- statement: while it lives, its session is active.  An idle one that holds the lock is of a dead
+-- run if its row still says running or, where the cancel came before that row was committed, if its
+-- last statement was the call.  Anybody else holds the lock on purpose and is left alone.
 create function reminder.end_dead_session() returns boolean
 language plpgsql
 set search_path = ''
@@ -189,11 +192,15 @@ declare
 begin
   select a.pid into v_pid
   from pg_catalog.pg_stat_activity a
-  join public.cron_execution_logs l on l.backend_pid = a.pid
   where a.pid = reminder.lock_holder()
-    and l.status = 'running'
-    -- A run is one statement: while it lives, its session is active.
-    and a.state <> 'active';
+    and a.state <> 'active'
+    and (
+      a.query ~* '\mcall\s+reminder\.run_(job|manually)\M'
+      or exists (
+        select from public.cron_execution_logs l
+        where l.status = 'running' and l.backend_pid = a.pid
+      )
+    );
   return v_pid is not null and pg_terminate_backend(v_pid, 2000);
 exception when insufficient_privilege then
   -- Somebody ran it as a superuser.  The view stuck_lock shows the session.
@@ -338,6 +345,7 @@ declare
   v_position bigint;
   v_up_to bigint;
   v_assignments bigint;
+  v_locked boolean := false;
   v_wrapped boolean;
   v_failed_batches integer := 0;
   v_error_code text;
@@ -349,26 +357,29 @@ declare
 begin
   commit;
 
-  if not pg_catalog.pg_try_advisory_lock(reminder.lock_key())
-    and not (
-      reminder.end_dead_session() and pg_catalog.pg_try_advisory_lock(reminder.lock_key())
-    )
-  then
+  begin
+    v_locked := pg_catalog.pg_try_advisory_lock(reminder.lock_key());
+    if not v_locked and reminder.end_dead_session() then
+      v_locked := pg_catalog.pg_try_advisory_lock(reminder.lock_key());
+    end if;
+    if v_locked then
+      select o.run_id, o.resume_after_id into strict v_run_id, v_resume
+      from reminder.open_run(p_trigger_source, p_triggered_by, p_reason) o;
+      select case p_trigger_source when 'manual' then s.manual_run_time_limit else s.run_time_limit end
+      into strict v_limit
+      from reminder.settings s;
+    end if;
+  exception when query_canceled or others then
+    -- A session that stays open, such as psql, would keep the lock.
+    if v_locked then
+      perform pg_catalog.pg_advisory_unlock(reminder.lock_key());
+    end if;
+    raise;
+  end;
+  if not v_locked then
     perform reminder.log_skipped_run(p_trigger_source, p_triggered_by, p_reason);
     return;
   end if;
-
-  begin
-    select o.run_id, o.resume_after_id into strict v_run_id, v_resume
-    from reminder.open_run(p_trigger_source, p_triggered_by, p_reason) o;
-    select case p_trigger_source when 'manual' then s.manual_run_time_limit else s.run_time_limit end
-    into strict v_limit
-    from reminder.settings s;
-  exception when query_canceled or others then
-    -- A session that stays open, such as psql, would keep the lock.
-    perform pg_catalog.pg_advisory_unlock(reminder.lock_key());
-    raise;
-  end;
   commit;
 
   -- From where the last run stopped to the end, then from the beginning to there.
@@ -429,12 +440,15 @@ begin
 
   begin
     perform reminder.close_run(v_run_id, v_status, v_code, v_message);
+    -- The lock is handed from the session to this transaction, and is free in the moment in which
+    -- the result can be seen.  An unlock after the commit would be lost to a cancel in between.
+    perform pg_catalog.pg_try_advisory_xact_lock(reminder.lock_key());
+    perform pg_catalog.pg_advisory_unlock(reminder.lock_key());
   exception when query_canceled or others then
     perform pg_catalog.pg_advisory_unlock(reminder.lock_key());
     raise;
   end;
   commit;
-  perform pg_catalog.pg_advisory_unlock(reminder.lock_key());
 
   -- After the lock is free: what goes wrong with an alert must not hold up the next run, and is
   -- put right by the watchdog.

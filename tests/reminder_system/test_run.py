@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import random
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -41,6 +43,9 @@ MANUAL = "call reminder.run_manually(requested_by => 'Dana', reason => 'after th
 
 # As many as the platform's smallest instance has connections to spare.
 TRIGGERS = 50
+
+# A run of nothing takes milliseconds: enough to strike between any two statements of it.
+CANCELS = 300
 
 
 def _trigger(database: Database, moment: threading.Barrier, number: int) -> str | None:
@@ -241,6 +246,48 @@ class TestLock:
             assert lock_holder(postgres) is None
         (row,) = log(postgres)
         assert (row["status"], row["error_code"]) == ("failed", "57014")
+
+    def test_is_free_wherever_a_cancel_strikes_a_session_that_stays(
+        self, database: Database, postgres: Connection
+    ) -> None:
+        """The next run gets the lock, be it that it has to end the session that kept it."""
+        add_assignments(postgres, 1)
+        seconds = 0.0
+        for _ in range(3):
+            began = time.monotonic()
+            assert run(postgres) is None
+            seconds = time.monotonic() - began
+        dice = random.Random(741852963)
+        for number in range(CANCELS):
+            with calling(database) as call:
+                time.sleep(dice.uniform(0, 1.2 * seconds))
+                postgres.execute("select pg_cancel_backend(%s)", (call.pid,))
+                call.finish()
+                assert run(postgres) is None
+                last = log(postgres)[-1]
+                assert last["status"] == "succeeded", f"after cancel {number}: {last}"
+                postgres.execute("delete from public.cron_execution_logs")
+
+    def test_is_free_in_the_moment_in_which_the_result_is_seen(self, postgres: Connection) -> None:
+        """What still holds the lock at the commit of the result is the transaction alone."""
+        postgres.execute(
+            """
+            create table public.seen (held bigint, by_session boolean);
+            create function public.look() returns trigger language plpgsql as $$
+            begin
+              insert into public.seen
+              select count(*), pg_advisory_unlock(741852963)
+              from pg_locks where locktype = 'advisory' and pid = pg_backend_pid();
+              return null;
+            end $$;
+            create constraint trigger look after update on public.cron_execution_logs
+            deferrable initially deferred for each row
+            when (new.status = 'succeeded') execute function public.look()
+            """
+        )
+        assert run(postgres) is None
+        assert postgres.execute("select * from public.seen").fetchall() == [(1, False)]
+        assert lock_holder(postgres) is None
 
     @pytest.mark.parametrize("end", ["terminated", "client lost"])
     def test_is_free_soon_after_the_session_was_lost(
