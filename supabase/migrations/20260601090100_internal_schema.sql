@@ -29,7 +29,10 @@ create table reminder.settings (
   alert_max_attempts integer not null default 6 check (alert_max_attempts between 1 and 100),
   runbook_url text not null
     default 'https://runbooks.example.org/operations/cron-reminder-runbook/'
-    check (runbook_url ~ '^https?://')
+    check (runbook_url ~ '^https?://'),
+  -- Two passes of the watchdog in between: the alert says that cancelling did not help.
+  constraint long_run_after_must_be_10_minutes_above_run_hard_limit
+    check (long_run_after >= run_hard_limit + interval '10 minutes')
 );
 comment on table reminder.settings is 'The numbers an operator may change, in exactly one row.';
 comment on column reminder.settings.only_row is 'Always true: the primary key that keeps this one row.';
@@ -39,8 +42,8 @@ comment on column reminder.settings.failure_threshold is 'Consecutive failed run
 comment on column reminder.settings.batch_size is 'Active assignments looked at in one transaction of a run.';
 comment on column reminder.settings.run_time_limit is 'A scheduled run starts no further batch after this long. Below the platform''s statement timeout of 2 minutes.';
 comment on column reminder.settings.manual_run_time_limit is 'The same for a run by hand. Below the 60 seconds of the SQL Editor.';
-comment on column reminder.settings.run_hard_limit is 'The watchdog cancels a run that is older than this, where the platform''s timeout did not.';
-comment on column reminder.settings.long_run_after is 'A run older than this raises an alert.';
+comment on column reminder.settings.run_hard_limit is 'The watchdog cancels a run that is older than this, where the platform''s timeout did not. Whoever holds the lock with a statement older than this is stuck.';
+comment on column reminder.settings.long_run_after is 'A run older than this raises an alert. At least 10 minutes above run_hard_limit, so that cancelling it was tried.';
 comment on column reminder.settings.missed_run_grace is 'How long after the scheduled time a finished run may be wanting before it counts as missed.';
 comment on column reminder.settings.keep_logs is 'Rows of the execution log, the watchdog log and delivered alerts are kept this long.';
 comment on column reminder.settings.keep_reminders is 'Dispatched reminders are kept this long.';

@@ -15,9 +15,12 @@ create view reminder.stuck_lock with (security_invoker = true) as
     a.xact_start is not null as in_transaction
   from pg_catalog.pg_stat_activity a
   where a.pid = reminder.lock_holder()
-    -- A run is one statement and has ended after two minutes.  So whoever holds the lock without
-    -- running a statement, or runs one for ten minutes, is not a run that is still working.
-    and (a.state <> 'active' or a.query_start < clock_timestamp() - interval '10 minutes');
+    -- A run is one statement, which the watchdog cancels at the hard limit.  So whoever holds the
+    -- lock without running a statement, or runs one for longer, is not a run that is still working.
+    and (
+      a.state <> 'active'
+      or a.query_start < clock_timestamp() - (select s.run_hard_limit from reminder.settings s)
+    );
 comment on view reminder.stuck_lock is
   'The session that holds the lock of the reminder job although no run can still be working. Normally empty.';
 comment on column reminder.stuck_lock.pid is 'Process of the session.';

@@ -17,6 +17,7 @@ from tests.reminder_system.runs import (
     one,
     open_gate,
     run,
+    set_settings,
 )
 
 if TYPE_CHECKING:
@@ -90,6 +91,49 @@ def test_cancels_a_run_past_the_hard_limit_and_leaves_a_young_one(
         assert call.finish() == "57014"
     assert lock_holder(watched) is None
     assert [row["status"] for row in log(watched)] == ["failed"]
+
+
+def test_calls_a_session_stuck_at_the_hard_limit_that_is_set(
+    database: Database, watched: Connection
+) -> None:
+    stuck = "select pid from reminder.stuck_lock"
+    with calling(
+        database, "select pg_advisory_lock(741852963), pg_sleep(1000)", role="postgres"
+    ) as call:
+        eventually(lambda: lock_holder(watched) == call.pid, "it holds the lock")
+        assert watched.execute(stuck).fetchall() == []
+        # No setting is as short as a test: the limit is moved to where the session already is.
+        watched.execute(
+            "alter table reminder.settings drop constraint settings_run_hard_limit_check"
+        )
+        set_settings(watched, run_hard_limit="0 seconds")
+        assert watched.execute(stuck).fetchall() == [(call.pid,)]
+        watched.execute("select pg_cancel_backend(%s)", (call.pid,))
+        call.finish()
+
+
+@pytest.mark.parametrize(
+    ("hard", "alert", "is_accepted"),
+    [
+        ("10 minutes", "20 minutes", True),
+        ("10 minutes", "19 minutes", False),
+        ("40 minutes", "30 minutes", False),
+        ("30 minutes", "30 minutes", False),
+        ("2 hours", "130 minutes", True),
+    ],
+)
+def test_must_have_tried_to_cancel_a_run_before_it_says_so(
+    watched: Connection, *, hard: str, alert: str, is_accepted: bool
+) -> None:
+    update = "update reminder.settings set run_hard_limit = %s, long_run_after = %s"
+    if is_accepted:
+        watched.execute(update, (hard, alert))
+    else:
+        with pytest.raises(psycopg.errors.CheckViolation) as refused:
+            watched.execute(update, (hard, alert))
+        name = "long_run_after_must_be_10_minutes_above_run_hard_limit"
+        assert refused.value.diag.constraint_name == name
+        assert name in str(refused.value)
 
 
 def test_raises_an_alert_for_a_run_that_takes_too_long(
