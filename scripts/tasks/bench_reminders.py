@@ -252,7 +252,7 @@ def measure_scale(database: Database, size: int, rounds: int) -> Scale:
     watched = Watched()
     with (
         database.server.connect(database.name) as superuser,
-        database.connect(options="-c statement_timeout=0") as postgres,
+        database.connect(application_name="pg_cron", options="-c statement_timeout=0") as postgres,
     ):
         fill_assignments(superuser, size)
         postgres.execute("update reminder.settings set run_time_limit = '1 hour'")
@@ -265,7 +265,9 @@ def measure_scale(database: Database, size: int, rounds: int) -> Scale:
             superuser.execute("vacuum public.assignments")
             postgres.execute("truncate reminder.dispatched_reminders")
             with (
-                database.connect(options="-c statement_timeout=0") as runner,
+                database.connect(
+                    application_name="pg_cron", options="-c statement_timeout=0"
+                ) as runner,
                 watching(database, runner.info.backend_pid, watched),
             ):
                 run_seconds.append(_seconds(runner, "call reminder.run_job()"))
@@ -281,7 +283,7 @@ def compare_batch_sizes(database: Database, assignments: int, sizes: Sequence[in
     """Print the time and the longest transaction of a run at each batch size."""
     with (
         database.server.connect(database.name) as superuser,
-        database.connect(options="-c statement_timeout=0") as postgres,
+        database.connect(application_name="pg_cron", options="-c statement_timeout=0") as postgres,
     ):
         fill_assignments(superuser, assignments)
         postgres.execute("update reminder.settings set run_time_limit = '1 hour'")
@@ -293,7 +295,9 @@ def compare_batch_sizes(database: Database, assignments: int, sizes: Sequence[in
                 postgres.execute("truncate reminder.dispatched_reminders")
                 superuser.execute("vacuum public.assignments")
                 with (
-                    database.connect(options="-c statement_timeout=0") as runner,
+                    database.connect(
+                        application_name="pg_cron", options="-c statement_timeout=0"
+                    ) as runner,
                     watching(database, runner.info.backend_pid, watched),
                 ):
                     seconds.append(_seconds(runner, "call reminder.run_job()"))
@@ -368,7 +372,9 @@ def measure_queries(database: Database, assignments: int, activities: int) -> No
     blocks = [block for block in page.snippets if block.claims.mark is Mark.READ]
     with database.server.connect(database.name) as superuser:
         fill_assignments(superuser, assignments)
-        with database.connect(options="-c statement_timeout=0") as postgres:
+        with database.connect(
+            application_name="pg_cron", options="-c statement_timeout=0"
+        ) as postgres:
             postgres.execute("update reminder.settings set run_time_limit = '1 hour'")
             postgres.execute("call reminder.run_job()")
         fill_activities(superuser, activities)
@@ -381,7 +387,9 @@ def measure_queries(database: Database, assignments: int, activities: int) -> No
     for block in blocks:
         sql = fill(block.sql, block.claims.fill).sql
         # A session of its own, as in the SQL Editor: nothing is planned or cached beforehand.
-        with database.connect(options="-c statement_timeout=0") as editor:
+        with database.connect(
+            application_name="pg_cron", options="-c statement_timeout=0"
+        ) as editor:
             first = _seconds(editor, sql)
             then = statistics.median(_seconds(editor, sql) for _ in range(3))
         if then > AIM_SECONDS:

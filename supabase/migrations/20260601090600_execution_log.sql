@@ -33,7 +33,7 @@ create table public.cron_execution_logs (
 comment on table public.cron_execution_logs is 'One row for each run of the reminder job, skipped runs included.';
 comment on column public.cron_execution_logs.id is 'Number of the run; the highest is the latest.';
 comment on column public.cron_execution_logs.trigger_source is 'What started it: cron or manual.';
-comment on column public.cron_execution_logs.triggered_by is 'Who started it: the job name, or the person named at a run by hand.';
+comment on column public.cron_execution_logs.triggered_by is 'Who started it: the job name, the person named at a run by hand, or role and program of a session that called run_job itself.';
 comment on column public.cron_execution_logs.trigger_reason is 'Why it was started by hand; null for scheduled runs.';
 comment on column public.cron_execution_logs.status is 'running, succeeded, failed, timed_out, skipped or abandoned.';
 comment on column public.cron_execution_logs.started_at is 'When it started.';

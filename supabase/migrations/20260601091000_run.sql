@@ -25,7 +25,7 @@
 --
 -- To undo, after every later migration:
 --   drop procedure reminder.run_manually(text, text);
---   drop procedure reminder.run_job(text, text, text);
+--   drop procedure reminder.run_job(text, text);
 --   drop function reminder.pass_over_batch(bigint, bigint);
 --   drop function reminder.run_batch(bigint, date, bigint, bigint, bigint);
 --   drop function reminder.next_batch(bigint, bigint);
@@ -331,8 +331,7 @@ comment on function reminder.pass_over_batch(bigint, bigint) is
   'Notes that a run goes on after a batch that failed.';
 
 create procedure reminder.run_job(
-  p_trigger_source text default 'cron',
-  p_triggered_by text default 'peer-mentor-reminders',
+  p_requested_by text default null,
   p_reason text default null
 )
 language plpgsql
@@ -340,6 +339,9 @@ as $$
 declare
   v_started constant timestamptz := pg_catalog.clock_timestamp();
   v_today constant date := (v_started at time zone 'utc')::date;
+  v_trigger_source text;
+  v_triggered_by text;
+  v_reason text;
   v_run_id bigint;
   v_resume bigint;
   v_position bigint;
@@ -357,6 +359,9 @@ declare
 begin
   commit;
 
+  select w.trigger_source, w.triggered_by, w.trigger_reason
+  into strict v_trigger_source, v_triggered_by, v_reason
+  from reminder.what_triggered(p_requested_by, p_reason) w;
   begin
     v_locked := pg_catalog.pg_try_advisory_lock(reminder.lock_key());
     if not v_locked and reminder.end_dead_session() then
@@ -364,8 +369,8 @@ begin
     end if;
     if v_locked then
       select o.run_id, o.resume_after_id into strict v_run_id, v_resume
-      from reminder.open_run(p_trigger_source, p_triggered_by, p_reason) o;
-      select case p_trigger_source when 'manual' then s.manual_run_time_limit else s.run_time_limit end
+      from reminder.open_run(v_trigger_source, v_triggered_by, v_reason) o;
+      select case v_trigger_source when 'manual' then s.manual_run_time_limit else s.run_time_limit end
       into strict v_limit
       from reminder.settings s;
     end if;
@@ -377,7 +382,7 @@ begin
     raise;
   end;
   if not v_locked then
-    perform reminder.log_skipped_run(p_trigger_source, p_triggered_by, p_reason);
+    perform reminder.log_skipped_run(v_trigger_source, v_triggered_by, v_reason);
     return;
   end if;
   commit;
@@ -476,7 +481,7 @@ begin
   end if;
 end
 $$;
-comment on procedure reminder.run_job(text, text, text) is
+comment on procedure reminder.run_job(text, text) is
   'One run of the reminder job. Called by pg_cron with no arguments; for a run by hand use reminder.run_manually.';
 
 create procedure reminder.run_manually(requested_by text, reason text)
@@ -490,7 +495,7 @@ begin
       message = 'A run by hand needs the name of the person who starts it and a reason.',
       hint = 'call reminder.run_manually(requested_by => ''...'', reason => ''...'')';
   end if;
-  call reminder.run_job('manual', pg_catalog.btrim(requested_by), pg_catalog.btrim(reason));
+  call reminder.run_job(pg_catalog.btrim(requested_by), pg_catalog.btrim(reason));
 end
 $$;
 comment on procedure reminder.run_manually(text, text) is
@@ -511,6 +516,6 @@ revoke all on function
   reminder.pass_over_batch(bigint, bigint)
   from public;
 revoke all on procedure
-  reminder.run_job(text, text, text),
+  reminder.run_job(text, text),
   reminder.run_manually(text, text)
   from public;

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from sql_snippets.databases import Database
 
 RUN = "call reminder.run_job()"
+# By this name of its sessions the job knows that pg_cron has started it.
+PG_CRON = "pg_cron"
 DEADLINE = 30.0
 
 
@@ -57,8 +59,8 @@ class Call:
 
 @contextmanager
 def calling(database: Database, sql: str = RUN, *, role: str | None = None) -> Iterator[Call]:
-    """Start ``sql`` in a session of its own; the session is closed at the end."""
-    with database.connect(role) as connection:
+    """Start ``sql`` in a session of its own, a run as pg_cron starts it; closed at the end."""
+    with database.connect(role, PG_CRON if sql == RUN else "") as connection:
         connection.pgconn.send_query(sql.encode())
         try:
             yield Call(connection, connection.info.backend_pid)
@@ -113,6 +115,7 @@ def set_settings(connection: psycopg.Connection[Any], **settings: object) -> Non
 
 def run(connection: psycopg.Connection[Any], sql: str = RUN) -> str | None:
     """Run to the end in this session; return the SQLSTATE, None for success."""
+    connection.execute(f"set application_name = '{PG_CRON if sql == RUN else ''}'")
     try:
         connection.execute(sql)
     except psycopg.Error as err:

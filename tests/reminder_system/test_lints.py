@@ -192,7 +192,7 @@ LINTS = [
         "create function public.lax() returns integer language sql as 'select 1'",
         "lax()",
         {
-            "reminder.run_job(text,text,text)": "commits, so it can have no SET; qualifies all",
+            "reminder.run_job(text,text)": "commits, so it can have no SET; qualifies all",
             "reminder.run_manually(text,text)": "commits, so it can have no SET; qualifies all",
             "reminder.clear_old_rows()": "commits, so it can have no SET; qualifies all",
             "reminder.due_on(date,date,integer,integer)": "an expression, parsed when it was made",

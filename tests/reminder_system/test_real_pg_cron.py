@@ -1,6 +1,6 @@
 """The real pg_cron, its schedule really firing, on a server of its own.
 
-pg_cron starts a job at most once a minute, so what is to be seen is spread over two servers that
+pg_cron starts a job at most once a minute, so what is to be seen is spread over three servers that
 run at the same time, and each is watched by a thread.  Every wait has a deadline and ends as soon
 as there is something to see.
 """
@@ -17,7 +17,7 @@ import pytest
 
 from sql_snippets.databases import Database, open_live_database
 from sql_snippets.servers import ServerUnavailable
-from tests.reminder_system.lanes import cache_dir, missing, reminder_recipe
+from tests.reminder_system.lanes import cache_dir, missing, open_own_server, reminder_recipe
 from tests.reminder_system.people import add_assignments, add_mentors
 from tests.reminder_system.runs import (
     break_dispatch,
@@ -40,6 +40,12 @@ Row = dict[str, Any]
 # A schedule of every minute fires within one; the rest is for a machine that is busy.
 FIRING = 150.0
 JOB = "peer-mentor-reminders"
+# Off on Supabase; a project of one's own may have it on.
+WORKERS = {
+    "shared_preload_libraries": "pg_cron",
+    "cron.database_name": "postgres",
+    "cron.use_background_workers": "on",
+}
 
 pytestmark = pytest.mark.slow
 
@@ -77,10 +83,11 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What the two servers showed."""
+    """What the servers showed."""
 
     normal: Future[tuple[Fired, Disabled]]
     failing: Future[Failed]
+    as_worker: Future[Row]
 
     @property
     def fired(self) -> Fired:
@@ -99,8 +106,13 @@ class Observed:
 def observed() -> Iterator[Observed]:
     with ExitStack() as stack:
         normal, failing = (_open_live(stack) for _ in range(2))
-        pool = stack.enter_context(ThreadPoolExecutor(2))
-        yield Observed(pool.submit(_watch_normal, normal), pool.submit(_watch_failing, failing))
+        workers = stack.enter_context(open_own_server("system", migrate=True, **WORKERS))
+        pool = stack.enter_context(ThreadPoolExecutor(3))
+        yield Observed(
+            pool.submit(_watch_normal, normal),
+            pool.submit(_watch_failing, failing),
+            pool.submit(_watch_worker, workers.database),
+        )
 
 
 def _open_live(stack: ExitStack) -> Database:
@@ -185,6 +197,19 @@ def _watch_failing(database: Database) -> Failed:
         return Failed(rows, [_details(postgres, pid) for pid in pids], requests, alert)
 
 
+def _watch_worker(database: Database) -> Row:
+    with database.connect() as postgres:
+        add_mentors(postgres)
+        add_assignments(postgres, 3)
+        _every_minute(postgres)
+        eventually(
+            lambda: [row["status"] for row in log(postgres)][:1] == ["succeeded"],
+            "pg_cron runs the job in a worker",
+            FIRING,
+        )
+        return log(postgres)[0]
+
+
 def _every_minute(postgres: Connection) -> None:
     # The watchdog and the clearing of old rows would only disturb the picture.
     postgres.execute(
@@ -243,6 +268,13 @@ class TestFiring:
         assert fired.details_after["command"] == "call reminder.run_job()"
         assert fired.details_after["username"] == "postgres"
         assert fired.details_after["job_pid"] == fired.after["backend_pid"]
+
+
+class TestFiringInABackgroundWorker:
+    def test_is_known_to_be_pg_cron_and_does_the_same(self, observed: Observed) -> None:
+        row = observed.as_worker.result()
+        assert (row["status"], row["reminders_dispatched"]) == ("succeeded", 3)
+        assert (row["trigger_source"], row["triggered_by"]) == ("cron", JOB)
 
 
 class TestThreeFailures:

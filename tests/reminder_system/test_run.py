@@ -16,6 +16,7 @@ import pytest
 from tests.reminder_system.people import add_assignments
 from tests.reminder_system.runs import (
     DEADLINE,
+    PG_CRON,
     RUN,
     Call,
     break_dispatch,
@@ -230,7 +231,7 @@ class TestLock:
         assert lock_holder(postgres) is None
 
     def test_is_free_when_the_run_cannot_even_be_opened(self, postgres: Connection) -> None:
-        assert run(postgres, "call reminder.run_job('nobody')") == "23514"
+        assert run(postgres, "call reminder.run_job('Dana', '')") == "23514"
         assert lock_holder(postgres) is None
         assert log(postgres) == []
 
@@ -579,6 +580,46 @@ class TestRunByHand:
         assert run(postgres, f"call reminder.run_manually({arguments})") == "22023"
         assert log(postgres) == []
         assert lock_holder(postgres) is None
+
+
+class TestWhatStartedIt:
+    """The real pg_cron, over a connection and as a background worker, is in its own file."""
+
+    @pytest.mark.parametrize(
+        ("program", "triggered_by"),
+        [
+            ("psql", "postgres, psql"),
+            ("supabase/dashboard-query-editor", "postgres, supabase/dashboard-query-editor"),
+            ("pg_cron scheduler", "postgres, pg_cron scheduler"),
+            ("", "postgres"),
+        ],
+    )
+    def test_is_a_person_when_the_command_of_the_job_is_called_by_hand(
+        self, database: Database, postgres: Connection, program: str, triggered_by: str
+    ) -> None:
+        with database.connect(application_name=program) as session:
+            session.execute(RUN)
+        (row,) = log(postgres)
+        assert (row["trigger_source"], row["triggered_by"]) == ("manual", triggered_by)
+        assert "called by hand" in row["trigger_reason"]
+
+    def test_is_said_of_a_skipped_run_too(self, database: Database, postgres: Connection) -> None:
+        postgres.execute("select pg_advisory_lock(741852963)")
+        for program in ("psql", PG_CRON):
+            with database.connect(application_name=program) as session:
+                session.execute(RUN)
+        assert [(row["status"], row["trigger_source"]) for row in log(postgres)] == [
+            ("skipped", "manual"),
+            ("skipped", "cron"),
+        ]
+
+    def test_is_the_person_named_whoever_passes_the_name_on(
+        self, database: Database, postgres: Connection
+    ) -> None:
+        with database.connect(application_name=PG_CRON) as session:
+            session.execute(MANUAL)
+        (row,) = log(postgres)
+        assert (row["trigger_source"], row["triggered_by"]) == ("manual", "Dana")
 
 
 class TestDispatch:
