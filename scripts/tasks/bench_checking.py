@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sql_snippets.databases import open_template
-from sql_snippets.recipes import Recipe
+from sql_snippets.database.databases import open_template
+from sql_snippets.database.recipes import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from scripts.tasks.common import ROOT
-from sql_snippets.building import build
-from sql_snippets.databases import Database
+from sql_snippets.database.building import build
+from sql_snippets.database.databases import Database
+from sql_snippets.database.recipes import Recipe
 from sql_snippets.model import Mark
-from sql_snippets.pages import read_page
-from sql_snippets.placeholders import fill
-from sql_snippets.recipes import Recipe
+from sql_snippets.reading.pages import read_page
+from sql_snippets.reading.site import load_site
 from sql_snippets.servers.binaries import find_binaries
 from sql_snippets.servers.cluster import open_cluster
-from sql_snippets.site import load_site
+from sql_snippets.sqltext.placeholders import fill
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

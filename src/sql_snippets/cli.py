@@ -10,10 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from sql_snippets.pages import PageError, read_page
-from sql_snippets.parameters import source_of
-from sql_snippets.placeholders import find
-from sql_snippets.site import SiteError, load_site
+from sql_snippets.reading.pages import PageError, read_page
+from sql_snippets.reading.site import SiteError, load_site
+from sql_snippets.sqltext.parameters import source_of
+from sql_snippets.sqltext.placeholders import find
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

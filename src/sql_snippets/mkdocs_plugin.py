@@ -18,7 +18,10 @@ from mkdocs.plugins import BasePlugin, event_priority, get_plugin_logger
 from mkdocs.structure.files import File
 from mkdocs.utils import get_relative_url
 
-from sql_snippets.built_html import (
+from sql_snippets.database.recipes import RecipeError
+from sql_snippets.model import Page
+from sql_snippets.project import ProjectError, present_recipe
+from sql_snippets.reading.built_html import (
     Insertion,
     ShownBlock,
     add_attribute,
@@ -27,15 +30,10 @@ from sql_snippets.built_html import (
     insert,
     read_blocks,
 )
-from sql_snippets.drill_log import DrillLogError, read_drill_log
-from sql_snippets.model import Page
-from sql_snippets.pages import read_page
-from sql_snippets.placeholders import describe
-from sql_snippets.project import ProjectError, present_recipe
-from sql_snippets.recipes import RecipeError
-from sql_snippets.settings import SettingsError
-from sql_snippets.site import Site, SiteError, load_site
-from sql_snippets.stamps import (
+from sql_snippets.reading.pages import read_page
+from sql_snippets.reading.site import Site, SiteError, load_site
+from sql_snippets.results.drill_log import DrillLogError, read_drill_log
+from sql_snippets.results.stamps import (
     Report,
     ReportError,
     block_anchor,
@@ -44,7 +42,9 @@ from sql_snippets.stamps import (
     stamp,
     summary,
 )
-from sql_snippets.verification import Pages, drills_page, verification_page
+from sql_snippets.results.verification import Pages, drills_page, verification_page
+from sql_snippets.settings import SettingsError
+from sql_snippets.sqltext.placeholders import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,8 +54,8 @@ if TYPE_CHECKING:
     from mkdocs.structure.files import Files
     from mkdocs.structure.pages import Page as SitePage
 
-    from sql_snippets.drill_log import DoneDrill
     from sql_snippets.model import Snippet
+    from sql_snippets.results.drill_log import DoneDrill
 
 _log = get_plugin_logger("sql-snippets")
 _TITLE_END = re.compile(r"</h1>")

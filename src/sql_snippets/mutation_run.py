@@ -28,8 +28,8 @@ from sql_snippets.pytest_plugin import BlockItem, SqlItem
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sql_snippets.database.workplace import Workplace
     from sql_snippets.model import Failure
-    from sql_snippets.workplace import Workplace
 
 _KINDS = {"block", "table", "facts"}
 

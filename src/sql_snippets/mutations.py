@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from sql_snippets.reach import words_of
+from sql_snippets.database.reach import words_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from sql_snippets.databases import Database, Template
-    from sql_snippets.reach import Definitions
+    from sql_snippets.database.databases import Database, Template
+    from sql_snippets.database.reach import Definitions
 
 # Names as the parser wants them; the last column but one is the column's or the function's own.
 _COLUMNS = """

@@ -7,7 +7,7 @@ import os
 import tomllib
 from typing import TYPE_CHECKING
 
-from sql_snippets.recipes import Recipe
+from sql_snippets.database.recipes import Recipe
 from sql_snippets.settings import decide
 
 if TYPE_CHECKING:

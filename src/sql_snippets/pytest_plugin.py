@@ -27,25 +27,28 @@ from _pytest._code.code import (
 from _pytest.fixtures import TopRequest
 from _pytest.junitxml import xml_key
 
-from sql_snippets import catalog
-from sql_snippets.blame import find_migration
-from sql_snippets.checks import (
-    check_output,
-    problems_of,
-    start_of,
-)
-from sql_snippets.databases import (
+from sql_snippets.database import catalog
+from sql_snippets.database.databases import (
     Database,
     MigrationFailed,
     Template,
     open_template,
     server_key,
 )
-from sql_snippets.diagnostics import draw_failure, github_annotation
-from sql_snippets.drills import NOT_PRODUCED
-from sql_snippets.facts import check_facts, checked_codes
-from sql_snippets.identifiers import Name, check_identifiers, names_on
-from sql_snippets.keeping import DIED, Address, Broker, OthersKeeper, OwnKeeper
+from sql_snippets.database.keeping import DIED, Address, Broker, OthersKeeper, OwnKeeper
+from sql_snippets.database.recipes import Recipe, RecipeError, read_sql, stand_in_for
+from sql_snippets.database.workplace import Workplace
+from sql_snippets.judging.blame import find_migration
+from sql_snippets.judging.checks import (
+    check_output,
+    problems_of,
+    start_of,
+)
+from sql_snippets.judging.drills import NOT_PRODUCED
+from sql_snippets.judging.facts import check_facts, checked_codes
+from sql_snippets.judging.identifiers import Name, check_identifiers, names_on
+from sql_snippets.judging.tables import check_table
+from sql_snippets.judging.trials import Trial, try_alone, try_drill, try_in_scenario
 from sql_snippets.model import (
     BoundTable,
     Drill,
@@ -61,10 +64,13 @@ from sql_snippets.model import (
     Step,
     Unchecked,
 )
-from sql_snippets.pages import read_page
-from sql_snippets.psql import accept
-from sql_snippets.recipes import Recipe, RecipeError, read_sql, stand_in_for
-from sql_snippets.report import (
+from sql_snippets.reading.pages import read_page
+from sql_snippets.reading.scenario_code import digest_of as digest_of_python
+from sql_snippets.reading.scenario_code import files_of, is_local, text_of
+from sql_snippets.reading.site import Site, SiteError, load_site
+from sql_snippets.reading.source import PageError
+from sql_snippets.results.diagnostics import draw_failure, github_annotation
+from sql_snippets.results.report import (
     Entry,
     Kind,
     ReportError,
@@ -75,17 +81,11 @@ from sql_snippets.report import (
     make_report,
     write_report,
 )
-from sql_snippets.rewrite import CellEdit, Edit, digest_of, edit_from, write_back
-from sql_snippets.servers import ServerUnavailable
+from sql_snippets.results.rewrite import CellEdit, Edit, digest_of, edit_from, write_back
+from sql_snippets.results.verdicts import Kept, Verdicts, entry_of, key_of, now
+from sql_snippets.servers.server import ServerUnavailable
 from sql_snippets.settings import Settings, SettingsError, decide
-from sql_snippets.site import Site, SiteError, load_site
-from sql_snippets.source import PageError
-from sql_snippets.sources import digest_of as digest_of_python
-from sql_snippets.sources import files_of, is_local, text_of
-from sql_snippets.tables import check_table
-from sql_snippets.trials import Trial, try_alone, try_drill, try_in_scenario
-from sql_snippets.verdicts import Kept, Verdicts, entry_of, key_of, now
-from sql_snippets.workplace import Workplace
+from sql_snippets.sqltext.psql import accept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sql_snippets.danger import NAMED_EFFECTS
+from sql_snippets.running.danger import NAMED_EFFECTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

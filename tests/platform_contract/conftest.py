@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from sql_snippets.databases import Database, Template
+    from sql_snippets.database.databases import Database, Template
 
 
 @pytest.fixture(scope="session", params=LANES)

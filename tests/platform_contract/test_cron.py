@@ -14,7 +14,7 @@ from tests.platform_contract.catalog import columns, may_execute, privileges, si
 from tests.reminder_system.lanes import ROOT, missing
 
 if TYPE_CHECKING:
-    from sql_snippets.databases import Database, Template
+    from sql_snippets.database.databases import Database, Template
 
 Connection = psycopg.Connection[Any]
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sql_snippets import databases
+from sql_snippets.database import databases
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from sql_snippets.databases import Template
-    from sql_snippets.recipes import Recipe
+    from sql_snippets.database.databases import Template
+    from sql_snippets.database.recipes import Recipe
 
 
 @pytest.fixture(scope="session")

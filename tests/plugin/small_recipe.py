@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sql_snippets.recipes import Recipe
-from sql_snippets.servers import ServerUnavailable
+from sql_snippets.database.recipes import Recipe
 from sql_snippets.servers.binaries import Binaries, find_binaries
+from sql_snippets.servers.server import ServerUnavailable
 
 if TYPE_CHECKING:
     from pathlib import Path

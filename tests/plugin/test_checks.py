@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sql_snippets.checks import check_snippet, row_count
-from sql_snippets.databases import Database, open_template
+from sql_snippets.database.databases import Database, open_template
+from sql_snippets.database.recipes import Recipe
+from sql_snippets.judging.checks import check_snippet, row_count
+from sql_snippets.judging.tables import check_table
 from sql_snippets.model import (
     BoundTable,
     Claims,
@@ -23,9 +25,7 @@ from sql_snippets.model import (
     Step,
     TableRow,
 )
-from sql_snippets.recipes import Recipe
-from sql_snippets.running import run_as_editor
-from sql_snippets.tables import check_table
+from sql_snippets.running.editor import run_as_editor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

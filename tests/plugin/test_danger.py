@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from sql_snippets.danger import contradiction
-from sql_snippets.databases import Database, Template, open_template
+from sql_snippets.database.databases import Database, Template, open_template
 from sql_snippets.model import Danger, Mark, Outcome
-from sql_snippets.running import run_as_editor, run_isolated
+from sql_snippets.running.danger import contradiction
+from sql_snippets.running.editor import run_as_editor, run_isolated
 from tests.plugin.small_recipe import require, write_recipe
 
 if TYPE_CHECKING:

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sql_snippets.databases import (
+from sql_snippets.database.databases import (
     MigrationFailed,
     Template,
     attach_template,
     open_live_database,
     open_template,
 )
-from sql_snippets.recipes import Recipe, RecipeError
-from sql_snippets.running import run_as_editor
-from sql_snippets.servers import ServerUnavailable, prepared
+from sql_snippets.database.recipes import Recipe, RecipeError
+from sql_snippets.running.editor import run_as_editor
+from sql_snippets.servers import prepared
+from sql_snippets.servers.server import ServerUnavailable
 from tests.plugin.small_recipe import require, require_real_cron, write_recipe
 
 if TYPE_CHECKING:
@@ -27,15 +28,15 @@ if TYPE_CHECKING:
 
 ATTACH = """
 import sys
-from sql_snippets.databases import attach_template
+from sql_snippets.database.databases import attach_template
 with attach_template(sys.stdin.read()).clone() as database, database.connect() as connection:
     print(connection.execute("select count(*) from item").fetchone()[0])
 """
 PREPARE = """
 import sys
 from pathlib import Path
-from sql_snippets.databases import open_template
-from sql_snippets.recipes import Recipe
+from sql_snippets.database.databases import open_template
+from sql_snippets.database.recipes import Recipe
 folder, cache = Path(sys.argv[1]), Path(sys.argv[2])
 recipe = Recipe.from_folders(platform=folder / "platform", migrations=folder / "migrations",
                              seed=folder / "seed.sql", role="postgres")

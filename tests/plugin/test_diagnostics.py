@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sql_snippets.catalog import columns_of, suggest
-from sql_snippets.databases import Database, open_template
-from sql_snippets.diagnostics import draw, draw_failure, github_annotation
+from sql_snippets.database.catalog import columns_of, suggest
+from sql_snippets.database.databases import Database, open_template
+from sql_snippets.database.recipes import Recipe
 from sql_snippets.model import Failure, Location
-from sql_snippets.recipes import Recipe
-from sql_snippets.running import run_as_editor
+from sql_snippets.results.diagnostics import draw, draw_failure, github_annotation
+from sql_snippets.running.editor import run_as_editor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from sql_snippets.checks import check_run
-from sql_snippets.drills import run_drill
+from sql_snippets.judging.checks import check_run
+from sql_snippets.judging.drills import run_drill
 from sql_snippets.model import (
     Claims,
     Column,

@@ -12,11 +12,11 @@ from mkdocs.commands.build import build
 from mkdocs.config import load_config
 from mkdocs.exceptions import Abort
 
-from sql_snippets.built_html import add_class, add_id, insert, read_blocks
-from sql_snippets.pages import read_page
 from sql_snippets.project import present_recipe, read_ini
-from sql_snippets.site import load_site
-from sql_snippets.stamps import ReportError, Verdict, read_report, show_seconds, verdict_of
+from sql_snippets.reading.built_html import add_class, add_id, insert, read_blocks
+from sql_snippets.reading.pages import read_page
+from sql_snippets.reading.site import load_site
+from sql_snippets.results.stamps import ReportError, Verdict, read_report, show_seconds, verdict_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sql_snippets import placeholders
 from sql_snippets.model import Claims, LineOrigin, Location, Snippet
-from sql_snippets.parameters import HOSTILE, check_structure, describe
 from sql_snippets.servers.cluster import open_cluster
+from sql_snippets.sqltext import placeholders
+from sql_snippets.sqltext.parameters import HOSTILE, check_structure, describe
 from tests.plugin.small_recipe import require
 
 if TYPE_CHECKING:

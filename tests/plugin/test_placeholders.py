@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sql_snippets import lexer
-from sql_snippets.lexer import Kind
-from sql_snippets.placeholders import PlaceholderError, fill, find
 from sql_snippets.servers.cluster import open_cluster
+from sql_snippets.sqltext import lexer
+from sql_snippets.sqltext.lexer import Kind
+from sql_snippets.sqltext.placeholders import PlaceholderError, fill, find
 from tests.plugin.small_recipe import require
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sql_snippets.databases import Database, open_template
+from sql_snippets.database.databases import Database, open_template
+from sql_snippets.database.recipes import Recipe
 from sql_snippets.model import Column, Outcome, ServerError
-from sql_snippets.psql import accept, compare, format_outcome
-from sql_snippets.recipes import Recipe
-from sql_snippets.running import run_as_editor
+from sql_snippets.running.editor import run_as_editor
 from sql_snippets.servers.binaries import Binaries, find_binaries
+from sql_snippets.sqltext.psql import accept, compare, format_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

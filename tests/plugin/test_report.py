@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sql_snippets.danger import NAMED_EFFECTS
-from sql_snippets.report import (
+from sql_snippets.results.report import (
     Entry,
     ReportError,
     ServerFacts,
@@ -15,7 +14,8 @@ from sql_snippets.report import (
     make_report,
     write_report,
 )
-from sql_snippets.rewrite import Edit, digest_of, write_back
+from sql_snippets.results.rewrite import Edit, digest_of, write_back
+from sql_snippets.running.danger import NAMED_EFFECTS
 from sql_snippets.settings import Settings, SettingsError, decide
 
 FACTS = ServerFacts("embedded", "17.10", ("pg_cron 1.6",))

@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sql_snippets.databases import Database, Template, open_template
+from sql_snippets.database.databases import Database, Template, open_template
 from sql_snippets.model import Column, Outcome
-from sql_snippets.running import APPLICATION_NAME, needs_clone, run_as_editor, run_isolated
-from sql_snippets.servers import ServerUnavailable
+from sql_snippets.running.editor import (
+    APPLICATION_NAME,
+    needs_clone,
+    run_as_editor,
+    run_isolated,
+)
 from sql_snippets.servers.binaries import find_binaries
 from sql_snippets.servers.cluster import open_cluster
+from sql_snippets.servers.server import ServerUnavailable
 from tests.plugin.small_recipe import require, write_recipe
 
 if TYPE_CHECKING:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sql_snippets.databases import open_template
-from sql_snippets.servers import Server, ServerUnavailable, binaries, cluster
+from sql_snippets.database.databases import open_template
+from sql_snippets.servers import binaries, cluster
 from sql_snippets.servers.binaries import find_binaries
 from sql_snippets.servers.cluster import open_cluster, sweep
+from sql_snippets.servers.server import Server, ServerUnavailable
 from sql_snippets.servers.url import open_url
 from tests.plugin.small_recipe import require, write_recipe
 
@@ -42,9 +43,9 @@ with open_cluster(find_binaries("embedded")) as cluster:
 RUN = """
 import os, sys
 from pathlib import Path
-from sql_snippets.databases import open_template
-from sql_snippets.recipes import Recipe
-from sql_snippets.running import run_as_editor
+from sql_snippets.database.databases import open_template
+from sql_snippets.database.recipes import Recipe
+from sql_snippets.running.editor import run_as_editor
 folder, cache = Path(sys.argv[1]), Path(sys.argv[2])
 recipe = Recipe.from_folders(platform=folder / "platform", migrations=folder / "migrations",
                              seed=folder / "seed.sql", role="postgres")

@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from sql_snippets.databases import Template, open_template
-from sql_snippets.keeping import Address, Broker, OthersKeeper, OwnKeeper, Turns, identity
-from sql_snippets.reach import read_definitions
-from sql_snippets.servers import ServerUnavailable
-from sql_snippets.workplace import Workplace
+from sql_snippets.database.databases import Template, open_template
+from sql_snippets.database.keeping import Address, Broker, OthersKeeper, OwnKeeper, Turns, identity
+from sql_snippets.database.reach import read_definitions
+from sql_snippets.database.workplace import Workplace
+from sql_snippets.servers.server import ServerUnavailable
 from tests.plugin.small_recipe import write_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sql_snippets.recipes import Recipe
+    from sql_snippets.database.recipes import Recipe
 
 INI = """\
 [pytest]

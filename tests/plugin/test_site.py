@@ -7,7 +7,7 @@ import pytest
 from mkdocs.config import load_config
 from pymdownx.superfences import fence_div_format
 
-from sql_snippets.site import SiteError, load_site, new_markdown
+from sql_snippets.reading.site import SiteError, load_site, new_markdown
 
 if TYPE_CHECKING:
     from pathlib import Path

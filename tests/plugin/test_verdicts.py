@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sql_snippets.verdicts import KEPT, Kept, Verdicts, key_of, now
+from sql_snippets.results.verdicts import KEPT, Kept, Verdicts, key_of, now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -220,10 +220,10 @@ def test_another_server_or_another_program_runs_it_again(
         changed.setattr("sql_snippets.pytest_plugin.server_key", lambda *_: None)
         assert _run(project) == RAN
     with monkeypatch.context() as changed:
-        changed.setattr("sql_snippets.verdicts._own_digest", lambda: "another")
+        changed.setattr("sql_snippets.results.verdicts._own_digest", lambda: "another")
         assert _run(project) == RAN
     with monkeypatch.context() as changed:
-        changed.setattr("sql_snippets.verdicts.sys.version", "another")
+        changed.setattr("sql_snippets.results.verdicts.sys.version", "another")
         assert _run(project) == RAN
     assert _run(project) == KNOWN
 
@@ -232,7 +232,7 @@ def test_a_day_later_it_runs_again(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert _run(project) == RAN
-    monkeypatch.setattr("sql_snippets.verdicts.MAX_AGE", timedelta(0))
+    monkeypatch.setattr("sql_snippets.results.verdicts.MAX_AGE", timedelta(0))
     assert _run(project) == RAN
 
 
@@ -296,7 +296,7 @@ def test_a_file_of_another_user_is_not_believed(
 ) -> None:
     Verdicts(tmp_path, tmp_path).keep({"k": _kept(now())})
     owner = os.geteuid()
-    monkeypatch.setattr("sql_snippets.verdicts.os.geteuid", lambda: owner + 1)
+    monkeypatch.setattr("sql_snippets.results.verdicts.os.geteuid", lambda: owner + 1)
     found = Verdicts(tmp_path, tmp_path).find("k")
     # Root is believed by everyone.
     assert (found is None) == (owner != 0)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from sql_snippets import settings
-from sql_snippets.building import build
-from sql_snippets.databases import Database, Template, open_template
-from sql_snippets.recipes import Recipe
-from sql_snippets.servers import Server, ServerUnavailable
+from sql_snippets.database.building import build
+from sql_snippets.database.databases import Database, Template, open_template
+from sql_snippets.database.recipes import Recipe
 from sql_snippets.servers.binaries import find_binaries
 from sql_snippets.servers.cluster import Cluster, open_cluster
+from sql_snippets.servers.server import Server, ServerUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from sql_snippets.databases import Database
+    from sql_snippets.database.databases import Database
 
 
 @dataclass(frozen=True, slots=True)

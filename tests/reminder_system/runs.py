@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sql_snippets.databases import Database
+    from sql_snippets.database.databases import Database
 
 RUN = "call reminder.run_job()"
 # By this name of its sessions the job knows that pg_cron has started it.

@@ -40,7 +40,7 @@ from tests.reminder_system.people import (
 from tests.reminder_system.runs import calling, eventually, one
 
 if TYPE_CHECKING:
-    from sql_snippets.databases import Database
+    from sql_snippets.database.databases import Database
 
 Connection = psycopg.Connection[Any]
 

@@ -33,7 +33,7 @@ from tests.sql_snippets.net_worker import running_net_worker
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sql_snippets.databases import Database
+    from sql_snippets.database.databases import Database
 
 Connection = psycopg.Connection[Any]
 

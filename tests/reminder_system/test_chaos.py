@@ -27,7 +27,7 @@ from tests.reminder_system.runs import DEADLINE, RUN, lock_holder, log, one, run
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sql_snippets.databases import Database
+    from sql_snippets.database.databases import Database
 
 Connection = psycopg.Connection[Any]
 

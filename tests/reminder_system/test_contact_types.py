@@ -12,7 +12,7 @@ from tests.reminder_system.people import MENTOR, SERVER, add_assignments, data_a
 from tests.reminder_system.runs import calling, eventually, one
 
 if TYPE_CHECKING:
-    from sql_snippets.databases import Database
+    from sql_snippets.database.databases import Database
 
 Connection = psycopg.Connection[Any]
 

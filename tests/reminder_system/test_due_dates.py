@@ -16,7 +16,7 @@ from tests.reminder_system.people import AMARA, add_mentors
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sql_snippets.databases import Template
+    from sql_snippets.database.databases import Template
 
 Connection = psycopg.Connection[Any]
 

@@ -26,7 +26,7 @@ from tests.sql_snippets.http_receiver import Answer, Receiver, http_receiver
 from tests.sql_snippets.net_worker import running_net_worker
 
 if TYPE_CHECKING:
-    from sql_snippets.databases import Database
+    from sql_snippets.database.databases import Database
 
 Connection = psycopg.Connection[Any]
 

@@ -17,7 +17,7 @@ from tests.reminder_system.runs import one
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sql_snippets.databases import Template
+    from sql_snippets.database.databases import Template
 
 Connection = psycopg.Connection[Any]
 

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 if TYPE_CHECKING:
-    from sql_snippets.databases import Database
+    from sql_snippets.database.databases import Database
 
 Connection = psycopg.Connection[Any]
 

@@ -10,13 +10,14 @@ import psycopg
 import pytest
 from psycopg import pq
 
-from sql_snippets import building, lexer
-from sql_snippets.recipes import Recipe
+from sql_snippets.database import building
+from sql_snippets.database.recipes import Recipe
+from sql_snippets.sqltext import lexer
 from tests.reminder_system.lanes import LANES, open_own_server, reminder_recipe
 from tests.reminder_system.runs import one
 
 if TYPE_CHECKING:
-    from sql_snippets.databases import Template
+    from sql_snippets.database.databases import Template
 
 MIGRATIONS = list(reminder_recipe().migrations)
 NAMES = [path.name for path in MIGRATIONS]

@@ -24,7 +24,7 @@ from tests.reminder_system.people import (
 from tests.reminder_system.runs import RUN, log, one, run
 
 if TYPE_CHECKING:
-    from sql_snippets.databases import Database
+    from sql_snippets.database.databases import Database
 
 Connection = psycopg.Connection[Any]
 

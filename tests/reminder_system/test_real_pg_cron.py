@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from sql_snippets.databases import Database, open_live_database
-from sql_snippets.servers import ServerUnavailable
+from sql_snippets.database.databases import Database, open_live_database
+from sql_snippets.servers.server import ServerUnavailable
 from tests.reminder_system.lanes import cache_dir, missing, open_own_server, reminder_recipe
 from tests.reminder_system.people import add_assignments, add_mentors
 from tests.reminder_system.runs import (

@@ -12,7 +12,7 @@ from tests.reminder_system.people import AMARA, add_assignments
 from tests.reminder_system.runs import calling, eventually, one, reminders, run, statuses
 
 if TYPE_CHECKING:
-    from sql_snippets.databases import Database
+    from sql_snippets.database.databases import Database
 
 Connection = psycopg.Connection[Any]
 

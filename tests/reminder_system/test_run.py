@@ -35,7 +35,7 @@ from tests.reminder_system.runs import (
 )
 
 if TYPE_CHECKING:
-    from sql_snippets.databases import Database
+    from sql_snippets.database.databases import Database
 
 Connection = psycopg.Connection[Any]
 

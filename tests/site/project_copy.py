@@ -7,10 +7,10 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from scripts.tasks.common import ROOT
-from sql_snippets.pages import read_page
 from sql_snippets.project import present_recipe
-from sql_snippets.report import hash_sql
-from sql_snippets.site import load_site
+from sql_snippets.reading.pages import read_page
+from sql_snippets.reading.site import load_site
+from sql_snippets.results.report import hash_sql
 
 if TYPE_CHECKING:
     from pathlib import Path

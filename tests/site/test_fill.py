@@ -9,9 +9,9 @@ from playwright.sync_api import expect
 
 from scripts.tasks.common import ROOT
 from scripts.tasks.local_site import build, serve_folder
-from sql_snippets.pages import read_page
-from sql_snippets.placeholders import describe, fill
-from sql_snippets.site import load_site
+from sql_snippets.reading.pages import read_page
+from sql_snippets.reading.site import load_site
+from sql_snippets.sqltext.placeholders import describe, fill
 from tests.site.project_copy import copy_project
 
 if TYPE_CHECKING:

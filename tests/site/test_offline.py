@@ -16,8 +16,8 @@ from pypdf import PdfReader
 from scripts.tasks.common import ROOT
 from scripts.tasks.local_site import build
 from scripts.tasks.offline import FOLDER, pack
-from sql_snippets.pages import read_page
-from sql_snippets.site import load_site
+from sql_snippets.reading.pages import read_page
+from sql_snippets.reading.site import load_site
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

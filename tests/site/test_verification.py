@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import expect
 
 from scripts.tasks.local_site import build, serve_folder
-from sql_snippets.pages import read_page
-from sql_snippets.site import load_site
+from sql_snippets.reading.pages import read_page
+from sql_snippets.reading.site import load_site
 from tests.site.project_copy import PAGES, copy_project, write_report
 
 if TYPE_CHECKING:

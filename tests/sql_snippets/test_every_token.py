@@ -24,21 +24,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sql_snippets import messages
-from sql_snippets.checks import describe_error
-from sql_snippets.lexer import Kind, Token, tokens
-from sql_snippets.pages import read_page
-from sql_snippets.placeholders import Filled
-from sql_snippets.running import APPLICATION_NAME, run_isolated
-from sql_snippets.site import load_site
-from sql_snippets.trials import fill_in
+from sql_snippets.database import messages
+from sql_snippets.judging.checks import describe_error
+from sql_snippets.judging.trials import fill_in
+from sql_snippets.reading.pages import read_page
+from sql_snippets.reading.site import load_site
+from sql_snippets.running.editor import APPLICATION_NAME, run_isolated
+from sql_snippets.sqltext.lexer import Kind, Token, tokens
+from sql_snippets.sqltext.placeholders import Filled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import psycopg
 
-    from sql_snippets.databases import Database, Template
+    from sql_snippets.database.databases import Database, Template
     from sql_snippets.model import Location, Page, ServerError, Snippet
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from sql_snippets.model import Mark, Page, Snippet, Step
-from sql_snippets.pages import read_page
-from sql_snippets.placeholders import find
-from sql_snippets.site import load_site
+from sql_snippets.reading.pages import read_page
+from sql_snippets.reading.site import load_site
+from sql_snippets.sqltext.placeholders import find
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/operations/cron-reminder-runbook.md"

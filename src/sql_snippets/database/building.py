@@ -1,0 +1,164 @@
+"""Building the documented database in an empty one, the way it is deployed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import sql as query
+
+from sql_snippets.database import messages
+from sql_snippets.database.recipes import Recipe, read_sql, stand_in_for
+from sql_snippets.model import Location, ServerError
+from sql_snippets.sqltext import lexer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sql_snippets.servers.server import Server
+
+# Extensions whose background worker serves one database, and the setting that names it.  The
+# extension can be made in that database only, and the worker's connection keeps it from being
+# cloned.
+WORKER_SETTINGS: Mapping[str, str] = {
+    "pg_cron": "cron.database_name",
+    "pg_net": "pg_net.database_name",
+}
+
+
+class MigrationFailed(Exception):  # noqa: N818 - the name says what happened
+    """A file of the recipe failed; the message says where in it, and what the server said."""
+
+    def __init__(self, location: Location, error: ServerError) -> None:
+        self.location = location
+        self.error = error
+        lines = [f"{location}: {error.sqlstate} {error.message}"]
+        lines += [f"  DETAIL: {error.detail}"] if error.detail else []
+        lines += [f"  HINT: {error.hint}"] if error.hint else []
+        lines += [f"  CONTEXT: {error.context}"] if error.context else []
+        super().__init__("\n".join(lines))
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What the platform of a database is made of."""
+
+    real_parts: tuple[str, ...]
+    stand_ins: tuple[str, ...]
+
+
+def build(
+    server: Server,
+    dbname: str,
+    recipe: Recipe,
+    after_platform: Callable[[], None] = lambda: None,
+) -> Built:
+    """Run platform and migrations in the empty database ``dbname``; the role is made if need be.
+
+    Each file is one simple-query message, so one implicit transaction, as the Supabase CLI sends
+    it.  Raises MigrationFailed at the first statement that fails, RecipeError and
+    ServerUnavailable.
+    """
+    with server.connect(dbname) as connection:
+        built = _build_platform(connection, recipe)
+        _make_role(connection, dbname, recipe.role)
+    after_platform()
+    for path in recipe.migrations:
+        run_file(server, dbname, recipe.role, path)
+    return built
+
+
+def _make_role(connection: psycopg.Connection[tuple[object, ...]], dbname: str, role: str) -> None:
+    """Make the reader's role where no platform file did, as the owner of the database."""
+    known = connection.execute("select 1 from pg_roles where rolname = %s", (role,)).fetchone()
+    if known is not None:
+        return
+    name = query.Identifier(role)
+    connection.execute(query.SQL("create role {} login").format(name))
+    connection.execute(
+        query.SQL("alter database {} owner to {}").format(query.Identifier(dbname), name)
+    )
+
+
+def run_file(server: Server, dbname: str, role: str, path: Path) -> None:
+    """Run a migration or the seed in a session of its own, so that no setting reaches the next.
+
+    Raises MigrationFailed, RecipeError and ServerUnavailable.
+    """
+    with server.connect(dbname, role) as connection:
+        _run(connection, path, read_sql(path))
+
+
+def _build_platform(connection: psycopg.Connection[tuple[object, ...]], recipe: Recipe) -> Built:
+    real: list[str] = []
+    stand_ins: list[str] = []
+    for path in recipe.platform:
+        text = read_sql(path)
+        extension = stand_in_for(text)
+        version = None if extension is None else _create_extension(connection, extension)
+        if version is not None:
+            real.append(f"{extension} {version}")
+            continue
+        if extension is not None:
+            stand_ins.append(extension)
+        _run(connection, path, text)
+    return Built(tuple(real), tuple(stand_ins))
+
+
+def _create_extension(connection: psycopg.Connection[tuple[object, ...]], name: str) -> str | None:
+    """Create the extension where the server has it and it works there; return its version."""
+    available = connection.execute(
+        "select 1 from pg_available_extensions where name = %s", (name,)
+    ).fetchone()
+    if available is None or not _is_usable(connection, name):
+        return None
+    try:
+        connection.execute(
+            query.SQL("create extension if not exists {} cascade").format(query.Identifier(name))
+        )
+    except psycopg.Error:
+        # Its files are there but the server is not set up for it (not preloaded, say).
+        return None
+    version = connection.execute(
+        "select extversion from pg_extension where extname = %s", (name,)
+    ).fetchone()
+    return str(version[0]) if version else None
+
+
+def _is_usable(connection: psycopg.Connection[tuple[object, ...]], name: str) -> bool:
+    setting = WORKER_SETTINGS.get(name)
+    if setting is None:
+        return True
+    served = connection.execute(
+        "select current_setting(%s, true) = current_database()", (setting,)
+    ).fetchone()
+    return served is not None and served[0] is True
+
+
+def _run(connection: psycopg.Connection[tuple[object, ...]], path: Path, text: str) -> None:
+    reply = messages.send(connection, text)
+    if reply.error is not None:
+        offset = reply.error.offset
+        if offset is None:
+            offset = start_of_statement(text, len(reply.results))
+        raise MigrationFailed(_locate(path, text, offset), reply.error)
+
+
+def start_of_statement(text: str, number: int) -> int:
+    """Return where the statement ``number`` (from 0) of a message starts, or its last one."""
+    starts = [statement.start for statement in lexer.statements(text)]
+    return starts[min(number, len(starts) - 1)] if starts else 0
+
+
+def _locate(path: Path, text: str, offset: int) -> Location:
+    before = text[:offset]
+    shown = path
+    if path.is_absolute() and path.is_relative_to(Path.cwd()):
+        shown = path.relative_to(Path.cwd())
+    return Location(
+        shown.as_posix(),
+        before.count("\n") + 1,
+        offset - (before.rfind("\n") + 1) + 1,
+    )

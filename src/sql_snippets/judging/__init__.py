@@ -1,0 +1,1 @@
+"""Whether what a page says is what the database did or holds."""

@@ -1,0 +1,246 @@
+"""Whether what a page says about a block or a table is what the database did or holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import psycopg
+
+from sql_snippets.database.catalog import suggest
+from sql_snippets.model import (
+    Column,
+    Failure,
+    Location,
+    Outcome,
+    Problem,
+    ServerError,
+    Snippet,
+    Step,
+)
+from sql_snippets.running.danger import contradiction
+from sql_snippets.servers.server import ServerUnavailable
+from sql_snippets.sqltext.psql import compare
+
+QUERY_CANCELED = "57014"
+RESOLVED = "resolved"
+
+Suggest = Callable[[ServerError, str], str | None]
+CheckShown = Callable[[Snippet, Outcome], list[Failure]]
+"""What is done about the output a page shows: compare it (`check_output`), or accept another."""
+
+
+class Connectable(Protocol):
+    """A database that can be looked into."""
+
+    def connect(self, role: str | None = None, application_name: str = "") -> psycopg.Connection:
+        """Open a session; ``None`` is the role of the page's reader."""
+
+
+def start_of(snippet: Snippet) -> Location:
+    """Return the place of the first character of the SQL, or of the fence when it is empty."""
+    return snippet.locate(0) if snippet.origins else snippet.fence
+
+
+def problems_of(problems: Sequence[Problem]) -> list[Failure]:
+    """Turn what was wrong before the run into failures of the item."""
+    return [Failure(problem.location, problem.message) for problem in problems]
+
+
+def _notes(error: ServerError, found: str | None) -> tuple[str, ...]:
+    notes = [
+        ("detail", error.detail),
+        ("hint", error.hint),
+        ("context", error.context),
+        ("nearest", f'did you mean "{found}"?' if found else None),
+    ]
+    return tuple(f"{label}: {text}" for label, text in notes if text)
+
+
+def describe_error(
+    snippet: Snippet, error: ServerError, sql: str, suggest: Suggest | None, prefix: str = ""
+) -> Failure:
+    """Return the failure that shows a server error at its place on the page.
+
+    ``sql`` is what was sent, which differs from the block when it has placeholders; ``offset`` of
+    the error already counts in the block.
+    """
+    place = start_of(snippet) if error.offset is None else snippet.locate(error.offset)
+    message = error.message
+    if error.sqlstate == QUERY_CANCELED:
+        message = f'block "{snippet.name}" was stopped: {message}'
+    found = suggest(error, sql) if suggest is not None else None
+    return Failure(place, prefix + message, error.sqlstate, _notes(error, found))
+
+
+def _check_error(
+    snippet: Snippet, outcome: Outcome, sql: str, suggest: Suggest | None
+) -> list[Failure]:
+    expected = snippet.claims.error
+    error = outcome.error
+    if expected is None:
+        return [] if error is None else [describe_error(snippet, error, sql, suggest)]
+    if error is None:
+        message = f"the page says error={expected}, but the block ran without an error"
+        return [Failure(start_of(snippet), message)]
+    if error.sqlstate != expected:
+        prefix = f"the page says error={expected}, the error is {error.sqlstate}: "
+        return [describe_error(snippet, error, sql, suggest, prefix)]
+    wanted = _expected_message(snippet)
+    if wanted is not None and wanted not in error.message:
+        prefix = f'the page says message="{wanted}", the message is: '
+        return [describe_error(snippet, error, sql, suggest, prefix)]
+    return []
+
+
+def _expected_message(snippet: Snippet) -> str | None:
+    """Return the part of the message that is expected, with the block's own values in it."""
+    message = snippet.claims.message
+    for name, value in snippet.claims.fill.items():
+        message = message and message.replace(f"<{name}>", value)
+    return message
+
+
+def row_count(outcome: Outcome) -> int | None:
+    """Return the rows that came back, or the rows a statement without a result changed."""
+    if outcome.columns is not None:
+        return len(outcome.rows)
+    count = re.search(r" (\d+)$", outcome.tag)
+    return int(count[1]) if count else None
+
+
+def _check_rows(snippet: Snippet, outcome: Outcome) -> list[Failure]:
+    expected = snippet.claims.rows
+    count = row_count(outcome)
+    if expected is None or count == expected:
+        return []
+    got = f"{outcome.tag} has no rows" if count is None else f"there are {count}"
+    return [Failure(start_of(snippet), f"the page says rows={expected}, {got}")]
+
+
+def _check_columns(snippet: Snippet, outcome: Outcome) -> list[Failure]:
+    """Compare names and types of the result's columns with those the page says."""
+    expected = snippet.claims.columns
+    if expected is None or outcome.columns == expected:
+        return []
+
+    def show(columns: Sequence[Column]) -> str:
+        return ", ".join(f"{column.name} {column.type}" for column in columns)
+
+    place = start_of(snippet)
+    if outcome.columns is None:
+        return [Failure(place, f'the page says columns="{show(expected)}", nothing is returned')]
+    message = "the columns are not those the page says"
+    return [Failure(place, f"{message}\n  - {show(expected)}\n  + {show(outcome.columns)}")]
+
+
+def check_output(snippet: Snippet, outcome: Outcome) -> list[Failure]:
+    """Compare the output below the block with what came back."""
+    output = snippet.claims.output
+    if output is None:
+        return []
+    difference = compare(output.text, outcome, snippet.claims.volatile)
+    if difference is None:
+        return []
+    message = f"the output is not what the block gives: {difference}"
+    return [Failure(output.location, message)]
+
+
+def check_confirm(snippet: Snippet, outcome: Outcome, *, present: bool) -> list[Failure]:
+    """Check that a diagnosis returns rows if, and only if, the incident is ``present``."""
+    count = len(outcome.rows)
+    if present and outcome.columns is None:
+        return [Failure(start_of(snippet), "step=confirm must return rows; this returns none")]
+    if present and count == 0:
+        message = "step=confirm must return at least 1 row with the incident; it returned 0"
+        return [Failure(start_of(snippet), message)]
+    if not present and count > 0:
+        message = f"step=confirm must return 0 rows on a healthy database; it returned {count}"
+        return [Failure(start_of(snippet), message)]
+    return []
+
+
+def check_verify(snippet: Snippet, outcome: Outcome, *, resolved: bool) -> list[Failure]:
+    """Check that a verification returns one row that says whether the incident is ``resolved``."""
+    names = [column.name for column in outcome.columns or ()]
+    place = start_of(snippet)
+    if RESOLVED not in names:
+        has = f"the columns are {', '.join(names)}" if names else "there are no columns"
+        return [Failure(place, f'step=verify must return a boolean column "{RESOLVED}"; {has}')]
+    index = names.index(RESOLVED)
+    type_ = (outcome.columns or ())[index].type
+    if type_ != "boolean":
+        return [Failure(place, f'step=verify: column "{RESOLVED}" is {type_}, not boolean')]
+    if len(outcome.rows) != 1:
+        message = f"step=verify must return exactly 1 row; it returned {len(outcome.rows)}"
+        return [Failure(place, message)]
+    value = {"t": "true", "f": "false", None: "null"}.get(outcome.rows[0][index])
+    wanted = "true" if resolved else "false"
+    if value != wanted:
+        when = "after the fix" if resolved else "while the incident is there"
+        message = f"step=verify must say {RESOLVED} = {wanted} {when}; it says {value}"
+        return [Failure(place, message)]
+    return []
+
+
+def check_run(
+    snippet: Snippet,
+    outcome: Outcome,
+    *,
+    sql: str | None = None,
+    suggest: Suggest | None = None,
+) -> list[Failure]:
+    """Check what holds for every run of a block: its error, its columns and its number of rows.
+
+    ``sql`` is what was sent when that is not the block itself.
+    """
+    sent = snippet.sql if sql is None else sql
+    failures = _check_error(snippet, outcome, sent, suggest)
+    return failures or [*_check_columns(snippet, outcome), *_check_rows(snippet, outcome)]
+
+
+def _check_mark(snippet: Snippet, outcome: Outcome) -> list[Failure]:
+    mark, danger = snippet.claims.mark, outcome.danger
+    if mark is None or danger is None:
+        return []
+    message = contradiction(mark, danger, failed=outcome.error is not None)
+    return [] if message is None else [Failure(start_of(snippet), message)]
+
+
+def check_snippet(
+    snippet: Snippet,
+    outcome: Outcome,
+    *,
+    sql: str | None = None,
+    suggest: Suggest | None = None,
+    shown: CheckShown = check_output,
+) -> list[Failure]:
+    """Return everything the page says about the block that the run did not bear out.
+
+    A block with a step must have been run against its incident.  Its mark is compared where the
+    run was watched.
+    What stands below a verification is its output *after* the fix, so only a drill compares it.
+    """
+    failures = check_run(snippet, outcome, sql=sql, suggest=suggest)
+    if outcome.error is not None and failures:
+        return failures
+    failures += _check_mark(snippet, outcome)
+    if snippet.claims.step is Step.VERIFY:
+        return failures + check_verify(snippet, outcome, resolved=False)
+    if snippet.claims.step is Step.CONFIRM:
+        failures += check_confirm(snippet, outcome, present=True)
+    return failures + shown(snippet, outcome)
+
+
+def suggest_from(database: Connectable) -> Suggest:
+    """Return a look-up of nearest names that never hides the error it is about."""
+
+    def look_up(error: ServerError, sql: str) -> str | None:
+        try:
+            with database.connect(application_name="sql-snippets") as connection:
+                return suggest(connection, error, sql)
+        except (psycopg.Error, ServerUnavailable):
+            return None
+
+    return look_up

@@ -1,0 +1,249 @@
+"""Whether the values of a table on a page are what queries return."""
+
+from __future__ import annotations
+
+import re
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from psycopg.pq import ExecStatus
+
+from sql_snippets.database import messages
+from sql_snippets.database.catalog import nearest, suggest
+from sql_snippets.model import (
+    CellValue,
+    Fact,
+    FactsTable,
+    Failure,
+    Finding,
+    Fix,
+    Location,
+    TableRow,
+    Unchecked,
+    ValueKind,
+)
+from sql_snippets.sqltext.lexer import Kind, pieces
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import psycopg
+
+    from sql_snippets.judging.checks import Connectable
+
+# What may be written into a cell without becoming something else there.
+_WRITABLE = {
+    ValueKind.CODE: re.compile(r"[^`|\s\\](?:[^`|\n\\]*[^`|\s\\])?"),
+    ValueKind.LINK: re.compile(r"[^\s()|<>\\]+"),
+    ValueKind.NUMBER: re.compile(r"\d+(?:[.:,]\d+)*"),
+    ValueKind.TEXT: re.compile(r"[^`|*_<>\[\]\\&\n]+"),
+}
+
+_Row = list["str | None"]
+
+
+def check_facts(table: FactsTable, database: Connectable, *, timeout: float) -> list[Finding]:
+    """Return what the table says and its queries do not, with what would mend it.
+
+    ``timeout`` is that of each query, in seconds.
+    """
+    findings = list(_match_labels(table))
+    with database.connect(application_name="sql-snippets") as connection:
+        connection.autocommit = True
+        connection.execute("set default_transaction_read_only = on")
+        for fact in table.facts:
+            answer = _ask(connection, fact, timeout)
+            if isinstance(answer, Failure):
+                findings.append(Finding(answer))
+            elif fact.label is None:
+                findings += _check_table(table, fact, *answer)
+            else:
+                findings += _check_fact(table, fact, *answer)
+    return sorted(findings, key=lambda finding: finding.failure.location)
+
+
+def checked_codes(table: FactsTable) -> set[int]:
+    """Return the inline code, by its number on the page, that a query vouches for."""
+    labels = {fact.label for fact in table.facts}
+    columns = _bound_columns(table)
+    return {
+        value.code
+        for row in table.rows
+        for index, cell in enumerate(row.values)
+        if index in columns or (index and _label(row) in labels)
+        for value in cell
+        if value.code is not None
+    }
+
+
+def _bound_columns(table: FactsTable) -> set[int]:
+    """Return the columns that the query of a whole table names, as it quotes them."""
+    whole = [fact.sql for fact in table.facts if fact.label is None]
+    quoted = {
+        sql[piece.start + 1 : piece.end - 1].lower()
+        for sql in whole
+        for piece in pieces(sql)
+        if piece.kind is Kind.IDENTIFIER
+    }
+    return {index for index, header in enumerate(table.header) if header.lower() in quoted}
+
+
+def _label(row: TableRow) -> str:
+    return row.cells[0] if row.cells else ""
+
+
+def _match_labels(table: FactsTable) -> Iterator[Finding]:
+    """Hold the rows of the table against the labels of the file, both ways."""
+    if table.facts and table.facts[0].label is None:
+        return
+    shown = [_label(row) for row in table.rows]
+    for label, group in groupby(sorted(shown)):
+        if len(list(group)) > 1:
+            row = table.rows[len(shown) - 1 - shown[::-1].index(label)]
+            yield Finding(Failure(row.location, f'the row "{label}" is there twice'))
+    entries: list[Fact | Unchecked] = [*table.facts, *table.unchecked]
+    known = [entry.label for entry in entries if entry.label is not None]
+    for entry in entries:
+        if entry.label is not None and entry.label not in shown:
+            found = nearest(entry.label, shown)
+            meant = f'; did you mean "{found}"?' if found else ""
+            message = f'the table at {table.location} has no row "{entry.label}"{meant}'
+            yield Finding(Failure(entry.location, message))
+    for row in table.rows:
+        if _label(row) not in known:
+            label = _label(row)
+            message = (
+                f'nothing checks the row "{label}": add `-- fact: {label}` and a query to '
+                f"{table.source}, or `-- unchecked: {label}: reason`"
+            )
+            yield Finding(Failure(row.location, message))
+
+
+def _ask(
+    connection: psycopg.Connection, fact: Fact, timeout: float
+) -> tuple[list[str], list[_Row]] | Failure:
+    """Return names and rows of the query's result, or what is wrong with the query."""
+    reply = messages.send(connection, fact.sql, timeout=timeout)
+    what = f'the query of the fact "{fact.label}"' if fact.label else "the query of the table"
+    if reply.error is not None:
+        at = reply.error.offset or 0
+        before = fact.sql[:at]
+        line = fact.location.line + before.count("\n")
+        place = Location(fact.location.path, line, at - before.rfind("\n"))
+        found = suggest(connection, reply.error, fact.sql)
+        notes = (f'nearest: did you mean "{found}"?',) if found else ()
+        return Failure(place, f"{what} failed: {reply.error.message}", reply.error.sqlstate, notes)
+    results = [result for result in reply.results if result.status == ExecStatus.TUPLES_OK]
+    if len(results) != 1:
+        return Failure(fact.location, f"{what} must be one query that returns rows")
+    (result,) = results
+    names = [(result.fname(column) or b"").decode() for column in range(result.nfields)]
+    rows: list[_Row] = []
+    for row in range(result.ntuples):
+        values = [result.get_value(row, column) for column in range(result.nfields)]
+        rows.append([None if value is None else value.decode() for value in values])
+    return names, rows
+
+
+def _check_fact(
+    table: FactsTable, fact: Fact, _names: list[str], rows: list[_Row]
+) -> Iterator[Finding]:
+    row = next((row for row in table.rows if _label(row) == fact.label), None)
+    if row is None:
+        return
+    if len(rows) != 1:
+        message = f'the query of the fact "{fact.label}" must return 1 row; it returned {len(rows)}'
+        yield Finding(Failure(fact.location, message))
+        return
+    shown = [value for cell in row.values[1:] for value in cell if value.text]
+    yield from _compare(row.location, f'"{fact.label}"', shown, rows[0])
+
+
+def _check_table(
+    table: FactsTable, fact: Fact, names: list[str], rows: list[_Row]
+) -> Iterator[Finding]:
+    headers = [header.lower() for header in table.header]
+    for name in dict.fromkeys(names):
+        if name.lower() not in headers:
+            found = nearest(name.lower(), headers)
+            meant = f'; did you mean "{found}"?' if found else ""
+            message = f'the table at {table.location} has no column "{name}"{meant}'
+            yield Finding(Failure(fact.location, message))
+            return
+    key = headers.index(names[0].lower())
+    by_key = {str(row[0]): row for row in rows}
+    excepted = {entry.label for entry in table.unchecked}
+    shown = [row.cells[key] for row in table.rows]
+    missing = [label for label in by_key if label not in shown]
+    for index, (row, label) in enumerate(zip(table.rows, shown, strict=True)):
+        if label in shown[:index]:
+            yield Finding(Failure(_place(row, key), f'the row "{label}" is there twice'))
+        elif label in by_key:
+            yield from _check_table_row(row, label, headers, names, by_key[label])
+        elif label not in excepted:
+            found = nearest(label, missing)
+            meant = f'; did you mean "{found}"?' if found else ""
+            message = f'the database does not have "{label}"{meant}'
+            fixes = _fix(row.values[key][0], found) if row.values else ()
+            yield Finding(Failure(_place(row, key), message), fixes)
+            missing = [other for other in missing if other != found]
+    for label in sorted(excepted):
+        if label not in shown:
+            place = next(entry.location for entry in table.unchecked if entry.label == label)
+            message = f'the table at {table.location} has no row "{label}"'
+            yield Finding(Failure(place, message))
+    last = table.rows[-1].location if table.rows else table.location
+    for label in missing:
+        yield Finding(Failure(last, f'the database has "{label}", the table has no row for it'))
+
+
+def _check_table_row(
+    row: TableRow, label: str, headers: list[str], names: list[str], values: _Row
+) -> Iterator[Finding]:
+    for index, header in enumerate(headers):
+        wanted = [
+            value for name, value in zip(names, values, strict=True) if name.lower() == header
+        ]
+        if wanted and index < len(row.values):
+            yield from _compare(
+                _place(row, index), f'"{label}", {header}', row.values[index], wanted
+            )
+
+
+def _place(row: TableRow, index: int) -> Location:
+    span = row.spans[index] if index < len(row.spans) else None
+    return span.start if span else row.location
+
+
+def _compare(
+    place: Location, what: str, shown: Sequence[CellValue], wanted: _Row
+) -> Iterator[Finding]:
+    """Compare values one by one; another number of them has no right and wrong ones."""
+    if len(shown) != len(wanted):
+        yield Finding(
+            Failure(
+                place,
+                f"{what}: the page has {_list([v.text for v in shown])}, the query gives "
+                f"{_list(wanted)}",
+            )
+        )
+        return
+    for value, right in zip(shown, wanted, strict=True):
+        if value.text != right:
+            where = value.span.start if value.span else place
+            true = "null" if right is None else f'"{right}"'
+            message = f'{what}: the page says "{value.text}", the database says {true}'
+            yield Finding(Failure(where, message), _fix(value, right))
+
+
+def _list(values: Sequence[str | None]) -> str:
+    texts = ", ".join("null" if value is None else f'"{value}"' for value in values)
+    return f"{len(values)} value{'' if len(values) == 1 else 's'} ({texts})"
+
+
+def _fix(value: CellValue, right: str | None) -> tuple[Fix, ...]:
+    span = value.span
+    if span is None or right is None or not _WRITABLE[value.kind].fullmatch(right):
+        return ()
+    start = span.start
+    return (Fix(start.path, start.line, start.column, span.end, span.text, right),)

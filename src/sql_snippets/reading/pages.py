@@ -1,0 +1,549 @@
+"""Turn a page of the site into what is checked on it: blocks, tables, drills, and what is amiss."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from sql_snippets.model import (
+    BoundTable,
+    Drill,
+    ExpectedOutput,
+    FactsTable,
+    InlineCode,
+    LineOrigin,
+    Location,
+    Mark,
+    Page,
+    Problem,
+    Snippet,
+    Step,
+    TableRow,
+)
+from sql_snippets.reading.cells import place_codes, place_row
+from sql_snippets.reading.directives import (
+    Directive,
+    Word,
+    bind_block,
+    bind_heading,
+    bind_table,
+    parse_directive,
+    read_not_sql,
+    split_page_words,
+)
+from sql_snippets.reading.facts_file import FactsError, read_facts
+from sql_snippets.reading.fences import Comment, Fence, Pipeline, Trail, is_sql, relative_name
+from sql_snippets.reading.rendered import Block, Heading, Item, Rendered, Table, Text, read_html
+from sql_snippets.reading.rendered import Directive as DirectiveMark
+from sql_snippets.reading.site import Site, SiteError
+from sql_snippets.reading.source import (
+    PageError,
+    TracedLine,
+    carry,
+    count_front_matter,
+    cut,
+    read_text,
+    trace,
+)
+from sql_snippets.reading.unshown import find_unshown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+__all__ = ["PageError", "SiteError", "read_page"]
+
+TOP = "top"
+DRILL = "drill"
+OUTPUT_LANGUAGE = "text"
+
+
+def read_page(path: Path, site: Site) -> Page:
+    """Return everything to check on one page, as the site shows it.
+
+    Raises `PageError` when the file cannot be read or rendered, `SiteError` when the site's
+    extensions cannot be used.
+    """
+    text = read_text(path)
+    name = relative_name(path, site.root)
+    skipped = count_front_matter(text)
+    body = text.split("\n")[skipped:]
+    pipeline = Pipeline(site, path) if site.depends_on_page else _pipeline(site)
+    try:
+        html, trail = pipeline.render("\n".join(body), trace(text, name)[skipped:])
+    except Exception as err:  # an extension is anybody's code: it may raise anything
+        raise PageError(
+            f"{path} cannot be rendered by the site's Markdown extensions: "
+            f"{type(err).__name__}: {err}"
+        ) from err
+    return _Assembly(name, site.root, trail, read_html(html), pipeline.md.tab_length).page()
+
+
+@lru_cache(maxsize=8)
+def _pipeline(site: Site) -> Pipeline:
+    """Keep one instance a site: to make one costs as much as to render a dozen pages."""
+    return Pipeline(site)
+
+
+@dataclass(slots=True)
+class _OpenDrill:
+    """A drill whose section is being read."""
+
+    level: int
+    section: str
+    scenario: str
+    location: Location
+    problems: tuple[Problem, ...]
+    steps: list[Snippet] = field(default_factory=list)
+
+
+class _Assembly:
+    """Go through a page in its reader's order, and put together what belongs together."""
+
+    def __init__(
+        self, page: str, root: Path, trail: Trail, rendered: Rendered, tab_length: int
+    ) -> None:
+        self._page = page
+        self._root = root
+        self._trail = trail
+        self._rendered = rendered
+        self._tab_length = tab_length
+        self._section = TOP
+        self._mark: Mark | None = None
+        self._pending: list[int] = []
+        self._drills: list[_OpenDrill] = []
+        self._done_drills: list[_OpenDrill] = []
+        self._snippets: list[Snippet] = []
+        self._tables: list[BoundTable] = []
+        self._facts: list[FactsTable] = []
+        self._not_sql: list[InlineCode] = []
+        self._problems: list[Problem] = []
+        self._taken: set[tuple[str, str]] = set()
+
+    def page(self) -> Page:
+        """Return the page."""
+        items = self._rendered.items
+        for index, item in enumerate(items):
+            match item:
+                case DirectiveMark():
+                    self._pending.append(item.number)
+                    continue
+                case Heading():
+                    self._take_heading(item)
+                case Block():
+                    self._take_block(item, items[index + 1 :])
+                case Table():
+                    self._take_table(item)
+                case Text():
+                    self._drop_pending("a paragraph or something else that is not one of these")
+            self._mark = item.mark if isinstance(item, Text) else None
+        self._drop_pending("the end of the page")
+        self._close_drills(level=1)
+        self._find_broken_comments()
+        not_rendered = find_unshown(self._trail, self._rendered, self._location_of)
+        return Page(
+            path=self._page,
+            snippets=tuple(self._snippets),
+            tables=tuple(self._tables),
+            facts=tuple(self._facts),
+            codes=tuple(self._codes()),
+            not_sql=tuple(self._not_sql),
+            drills=tuple(self._finish_drill(drill) for drill in self._done_drills),
+            not_rendered=not_rendered,
+            problems=tuple(sorted(self._problems, key=lambda problem: problem.location)),
+        )
+
+    # -- what stands above something -------------------------------------------------------------
+
+    def _take_pending(self) -> list[Directive]:
+        """Return the directives that belong to what comes now."""
+        numbers, self._pending = self._pending, []
+        directives = []
+        for number in numbers:
+            comment = self._trail.comments[number]
+            if comment.is_closed:
+                directive, of_page = split_page_words(self._parse(comment))
+                self._take_page_words(of_page)
+                if directive.words or directive.problems or not of_page:
+                    directives.append(directive)
+        return directives
+
+    def _take_page_words(self, words: Sequence[Word]) -> None:
+        for word in words:
+            try:
+                names = read_not_sql(word)
+            except ValueError as err:
+                self._problems.append(Problem(word.location, f"`{word}`: {err}."))
+                continue
+            self._not_sql += [InlineCode(name, word.location) for name in names]
+
+    def _drop_pending(self, follower: str) -> None:
+        for directive in self._take_pending():
+            self._problems.append(
+                Problem(
+                    directive.location,
+                    "this directive belongs to nothing: a directive stands directly above a SQL "
+                    f"block, a table or a heading, and below this one comes {follower}.",
+                )
+            )
+
+    def _parse(self, comment: Comment) -> Directive:
+        start = _locate(*comment.start) or Location(self._page, 1)
+
+        def locate(offset: int) -> Location:
+            row, column = 0, offset
+            while column > len(comment.body[row]) and row + 1 < len(comment.body):
+                column -= len(comment.body[row]) + 1
+                row += 1
+            return _locate(comment.body[row], column) or start
+
+        return parse_directive("\n".join(comment.body), start, locate)
+
+    def _find_broken_comments(self) -> None:
+        """Report the directives that are no comments, because nothing ends them."""
+        for number, comment in enumerate(self._trail.comments):
+            broken = not comment.is_closed or number in self._rendered.broken
+            if broken and number not in self._rendered.quoted:
+                self._problems.append(
+                    Problem(
+                        _locate(*comment.start) or Location(self._page, 1),
+                        "this directive is not closed: no `-->` before the next comment, the next "
+                        "block or the end of the page. What follows may be hidden from the reader.",
+                    )
+                )
+
+    # -- headings and drills ---------------------------------------------------------------------
+
+    def _take_heading(self, heading: Heading) -> None:
+        self._section = heading.anchor or TOP
+        self._close_drills(heading.level)
+        follower = self._follower()
+        directives = self._take_pending()
+        if not directives:
+            return
+        bound = bind_heading(directives)
+        if bound.scenario is None:
+            self._problems += bound.problems
+            return
+        location = self._prose_location(follower) or directives[-1].location
+        problems = bound.problems
+        if self._drills:
+            outer = self._drills[-1]
+            problems += (
+                Problem(
+                    directives[-1].location,
+                    f"a drill inside of the drill of section {outer.section!r} "
+                    f"({outer.location}): the blocks below would belong to both.",
+                ),
+            )
+        if (self._section, DRILL) in self._taken:
+            problems += (
+                Problem(
+                    location, f"section {self._section!r} already has something named `drill`."
+                ),
+            )
+        self._taken.add((self._section, DRILL))
+        self._drills.append(
+            _OpenDrill(heading.level, self._section, bound.scenario, location, problems)
+        )
+
+    def _close_drills(self, level: int) -> None:
+        """End the drills whose section ends at a heading of this level."""
+        while self._drills and self._drills[-1].level >= level:
+            self._done_drills.append(self._drills.pop())
+
+    def _finish_drill(self, drill: _OpenDrill) -> Drill:
+        problems = drill.problems
+        if not drill.steps:
+            problems += (
+                Problem(
+                    drill.location,
+                    f"the drill {drill.scenario!r} has nothing to follow: no block of section "
+                    f"{drill.section!r} has step=confirm, step=resolve or step=verify.",
+                ),
+            )
+        return Drill(
+            page=self._page,
+            section=drill.section,
+            scenario=drill.scenario,
+            steps=tuple(drill.steps),
+            location=drill.location,
+            problems=problems,
+        )
+
+    # -- blocks ----------------------------------------------------------------------------------
+
+    def _take_block(self, block: Block, following: Sequence[Item]) -> None:
+        fence = self._trail.fences[block.fence]
+        if not is_sql(fence.language) or block.text is None:
+            self._drop_pending(f"a block of {fence.language or 'no language'}")
+            return
+        bound = bind_block(self._take_pending())
+        opening = self._opening(fence)
+        problems = list(bound.problems)
+        if not block.text:
+            problems.append(Problem(opening, "this block is empty: there is nothing to run."))
+        claims = replace(bound.claims, mark=self._mark, output=self._expected_output(following))
+        if claims.step is not None and claims.scenario is None:
+            claims = replace(claims, scenario=self._drills[-1].scenario if self._drills else None)
+            if claims.scenario is None and bound.step is not None:
+                problems.append(
+                    Problem(
+                        bound.step.location,
+                        f"`{bound.step}` needs an incident: add scenario=FIXTURE here, or "
+                        "drill=FIXTURE above the heading of the section.",
+                    )
+                )
+        drill = self._drills[-1] if self._drills else None
+        if claims.step is None or drill is None or drill.scenario != claims.scenario:
+            drill = None
+        if drill is None and claims.step is Step.RESOLVE:
+            claims = replace(claims, ends=True)
+        # One that is needed twice runs once, at its first place.
+        needed = [self._earlier(bound.after, claims.after, problems)]
+        for name, word in bound.taken.items():
+            needed.append(self._earlier(word, claims.taken[name].block, problems))
+        earlier = tuple({one.id: one for group in needed for one in group}.values())
+        snippet = Snippet(
+            page=self._page,
+            section=self._section,
+            name=self._name_of(bound.name, _default_name(block.text), problems),
+            sql=block.text,
+            origins=self._origins(block, fence),
+            fence=opening,
+            end_line=self._location_of(fence.end - 1).line,
+            claims=claims,
+            excluded=bound.skip,
+            earlier=earlier,
+            problems=tuple(problems),
+        )
+        self._snippets.append(snippet)
+        if drill is not None:
+            drill.steps.append(snippet)
+
+    def _earlier(
+        self, word: Word | None, name: str | None, problems: list[Problem]
+    ) -> tuple[Snippet, ...]:
+        """Return what must have run before: the block named, and what that one needs itself."""
+        if word is None:
+            return ()
+        found = [snippet for snippet in self._snippets if snippet.name == name]
+        if len(found) == 1:
+            return (*found[0].earlier, found[0])
+        if found:
+            why = f"{len(found)} blocks above have this name; give the one you mean another"
+        else:
+            close = get_close_matches(name or "", [s.name for s in self._snippets], n=1)
+            hint = f"; did you mean `{close[0]}`" if close else ""
+            why = f"no block above has this name{hint}"
+        problems.append(Problem(word.location, f"`{word}`: {why}."))
+        return ()
+
+    def _name_of(self, explicit: Word | None, default: str, problems: list[Problem]) -> str:
+        """Return a name that nothing else of the section has."""
+        name = wanted = explicit.value if explicit and explicit.value else default
+        count = 1
+        while (self._section, name) in self._taken:
+            count += 1
+            name = f"{wanted}-{count}"
+        if explicit and count > 1:
+            problems.append(
+                Problem(
+                    explicit.location,
+                    f"`{explicit}`: section {self._section!r} already has an item of this name. "
+                    "Names of a section differ, so that an item can be asked for by its name.",
+                )
+            )
+        self._taken.add((self._section, name))
+        return name
+
+    def _expected_output(self, following: Sequence[Item]) -> ExpectedOutput | None:
+        """Return the output shown below a block: the next fence, if it is text and in sight."""
+        item = next((item for item in following if isinstance(item, Block | Heading)), None)
+        if not isinstance(item, Block):
+            return None
+        fence = self._trail.fences[item.fence]
+        if fence.language.lower() != OUTPUT_LANGUAGE:
+            return None
+        filled = [index for index, line in enumerate(fence.code) if line.strip()]
+        first, last = (filled[0], filled[-1]) if filled else (0, -1)
+        start = self._location_of(fence.start + 1 + first)
+        return ExpectedOutput(
+            text="\n".join(fence.code[first : last + 1]),
+            location=_locate(fence.code[first]) or start if filled else start,
+            end_line=start.line + last - first,
+        )
+
+    def _origins(self, block: Block, fence: Fence) -> tuple[LineOrigin, ...]:
+        """Return where each line of what the copy button gives stands in the author's file."""
+        text = block.text or ""
+        opening = self._opening(fence)
+        lines: Sequence[str]
+        if not block.is_replaced:
+            lines = _match_lines(fence.code, text.split("\n"), self._tab_length)
+        else:
+            # The attribute stands in the opening line, as it is unless it has escapes.
+            header = self._trail.lines[fence.start]
+            start = header.find(text)
+            lines = text.split("\n") if start < 0 else [cut(header, start, start + len(text))]
+        return tuple(
+            LineOrigin(line.path, line.number, tuple(line.columns))
+            if isinstance(line, TracedLine)
+            else LineOrigin(opening.path, opening.line, (opening.column,) * (len(line) + 1))
+            for line in lines
+        )
+
+    # -- tables ----------------------------------------------------------------------------------
+
+    def _take_table(self, table: Table) -> None:
+        first_line = self._follower()
+        directives = self._take_pending()
+        if not directives:
+            return
+        bound = bind_table(directives)
+        location = self._prose_location(first_line) or directives[-1].location
+        problems = list(bound.problems)
+        rows = tuple(self._rows(table, first_line, location))
+        if bound.relation is not None:
+            name = self._name_of(bound.name, bound.relation, problems)
+            self._tables.append(
+                BoundTable(
+                    page=self._page,
+                    section=self._section,
+                    name=name,
+                    relation=bound.relation,
+                    header=table.header,
+                    rows=rows,
+                    location=location,
+                    problems=tuple(problems),
+                )
+            )
+        elif bound.facts is not None:
+            self._take_facts(bound.facts, bound.name, table.header, rows, location, problems)
+        else:
+            self._problems += problems or [
+                Problem(
+                    directives[-1].location,
+                    "this directive binds the table to nothing: add table=SCHEMA.RELATION or "
+                    "facts=FILE.sql.",
+                )
+            ]
+
+    def _take_facts(  # noqa: PLR0913, PLR0917 - each is one part of the table
+        self,
+        word: Word,
+        name: Word | None,
+        header: tuple[str, ...],
+        rows: tuple[TableRow, ...],
+        location: Location,
+        problems: list[Problem],
+    ) -> None:
+        path = (self._root / self._page).parent / (word.value or "")
+        source = relative_name(path, self._root)
+        try:
+            facts, unchecked = read_facts(path, source)
+        except FactsError as err:
+            problems.append(Problem(err.location or word.location, str(err)))
+            facts, unchecked = (), ()
+        self._facts.append(
+            FactsTable(
+                page=self._page,
+                section=self._section,
+                name=self._name_of(name, path.stem, problems),
+                source=source,
+                facts=facts,
+                unchecked=unchecked,
+                header=header,
+                rows=rows,
+                location=location,
+                problems=tuple(problems),
+            )
+        )
+
+    def _rows(self, table: Table, first_line: int, location: Location) -> Iterator[TableRow]:
+        """Yield the body rows, each with the place of its source."""
+        places = self._row_locations(first_line, len(table.rows), location)
+        prose = self._trail.prose
+        for index, (place, cells, parts) in enumerate(
+            zip(places, table.rows, table.values, strict=True)
+        ):
+            row = first_line + 2 + index
+            line = prose[row] if place is not location and row < len(prose) else ""
+            yield place_row(line, place, cells, parts)
+
+    def _codes(self) -> Iterator[InlineCode]:
+        """Yield the inline code of the page; what has no place has that of the code before it."""
+        shown = self._rendered.codes
+        last = Location(self._page, 1)
+        for text, place in zip(shown, place_codes(shown, self._trail.prose), strict=True):
+            last = place or last
+            yield InlineCode(text, last)
+
+    def _row_locations(self, first_line: int, count: int, table: Location) -> Iterator[Location]:
+        """Locate the body rows of a Markdown table: below its header and the line of dashes."""
+        rows = range(first_line + 2, first_line + 2 + count)
+        prose = self._trail.prose
+        is_markdown = rows.stop <= len(prose) and _is_delimiter(prose[first_line + 1])
+        for row in rows:
+            yield (self._prose_location(row) if is_markdown else None) or table
+
+    # -- places ----------------------------------------------------------------------------------
+
+    def _follower(self) -> int:
+        """Return the index, in what is left without the blocks, of the line that comes next."""
+        if not self._pending:
+            return -1
+        return self._trail.comments[self._pending[-1]].follower
+
+    def _prose_location(self, index: int) -> Location | None:
+        if not 0 <= index < len(self._trail.prose):
+            return None
+        line = self._trail.prose[index]
+        return _locate(line, len(line) - len(line.lstrip(" \t>")))
+
+    def _opening(self, fence: Fence) -> Location:
+        line = self._trail.lines[fence.start]
+        return self._location_of(fence.start, len(line) - len(line.lstrip(" \t>")))
+
+    def _location_of(self, index: int, column: int = 0) -> Location:
+        """Return the place of a line that superfences was given.
+
+        A line that stands in no file, such as one that was downloaded, has the place of the last
+        line before it that does.
+        """
+        for line in reversed(self._trail.lines[: index + 1]):
+            if place := _locate(line, column):
+                return place
+            column = 0
+        return Location(self._page, 1)
+
+
+def _locate(line: str, column: int = 0) -> Location | None:
+    return line.location(column) if isinstance(line, TracedLine) else None
+
+
+def _match_lines(code: Sequence[str], shown: Sequence[str], tab_length: int) -> Sequence[str]:
+    """Return the lines that are shown with the traces of those that were written.
+
+    The highlighter drops blank lines at the start and the copy button white space at the end.  Any
+    other difference is a change that some extension made: then the two are compared.
+    """
+    for start in range(len(code) - len(shown) + 1):
+        written = code[start : start + len(shown)]
+        if written[:-1] == tuple(shown[:-1]) and written[-1].startswith(shown[-1]):
+            return [*written[:-1], cut(written[-1], 0, len(shown[-1]))]
+        if written[0]:
+            break
+    return carry(code, shown, tab_length)
+
+
+def _default_name(sql: str) -> str:
+    digest = hashlib.sha256(" ".join(sql.split()).encode()).hexdigest()
+    return f"sql-{digest[:8]}"
+
+
+def _is_delimiter(line: str) -> bool:
+    return "-" in line and not line.strip(" \t>|:-")

@@ -1,0 +1,1 @@
+"""What is made of verdicts: report, drawn failures, stamps, pages, outputs written back."""

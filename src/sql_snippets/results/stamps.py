@@ -1,0 +1,250 @@
+"""What a page says about the last run of each of its blocks, as HTML, from the run's report."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from sql_snippets.results.report import FORMAT, hash_sql
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from sql_snippets.database.recipes import Recipe
+    from sql_snippets.model import Snippet
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class ReportError(Exception):
+    """A report file is there and cannot be used."""
+
+
+class Verdict(StrEnum):
+    """What is known about a block as it stands on the page."""
+
+    PASSED = "passed"
+    STALE = "stale"
+    FAILED = "failed"
+    EXCLUDED = "excluded"
+    UNCHECKED = "unchecked"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What the report says about one item; ``seconds`` is the time of its SQL alone.
+
+    ``danger`` is the mark that the run was seen to deserve, ``seen`` why.
+    """
+
+    verdict: Verdict
+    sql_sha256: str | None
+    seconds: float | None
+    reason: str | None
+    danger: str | None = None
+    seen: tuple[str, ...] = ()
+    kind: str = "block"
+    cached: bool = False
+    drawn: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The last run: when, on which server, with which parts real, and each item by its id.
+
+    ``stale`` says what has changed since in the files that make the database, None if nothing has.
+    """
+
+    created: datetime
+    version: str
+    real_parts: tuple[str, ...]
+    runs: Mapping[str, Run]
+    server: str = ""
+    migration_head: str | None = None
+    recipe: str | None = None
+    stale: str | None = None
+
+
+def _read_run(item: Mapping[str, Any]) -> Run:
+    danger = item.get("danger") or {}
+    return Run(
+        verdict=Verdict(item["verdict"]),
+        sql_sha256=item.get("sql_sha256"),
+        seconds=item.get("seconds"),
+        reason=item.get("reason"),
+        danger=danger.get("level"),
+        seen=tuple(map(str, danger.get("seen") or ())),
+        kind=str(item["kind"]),
+        cached=bool(item.get("cached")),
+        drawn=item.get("drawn"),
+    )
+
+
+def compare_with(report: Report, recipe: Recipe) -> Report:
+    """Return the report with what has changed since in the files of the database."""
+    if report.recipe is None or report.recipe == recipe.digest():
+        return replace(report, stale=None)
+    if report.migration_head != recipe.migration_head:
+        stale = f"the last migration was {report.migration_head or 'none'} then"
+    else:
+        stale = "the files of the database were changed since"
+    return replace(report, stale=stale)
+
+
+def read_report(path: Path) -> Report | None:
+    """Return the report at ``path``, or ``None`` where there is none yet.
+
+    Raise `ReportError` for a file that is not a report of the format this version writes.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    try:
+        data = json.loads(text)
+        if data["format"] != FORMAT:
+            raise ReportError(
+                f"{path} is a report of format {data['format']}; this version reads format "
+                f"{FORMAT}. Run the checks again with --sql-report {path}."
+            )
+        server = data["server"]
+        return Report(
+            created=datetime.fromisoformat(data["created"]),
+            version=str(server["version"]).removeprefix("PostgreSQL ").split(" ")[0],
+            real_parts=tuple(server["real_parts"]),
+            runs={item["id"]: _read_run(item) for item in data["items"]},
+            server=str(server.get("kind", "")),
+            migration_head=data.get("migration_head"),
+            recipe=data.get("recipe"),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError) as err:
+        raise ReportError(
+            f"{path} is not a report that can be read ({type(err).__name__}: {err}). "
+            f"Run the checks again with --sql-report {path}."
+        ) from err
+
+
+def run_of(snippet: Snippet, report: Report | None) -> Run | None:
+    """Return the run of this very text: a run of what stood here before proves nothing."""
+    run = report.runs.get(snippet.id) if report else None
+    if run is None or run.verdict is Verdict.UNCHECKED:
+        return None
+    same = run.sql_sha256 == hash_sql(snippet.sql)
+    return run if same else None
+
+
+def verdict_of(snippet: Snippet, report: Report | None) -> Verdict:
+    """Return what is known about a block as it stands on the page now."""
+    run = run_of(snippet, report)
+    if run is None or report is None:
+        return Verdict.UNCHECKED
+    return Verdict.STALE if report.stale and run.verdict is Verdict.PASSED else run.verdict
+
+
+def show_date(moment: datetime) -> str:
+    """Return a date as a person writes it, the same in every locale."""
+    return f"{moment.day} {_MONTHS[moment.month - 1]} {moment.year}"
+
+
+def show_seconds(seconds: float) -> str:
+    """Return a duration with no more digits than a reader needs."""
+    milliseconds = round(seconds * 1000)
+    if milliseconds == 0:
+        return "under 1 ms"
+    return f"{milliseconds} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def show_time(report: Report) -> str:
+    """Return the day of the run, as an element that a program can read too."""
+    moment = report.created
+    return f'<time datetime="{moment.isoformat()}">{show_date(moment)}</time>'
+
+
+def where(report: Report) -> list[str]:
+    """Return what the blocks ran on: nothing when the run needed no server."""
+    if not report.version:
+        return []
+    parts = f"real {', '.join(report.real_parts)}" if report.real_parts else ""
+    return [f"PostgreSQL {escape(report.version)}", escape(parts) or "platform parts: stand-ins"]
+
+
+WORDS = {
+    Verdict.PASSED: "Passed",
+    Verdict.STALE: "Out of date",
+    Verdict.FAILED: "Failed",
+    Verdict.EXCLUDED: "Not run",
+    Verdict.UNCHECKED: "Not checked",
+}
+
+
+def _facts(*facts: str) -> str:
+    return "".join(f'<span class="sql-stamp__fact">{fact}</span>' for fact in facts)
+
+
+def block_anchor(snippet: Snippet) -> str:
+    """Return the id by which a link finds the block on its page."""
+    return f"block-{snippet.section}-{snippet.name}"
+
+
+def stamp(snippet: Snippet, report: Report | None) -> str:
+    """Return the HTML that stands below a block."""
+    run = run_of(snippet, report)
+    reason = ""
+    if run is None or report is None:
+        verdict, word = Verdict.UNCHECKED, WORDS[Verdict.UNCHECKED]
+        known = report is not None and snippet.id in report.runs
+        facts = _facts("the SQL was changed after its last run" if known else "no run of it yet")
+    elif run.verdict is Verdict.EXCLUDED:
+        verdict, word = run.verdict, WORDS[run.verdict]
+        facts = _facts(escape(run.reason or snippet.excluded or "excluded"))
+    else:
+        verdict = verdict_of(snippet, report)
+        word = WORDS[verdict]
+        shown = [show_time(report), *where(report)]
+        if report.stale:
+            shown.insert(0, escape(report.stale))
+        if snippet.claims.scenario:
+            shown.append("with the incident produced")
+        if run.danger is not None:
+            shown.append(f"measured {escape(run.danger)}")
+        if run.seconds is not None:
+            shown.append(show_seconds(run.seconds))
+        facts = _facts(*shown)
+        said = run.drawn or run.reason
+        if verdict is Verdict.FAILED and said:
+            reason = f'<span class="sql-stamp__reason">{escape(said.strip())}</span>'
+    return (
+        f'<p class="sql-stamp sql-stamp--{verdict}" data-sql-id="{escape(snippet.id)}">'
+        f'<span class="sql-stamp__verdict">{word}</span>{facts}{reason}</p>'
+    )
+
+
+def summary(snippets: Sequence[Snippet], report: Report | None) -> str:
+    """Return the one line at the top of a page that says how its blocks stand."""
+    verdicts = [verdict_of(snippet, report) for snippet in snippets]
+    failed = verdicts.count(Verdict.FAILED)
+    unchecked = verdicts.count(Verdict.UNCHECKED)
+    excluded = verdicts.count(Verdict.EXCLUDED)
+    run = len(verdicts) - excluded
+    blocks = "1 SQL block" if run == 1 else f"{run} SQL blocks"
+    state, words = "passed", f"All {blocks} on this page passed"
+    if run == 1:
+        words = "The SQL block on this page passed"
+    if failed:
+        state, words = "failed", f"{failed} of {blocks} on this page failed"
+    elif unchecked:
+        state, words = "unchecked", f"{unchecked} of {blocks} on this page not checked"
+    elif Verdict.STALE in verdicts and report is not None:
+        state = "stale"
+        words = f"{blocks} on this page passed, but {escape(report.stale or '')}"
+    elif run == 0:
+        state, words = "unchecked", "No SQL block on this page is run"
+    facts = [words]
+    if report is not None and unchecked < len(verdicts):
+        facts += [show_time(report), *where(report)]
+    return f'<p class="sql-summary sql-summary--{state}">{" · ".join(facts)}</p>'

@@ -1,0 +1,267 @@
+"""Two pages that nobody writes: what the last run found of each item, and how each drill went.
+
+Both are Markdown with tables in HTML, so that a link can lead to a block: its anchor is put into
+the page only when the page is written, where a Markdown link to it would not be found.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from html import escape
+from typing import TYPE_CHECKING
+
+from sql_snippets.results.stamps import (
+    WORDS,
+    Verdict,
+    block_anchor,
+    run_of,
+    show_date,
+    show_seconds,
+    verdict_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from sql_snippets.model import Drill, Page, Snippet
+    from sql_snippets.results.drill_log import DoneDrill
+    from sql_snippets.results.stamps import Report, Run
+
+# Generated from other pages, so a search would find everything twice.
+_FRONT = "---\nsearch:\n  exclude: true\n---\n\n"
+_KINDS = {
+    "table": "table against the catalog",
+    "facts": "facts",
+    "fact": "fact",
+    "identifiers": "names in the text",
+    "drill": "drill",
+    "fault": "fault",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """The pages with something to check, and how a page and an anchor on it are addressed."""
+
+    pages: Sequence[Page]
+    address: Callable[[str, str], str]
+    report: Report | None = None
+    command: str = "pytest docs --sql-report FILE"
+    log: Sequence[DoneDrill] | None = field(default=None)
+
+
+def title_of(anchor: str) -> str:
+    """Return a section's title as far as its anchor tells it."""
+    words = anchor.replace("-", " ")
+    return words[:1].upper() + words[1:]
+
+
+def _page_title(page: Page) -> str:
+    return title_of(page.path.rpartition("/")[2].removesuffix(".md"))
+
+
+def _table(name: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    head = "".join(f'<th scope="col">{cell}</th>' for cell in header)
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>\n" for row in rows)
+    return (
+        f'<div class="sql-table sql-table--{name}">\n<table>\n<thead><tr>{head}</tr></thead>\n'
+        f"<tbody>\n{body}</tbody>\n</table>\n</div>\n"
+    )
+
+
+def show_verdict(verdict: Verdict, reason: str | None = None) -> str:
+    """Return a verdict as the stamps show it, with the first line of its reason."""
+    words = f'<span class="sql-verdict sql-verdict--{verdict}">{WORDS[verdict]}</span>'
+    line = next((line.strip() for line in (reason or "").splitlines() if line.strip()), "")
+    return f"{words} {escape(line)}" if line else words
+
+
+def _time_of(run: Run | None) -> str:
+    return show_seconds(run.seconds) if run is not None and run.seconds is not None else ""
+
+
+def _mark(mark: str | None) -> str:
+    if mark is None:
+        return ""
+    return f'<span class="sql-word sql-word--{mark.lower()}">{mark}</span>'
+
+
+def _block_link(given: Pages, snippet: Snippet) -> str:
+    url = given.address(snippet.page, block_anchor(snippet))
+    return f'<a href="{escape(url)}">{escape(snippet.name)}</a>'
+
+
+def _section_link(given: Pages, page: str, section: str) -> str:
+    url = given.address(page, "" if section == "top" else section)
+    return f'<a href="{escape(url)}">{escape(title_of(section))}</a>'
+
+
+def _no_run(given: Pages) -> str:
+    return f"**No run yet.** Nothing below was checked. To check it: `{given.command}`.\n"
+
+
+def _facts(given: Pages, report: Report) -> str:
+    snippets = [snippet for page in given.pages for snippet in page.snippets]
+    verdicts = [verdict_of(snippet, report) for snippet in snippets]
+    counted = ", ".join(
+        f"{verdicts.count(verdict)} {WORDS[verdict].lower()}"
+        for verdict in Verdict
+        if verdicts.count(verdict)
+    )
+    server = f"PostgreSQL {escape(report.version)}" if report.version else "none was needed"
+    kind = f" ({escape(report.server)})" if report.server and report.version else ""
+    moment = report.created
+    when = f"{show_date(moment)}, {moment:%H:%M} {moment.tzname() or ''}"
+    rows = [
+        ("SQL blocks", f"{counted}, of {len(snippets)}" if snippets else "none"),
+        ("Last run", f'<time datetime="{moment.isoformat()}">{when}</time>'),
+        ("Server", server + kind),
+        ("Parts that were real", escape(", ".join(report.real_parts)) or "none: stand-ins"),
+        ("Last migration", f"<code>{escape(report.migration_head or 'none')}</code>"),
+        ("Database files", f"<code>{escape((report.recipe or 'unknown')[:12])}</code>"),
+        (
+            "Since then",
+            show_verdict(Verdict.STALE, report.stale) if report.stale else "unchanged",
+        ),
+    ]
+    return _table("facts", ("What", "Value"), rows)
+
+
+def _block_row(given: Pages, snippet: Snippet) -> tuple[str, ...]:
+    run = run_of(snippet, given.report)
+    verdict = verdict_of(snippet, given.report)
+    reason = run.reason if run is not None and verdict is not Verdict.PASSED else None
+    if run is None and given.report is not None and snippet.id in given.report.runs:
+        reason = "the SQL was changed after its last run"
+    seen = ""
+    if run is not None and run.danger is not None:
+        seen = " ".join(filter(None, (_mark(run.danger), escape("; ".join(run.seen)))))
+    again = " (kept from an earlier run)" if run is not None and run.cached else ""
+    mark = snippet.claims.mark.value if snippet.claims.mark else None
+    return (
+        f"{_block_link(given, snippet)}<br>{_section_link(given, snippet.page, snippet.section)}",
+        show_verdict(verdict, reason) + again,
+        _mark(mark),
+        seen,
+        _time_of(run),
+    )
+
+
+def _other_rows(given: Pages, page: Page, report: Report) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for item, run in report.runs.items():
+        path, _, rest = item.partition("::")
+        if path != page.path or run.kind not in _KINDS:
+            continue
+        section, _, name = rest.rpartition("::")
+        verdict = run.verdict
+        if verdict is Verdict.PASSED and report.stale:
+            verdict = Verdict.STALE
+        link = _section_link(given, path, section) if section else escape(title_of(rest))
+        rows.append(
+            (
+                f"{escape(name)}<br>{link}" if section and name != "drill" else link,
+                show_verdict(verdict, None if verdict is Verdict.PASSED else run.reason),
+                _KINDS[run.kind],
+                _time_of(run),
+            )
+        )
+    return rows
+
+
+def verification_page(given: Pages) -> str:
+    """Return the page with each item of the site and what the last run found of it."""
+    parts = [
+        _FRONT,
+        "# Verification\n",
+        "What the last run of the checks found. The run writes this page; nobody edits it.\n",
+        _no_run(given) if given.report is None else _facts(given, given.report),
+    ]
+    # The page with most to check is the one that people come for.
+    for page in sorted(given.pages, key=lambda page: -len(page.snippets)):
+        rows = [_block_row(given, snippet) for snippet in page.snippets]
+        if rows:
+            parts.append(f"## {_page_title(page)}\n")
+            header = ("Block", "Verdict", "Mark", "Measured", "Time")
+            parts.append(_table("blocks", header, rows))
+        others = _other_rows(given, page, given.report) if given.report else []
+        if others:
+            parts.append(f"### Other claims of {_page_title(page)}\n")
+            parts.append(_table("claims", ("Claim", "Verdict", "Kind", "Time"), others))
+    return "\n".join(parts)
+
+
+def _drill(given: Pages, drill: Drill) -> str:
+    run = given.report.runs.get(drill.id) if given.report else None
+    verdict = run.verdict if run else Verdict.UNCHECKED
+    if any(run_of(step, given.report) is None for step in drill.steps):
+        verdict = Verdict.UNCHECKED  # a step is not what was run
+    elif given.report is not None and given.report.stale and verdict is Verdict.PASSED:
+        verdict = Verdict.STALE
+    reason = run.reason if run and verdict is Verdict.FAILED else None
+    rows = []
+    for number, step in enumerate(drill.steps, 1):
+        mark = step.claims.mark.value if step.claims.mark else None
+        part = step.claims.step.value if step.claims.step else ""
+        rows.append(
+            (
+                f"{number} {part}",
+                f"{_mark(mark)} {_block_link(given, step)}",
+                _time_of(run_of(step, given.report)),
+            )
+        )
+    total = (
+        f" In all {_time_of(run)}." if _time_of(run) and verdict is not Verdict.UNCHECKED else ""
+    )
+    return (
+        f"### {title_of(drill.section)} {{#drill-{drill.section}}}\n\n"
+        f"{show_verdict(verdict, reason)}.{total} "
+        f"Section: {_section_link(given, drill.page, drill.section)}\n\n"
+        + _table("drill", ("Step", "Block", "Time"), rows)
+    )
+
+
+def _log(given: Pages) -> str:
+    if not given.log:
+        return "None yet.\n"
+    places = {drill.section: drill.page for page in given.pages for drill in page.drills}
+    rows = [
+        (
+            show_date_of(done),
+            _section_link(given, places[done.section], done.section),
+            escape(done.by),
+            str(done.minutes),
+            escape(done.result),
+            escape(done.notes),
+        )
+        for done in given.log
+    ]
+    return _table("log", ("Date", "Drill", "By", "Minutes", "Result", "Notes"), rows)
+
+
+def show_date_of(done: DoneDrill) -> str:
+    """Return the day of a drill as an element that a program can read too."""
+    return f'<time datetime="{done.date.isoformat()}">{done.date.isoformat()}</time>'
+
+
+def drills_page(given: Pages) -> str:
+    """Return the page with each drill, its steps and its time, and the log of drills by people."""
+    parts = [_FRONT, "# Drills\n"]
+    parts.append(
+        "A drill produces an incident, then follows its section of the page from top to bottom.\n"
+    )
+    drills = [drill for page in given.pages for drill in page.drills]
+    parts.append("## Run by the checks\n")
+    if given.report is None:
+        parts.append(_no_run(given))
+    else:
+        moment = show_date(given.report.created)
+        parts.append(
+            f"Last run on {moment}. Times are those of the SQL alone, without reading and thinking."
+            "\n"
+        )
+    parts += [_drill(given, drill) for drill in drills] or ["There are none.\n"]
+    if given.log is not None:
+        parts.append("## Done by people {#log}\n")
+        parts.append(_log(given))
+    return "\n".join(parts)

@@ -1,0 +1,298 @@
+"""Running one block as the Supabase SQL Editor runs it, and as cheaply as is still correct."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from psycopg.pq import ExecStatus, TransactionStatus
+
+from sql_snippets.database import messages
+from sql_snippets.database.building import start_of_statement
+from sql_snippets.model import Column, Mark, Outcome, ServerError
+from sql_snippets.running import watching
+from sql_snippets.running.danger import NAMED_EFFECTS, Facts, judge
+from sql_snippets.sqltext import lexer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import psycopg
+    from psycopg.pq.abc import PGresult
+
+    from sql_snippets.database.databases import Database, Template
+
+APPLICATION_NAME = "supabase/dashboard-query-editor"
+
+# In one message with the block, so that now() is the time of the block, as without a transaction.
+_BEGIN = "begin;"
+# active_sql_transaction, invalid_transaction_termination, feature_not_supported
+_ONLY_OUTSIDE_TRANSACTION = {"25001", "2D000", "0A000"}
+# Not call and do (a body can commit, and can catch the refusal to), not explain (rolled-back rows
+# swell the estimates), not what ends, needs or sets up a transaction.
+_SAME_IN_TRANSACTION = {
+    *("select", "with", "values", "table", "(", "show"),
+    *("insert", "update", "delete", "merge", "truncate"),
+    *("create", "alter", "drop", "comment", "grant", "revoke"),
+    *("set", "reset", "notify", "listen", "unlisten"),
+}
+_SET_OF_TRANSACTION = {"local", "session", "transaction", "constraints"}
+# Statistics, sizes, row versions and transaction ids tell of rows that were rolled back; the text
+# of the running query shows the "begin"; a signal must not hit another block's session.
+_SEES_MORE_THAN_DATA = re.compile(
+    r"pg_stat|_size\b|\b(?:ctid|xmin|xmax|cmin|cmax|reltuples|relpages|current_query)\b"
+    r"|txid_|_xact_id|pg_.*snapshot|pg_.*_wal|_backend\b|dblink",
+    re.IGNORECASE,
+)
+_TRANSACTION_WORDS = {
+    "begin",
+    "start",
+    "commit",
+    "end",
+    "rollback",
+    "abort",
+    "savepoint",
+    "release",
+}
+
+_FIRST_USER_OID = 16384
+# Every run in a transaction leaves what it found, so it is looked at once.
+_states: dict[tuple[str, int, str], watching.Before] = {}
+_builtin_types: dict[tuple[int, int, int], str] = {}
+
+
+def run_as_editor(  # noqa: PLR0913 - each says one thing about one run
+    database: Database,
+    sql: str,
+    *,
+    role: str,
+    timeout: float = 30.0,
+    watched: bool = False,
+    effects: Mapping[str, str] = NAMED_EFFECTS,
+) -> Outcome:
+    """Run ``sql`` as one simple-query message in a session of its own, outside any transaction.
+
+    After ``timeout`` seconds it is cancelled on the server; the outcome's error says so.  What it
+    did is measured when it is ``watched``; ``effects`` names what rows of certain relations order.
+    Raises ServerUnavailable when the role cannot log in.
+    """
+    before = watching.look(database) if watched else None
+    began = time.monotonic()
+    with _session(database, role) as connection:
+        reply = messages.send(connection, sql, timeout=timeout)
+        outcome = _outcome(connection, sql, reply, "clone")
+        if before is None:
+            return outcome
+        facts = watching.after_commit(connection, database, before, reply, sql=sql, began=began)
+        # What the block left open (a transaction, locks) must not meet its second run.
+        connection.close()
+    danger = judge(facts, effects)
+    if danger.level is Mark.READ and outcome.error is None:
+        again = _facts_in_transaction(database, before, sql, role, timeout)
+        danger = judge(again or facts, effects)
+    return replace(outcome, danger=danger)
+
+
+def run_isolated(  # noqa: PLR0913 - each says one thing about one run
+    template: Template,
+    shared: Database,
+    sql: str,
+    *,
+    role: str,
+    timeout: float = 30.0,
+    effects: Mapping[str, str] = NAMED_EFFECTS,
+) -> Outcome:
+    """Run ``sql`` so that nothing of it stays, with the outcome that it has on a clone.
+
+    The cheap way is a transaction on ``shared``, a clone that only this function uses, which is
+    rolled back; sequences, which no rollback moves back, are set back.  A block whose outcome
+    could differ there, or leave the transaction, runs on a clone of its own.  What it did is
+    measured.  Raises ServerUnavailable.
+    """
+    before = _known_state(shared)
+    if not needs_clone(sql) and not before.reaches_unseen(sql):
+        outcome, facts = _run_in_transaction(shared, before, sql, role, timeout)
+        outcome = replace(outcome, danger=judge(facts, effects))
+        if outcome.error is None or outcome.error.sqlstate not in _ONLY_OUTSIDE_TRANSACTION:
+            return outcome
+    with template.clone() as database:
+        return run_as_editor(
+            database, sql, role=role, timeout=timeout, watched=True, effects=effects
+        )
+
+
+def needs_clone(sql: str) -> bool:
+    """Whether the outcome could depend on the transaction around it, or on blocks before it.
+
+    Statements pass by the words they start with, so what is not known here takes the slower way.
+    """
+    for statement in lexer.statements(sql):
+        first, second, *_ = (*statement.words, "", "")
+        if first not in _SAME_IN_TRANSACTION:
+            return True
+        if first == "set" and second in _SET_OF_TRANSACTION:
+            return True
+    return _SEES_MORE_THAN_DATA.search(sql) is not None
+
+
+def _run_in_transaction(
+    shared: Database, before: watching.Before, sql: str, role: str, timeout: float
+) -> tuple[Outcome, Facts]:
+    moved = True
+    try:
+        with _session(shared, role) as connection:
+            reply = messages.send(connection, _BEGIN + sql, timeout=timeout)
+            reply = replace(reply, results=reply.results[1:], error=_shifted(reply.error))
+            facts, only_read = Facts(), False
+            if reply.error is None:
+                state = connection.info.transaction_status
+                if state != TransactionStatus.INTRANS:
+                    raise RuntimeError(
+                        f"The block ended the transaction it ran in (state {state.name}) though "
+                        "it has no word for that; the database it ran on can no longer be used."
+                    )
+                # What a commit would check must be checked; a commit itself must not happen.
+                last, only_read = watching.glance(
+                    connection, "set constraints all immediate", timeout
+                )
+                reply = replace(reply, error=last.error, notices=reply.notices + last.notices)
+                if last.error is not None:
+                    reply = replace(
+                        reply,
+                        error=replace(last.error, offset=None),
+                        results=reply.results[:-1],
+                    )
+            outcome = _outcome(connection, sql, reply, "transaction")
+            if only_read:
+                moved = False
+            elif reply.error is None:
+                facts = watching.after_in_transaction(connection, before, reply)
+                moved = facts.moved_sequence
+            elif not connection.closed:
+                facts = watching.after_rollback(connection, before, reply)
+            # Not the end of the "with" block, which would commit.
+            _leave(connection)
+    finally:
+        names = _set_back(shared, before) if moved else ()
+    return outcome, replace(facts, sequences=names)
+
+
+def _facts_in_transaction(
+    database: Database, before: watching.Before, sql: str, role: str, timeout: float
+) -> Facts | None:
+    """Run once more what changed nothing: in a transaction, its locks can still be seen.
+
+    A block that makes its own transactions runs without them.
+    """
+    inner = ";".join(
+        sql[statement.start : statement.end]
+        for statement in lexer.statements(sql)
+        if not _TRANSACTION_WORDS & set(statement.words[:1])
+    )
+    with _session(database, role) as connection:
+        reply = messages.send(connection, f"{_BEGIN}{inner}", timeout=timeout)
+        facts = None
+        if reply.error is None and connection.info.transaction_status == TransactionStatus.INTRANS:
+            reply = replace(reply, results=reply.results[1:])
+            facts = watching.after_in_transaction(connection, before, reply)
+        _leave(connection)
+    return facts
+
+
+def _leave(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    """Roll back and log out, without a lock that lasts until the server has noticed."""
+    if not connection.closed:
+        messages.send(connection, "rollback;select pg_catalog.pg_advisory_unlock_all()")
+        connection.close()
+
+
+def _shifted(error: ServerError | None) -> ServerError | None:
+    if error is None or error.offset is None:
+        return error
+    return replace(error, offset=max(error.offset - len(_BEGIN), 0))
+
+
+def _known_state(database: Database) -> watching.Before:
+    key = database.server.host, database.server.port, database.name
+    if key not in _states:
+        _states[key] = watching.look(database)
+    return _states[key]
+
+
+def _set_back(database: Database, before: watching.Before) -> tuple[str, ...]:
+    """Set the sequences back that no rollback moves, and return their names."""
+    moved = []
+    with database.server.connect(database.name) as admin:
+        for oid, (name, value) in watching.sequences(admin).items():
+            _, former = before.sequences.get(oid, (name, None))
+            if value != former:
+                moved.append(name)
+                admin.execute(
+                    "select setval(%s::oid::regclass, coalesce(%s, seqstart), %s) "
+                    "from pg_sequence where seqrelid = %s",
+                    (oid, former, former is not None, oid),
+                )
+    return tuple(moved)
+
+
+def _session(database: Database, role: str) -> psycopg.Connection[tuple[object, ...]]:
+    return database.connect(role, APPLICATION_NAME)
+
+
+def _outcome(
+    connection: psycopg.Connection[tuple[object, ...]],
+    sql: str,
+    reply: messages.Reply,
+    isolation: str,
+) -> Outcome:
+    error = reply.error
+    if error is not None and error.offset is None:
+        error = replace(error, offset=start_of_statement(sql, len(reply.results)))
+    with_rows = [r for r in reply.results if r.status == ExecStatus.TUPLES_OK]
+    shown = with_rows[-1] if with_rows and error is None else None
+    last = reply.results[-1] if reply.results else None
+    return Outcome(
+        columns=None if shown is None else _columns(connection, shown),
+        rows=() if shown is None else _rows(shown),
+        tag=(last.command_status or b"").decode() if last is not None else "",
+        error=error,
+        notices=reply.notices,
+        seconds=reply.seconds,
+        isolation=isolation,
+    )
+
+
+def _rows(result: PGresult) -> tuple[tuple[str | None, ...], ...]:
+    columns = range(result.nfields)
+    return tuple(
+        tuple(
+            None if (value := result.get_value(row, column)) is None else value.decode()
+            for column in columns
+        )
+        for row in range(result.ntuples)
+    )
+
+
+def _columns(
+    connection: psycopg.Connection[tuple[object, ...]], result: PGresult
+) -> tuple[Column, ...]:
+    version = connection.pgconn.server_version
+    keys = [(version, result.ftype(i), result.fmod(i)) for i in range(result.nfields)]
+    names = {key: _builtin_types[key] for key in keys if key in _builtin_types}
+    missing = sorted({key for key in keys if key not in names})
+    if missing:
+        # In the session itself: it alone sees the types that its open transaction has made.
+        found = connection.execute(
+            "select format_type(oid, modifier) from unnest(%s::oid[], %s::int[]) "
+            "with ordinality as wanted(oid, modifier, place) order by place",
+            ([oid for _, oid, _ in missing], [modifier for _, _, modifier in missing]),
+        ).fetchall()
+        names.update(zip(missing, (str(row[0]) for row in found), strict=True))
+        _builtin_types.update(
+            (key, name) for key, name in names.items() if key[1] < _FIRST_USER_OID
+        )
+    return tuple(
+        Column((result.fname(i) or b"").decode(), names[key]) for i, key in enumerate(keys)
+    )

@@ -1,0 +1,1 @@
+"""How SQL is written, and how psql prints what it gives."""

@@ -1,0 +1,103 @@
+"""Imports go one way: from the edges through the checks down to the words all of them share."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import sql_snippets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PACKAGE = Path(sql_snippets.__file__).parent
+# A part, and the parts it may import. Each stands below those that it knows.
+MAY_IMPORT = {
+    "model": set[str](),
+    "sqltext": {"model"},
+    "reading": {"model", "sqltext"},
+    "servers": set[str](),
+    "database": {"model", "sqltext", "servers"},
+    "running": {"model", "sqltext", "database"},
+    "judging": {"model", "sqltext", "servers", "database", "running"},
+    "results": {"model", "sqltext", "database"},
+    "settings": {"running"},
+    "project": {"database", "settings"},
+    "mutations": {"database"},
+}
+EDGES = {
+    "cli": set[str](),
+    "mkdocs_plugin": {"mkdocs"},
+    "pytest_plugin": {"pytest", "_pytest"},
+    "mutation_run": {"pytest"},
+}
+FRAMEWORKS = {"pytest", "_pytest", "mkdocs", "material"}
+
+
+def _modules_named(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        assert node.level == 0, "an import names its whole path"
+        assert node.module is not None
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _imports() -> Iterator[tuple[str, str, str]]:
+    """Yield the file, the part it belongs to, and each name it imports, in whatever block."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = path.relative_to(PACKAGE)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            yield from ((str(name), name.with_suffix("").parts[0], m) for m in _modules_named(node))
+
+
+def test_every_part_has_its_place() -> None:
+    parts = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py"}
+    parts |= {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert parts == {"__init__", *MAY_IMPORT, *EDGES}
+
+
+def test_parts_import_only_what_is_below_them() -> None:
+    wrong = [
+        f"{file} imports {module}"
+        for file, part, module in _imports()
+        if module.startswith("sql_snippets.") and part in MAY_IMPORT
+        if module.split(".")[1] not in {part, *MAY_IMPORT[part]}
+    ]
+    assert wrong == []
+
+
+def test_only_the_edges_know_pytest_and_mkdocs() -> None:
+    wrong = [
+        f"{file} imports {module}"
+        for file, part, module in _imports()
+        if (framework := module.split(".")[0]) in FRAMEWORKS
+        if framework not in EDGES.get(part, set())
+    ]
+    assert wrong == []
+
+
+def test_nothing_imports_in_a_circle() -> None:
+    TopologicalSorter(MAY_IMPORT).prepare()
+    graph: dict[str, set[str]] = defaultdict(set)
+    files = {
+        ".".join(("sql_snippets", *path.relative_to(PACKAGE).with_suffix("").parts))
+        for path in PACKAGE.rglob("*.py")
+    }
+    for file, _, module in _imports():
+        importer = ".".join(("sql_snippets", *Path(file).with_suffix("").parts))
+        found = {module, module.rpartition(".")[0]} & files
+        graph[importer] |= found - {importer}
+    TopologicalSorter(graph).prepare()
+
+
+def test_each_folder_says_what_it_is_for_and_no_more() -> None:
+    for path in PACKAGE.glob("*/__init__.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        assert ast.get_docstring(tree), path
+        if path.parent.name not in EDGES:
+            assert len(tree.body) == 1, path
+            assert "\n" not in (ast.get_docstring(tree) or ""), path
