@@ -23,7 +23,9 @@ from sql_snippets.mutations import (
     mutated,
     unchanged,
 )
-from sql_snippets.pytest_plugin import BlockItem, SqlItem
+from sql_snippets.pytest_plugin.items import SqlItem
+from sql_snippets.pytest_plugin.kinds import BlockItem
+from sql_snippets.pytest_plugin.repeating import failures_on
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,7 +112,7 @@ class MutationRun:
                 if not trial.candidates:
                     trial.reason = "it names nothing outside the system's own schemas"
                     continue
-                failures = item.failures_on(template)
+                failures = failures_on(item, template)
                 if failures is None:
                     trial.reason = "its incident cannot be produced by a fixture of one database"
                 elif failures:
@@ -127,8 +129,8 @@ class MutationRun:
             late = [trial for trial in group if _is_late(trial.item)]
             early = [trial for trial in group if trial not in late]
             for trial in late:
-                failures = trial.item.failures_on(
-                    workplace.template, functools.partial(apply, mutation)
+                failures = failures_on(
+                    trial.item, workplace.template, functools.partial(apply, mutation)
                 )
                 trial.note(mutation, failures)
             if not early:
@@ -137,7 +139,7 @@ class MutationRun:
                 if template is None:
                     continue
                 for trial in early:
-                    trial.note(mutation, trial.item.failures_on(template))
+                    trial.note(mutation, failures_on(trial.item, template))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> object:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from sql_snippets.settings import Settings
+
 _PREFIX = "sql_"
 # In pytest's own order; the first that has settings for it is the one that counts.
 _INI_FILES = (("pytest.ini", "pytest"), (".pytest.ini", "pytest"))
@@ -66,7 +68,11 @@ def present_recipe(root: Path) -> Recipe:
 
     Raise `ProjectError`, `SettingsError` or `RecipeError` when it cannot be told.
     """
-    settings = decide(root, command_line={}, environment=os.environ, ini=read_ini(root))
+    return recipe_of(decide(root, command_line={}, environment=os.environ, ini=read_ini(root)))
+
+
+def recipe_of(settings: Settings) -> Recipe:
+    """Return the recipe of the database that a run is to use."""
     return Recipe.from_folders(
         platform=settings.platform,
         migrations=settings.migrations,

@@ -134,7 +134,7 @@ def test_no_server_is_started_for_it(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a server was started")
 
-    monkeypatch.setattr("sql_snippets.pytest_plugin.open_template", refuse)
+    monkeypatch.setattr("sql_snippets.pytest_plugin.session.open_template", refuse)
     result = project.runpytest("docs")
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(["2 passed before and nothing has changed since:*"])
@@ -214,10 +214,10 @@ def test_another_server_or_another_program_runs_it_again(
 ) -> None:
     assert _run(project) == RAN
     with monkeypatch.context() as changed:
-        changed.setattr("sql_snippets.pytest_plugin.server_key", lambda *_: "another")
+        changed.setattr("sql_snippets.pytest_plugin.kept.server_key", lambda *_: "another")
         assert _run(project) == RAN
         # What cannot be known, as at a URL, is never kept.
-        changed.setattr("sql_snippets.pytest_plugin.server_key", lambda *_: None)
+        changed.setattr("sql_snippets.pytest_plugin.kept.server_key", lambda *_: None)
         assert _run(project) == RAN
     with monkeypatch.context() as changed:
         changed.setattr("sql_snippets.results.verdicts._own_digest", lambda: "another")

@@ -1,0 +1,206 @@
+"""From the files that pytest finds to the items on them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sql_snippets.model import (
+    BoundTable,
+    Drill,
+    FactsTable,
+    Failure,
+    Location,
+    Page,
+    Problem,
+    Snippet,
+    Step,
+)
+from sql_snippets.pytest_plugin.kinds import (
+    BlockItem,
+    DrillItem,
+    FactsItem,
+    FaultItem,
+    IdentifiersItem,
+    TableItem,
+    UncheckedItem,
+    mentioned_names,
+)
+from sql_snippets.pytest_plugin.run import run_of
+from sql_snippets.reading.pages import read_page
+from sql_snippets.reading.site import Site, SiteError, load_site
+from sql_snippets.reading.source import PageError
+from sql_snippets.results.rewrite import digest_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from sql_snippets.settings import Settings
+
+
+def _site_of(config: pytest.Config, path: Path) -> Site:
+    """Return the site of a page; a configuration is read once for all pages it belongs to."""
+    run = run_of(config)
+    site = run.sites.get(config.rootpath)
+    if site is None:
+        site = run.sites[config.rootpath] = load_site(config.rootpath)
+    if site.config_path is None or not path.is_relative_to(site.root):
+        return load_site(path.parent)
+    return site
+
+
+def _is_asked_for(file_path: Path, parent: pytest.Collector) -> bool:
+    """Tell a page from any other Markdown file, such as a README."""
+    session = parent.session
+    if session.isinitpath(file_path):
+        return True
+    try:
+        site = _site_of(parent.config, file_path)
+    except SiteError:
+        # Shown by the page itself; `docs` is what MkDocs takes when it is not told.
+        return file_path.is_relative_to(parent.config.rootpath / "docs")
+    if site.config_path is not None:
+        return file_path.is_relative_to(site.docs_dir)
+    return any(
+        session.isinitpath(folder) and folder != parent.config.rootpath
+        for folder in file_path.parents
+    )
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> MarkdownFile | None:
+    """Take the pages of the site, and any Markdown file that was named."""
+    if file_path.suffix == ".md" and _is_asked_for(file_path, parent):
+        return MarkdownFile.from_parent(parent, path=file_path)
+    return None
+
+
+class MarkdownFile(pytest.File):
+    """One page.  Whatever is wrong with it fails an item of its own and stops no other."""
+
+    def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
+        """Return a collector for each section, then the faults that belong to no block."""
+        run = run_of(self.config)
+        run.pages.append(self)
+        try:
+            site = _site_of(self.config, self.path)
+            page = read_page(self.path, site)
+        except (SiteError, PageError, OSError) as err:
+            failure = Failure(Location(self.nodeid, 1), str(err))
+            run.blocks += 1
+            yield FaultItem.from_parent(
+                self, name="page", failure=failure, root=self.config.rootpath
+            )
+            return
+        run.blocks += len(page.snippets) + len(page.tables) + len(page.facts)
+        faults = [
+            *((f"problem-{n}", p.location, p.message) for n, p in enumerate(page.problems, 1)),
+            *(
+                (
+                    f"not-rendered-{n}",
+                    fence.location,
+                    f"the site does not show this: {fence.reason}",
+                )
+                for n, fence in enumerate(page.not_rendered, 1)
+            ),
+        ]
+        run.blocks += len(faults)
+        for snippet in page.snippets:
+            if snippet.claims.output is not None:
+                path = site.root / snippet.claims.output.location.path
+                run.digests.setdefault(path, digest_of(path))
+        for place in [table.location for table in page.tables + page.facts]:
+            path = site.root / place.path
+            run.digests.setdefault(path, digest_of(path))
+        for section in _sections(page):
+            yield Section.from_parent(self, name=section, page=page, root=site.root)
+        if _mentions_names(page, run.settings):
+            yield IdentifiersItem.from_parent(self, name="identifiers", page=page, root=site.root)
+        for name, location, message in faults:
+            yield FaultItem.from_parent(
+                self, name=name, failure=Failure(location, message), root=site.root
+            )
+
+
+_Part = Snippet | BoundTable | FactsTable | Drill
+
+
+def _parts(page: Page) -> list[_Part]:
+    return sorted([*page.snippets, *page.tables, *page.facts, *page.drills], key=_place_of)
+
+
+def _place_of(part: _Part) -> Location:
+    return part.fence if isinstance(part, Snippet) else part.location
+
+
+def _mentions_names(page: Page, settings: Settings) -> bool:
+    """Whether a page is about the database and mentions what could be names of it."""
+    if settings.identifiers == "off" or not (page.snippets or page.tables or page.facts):
+        return bool(page.not_sql)
+    return bool(page.not_sql or mentioned_names(page, settings))
+
+
+def _sections(page: Page) -> list[str]:
+    return list(dict.fromkeys(part.section for part in _parts(page)))
+
+
+def _with_uncompared_output(snippet: Snippet, page: Page) -> Snippet:
+    """Find the output that nothing would compare: only a drill runs a verification to its end."""
+    output = snippet.claims.output
+    followed = any(step.id == snippet.id for drill in page.drills for step in drill.steps)
+    if snippet.claims.step is not Step.VERIFY or output is None or followed:
+        return snippet
+    problem = Problem(
+        output.location,
+        "nothing compares this output: it is what the verification says after the fix, and the "
+        "block is in no section with drill=",
+    )
+    return replace(snippet, problems=(*snippet.problems, problem))
+
+
+class Section(pytest.Collector):
+    """The items below one heading; its name is the heading's anchor."""
+
+    def __init__(self, *, page: Page, root: Path, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.page = page
+        self.root = root
+
+    def collect(self) -> Iterable[pytest.Item]:
+        """Return one item for each block, bound table and drill, in the order of the page."""
+        for part in _parts(self.page):
+            if part.section != self.name:
+                continue
+            match part:
+                case Snippet():
+                    snippet = _with_uncompared_output(part, self.page)
+                    yield BlockItem.from_parent(
+                        self, name=part.name, snippet=snippet, root=self.root
+                    )
+                case BoundTable():
+                    yield TableItem.from_parent(self, name=part.name, table=part, root=self.root)
+                case FactsTable():
+                    yield FactsItem.from_parent(self, name=part.name, table=part, root=self.root)
+                    for row in part.unchecked:
+                        yield UncheckedItem.from_parent(self, table=part, row=row, root=self.root)
+                case Drill():
+                    yield DrillItem.from_parent(self, name="drill", drill=part, root=self.root)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Fail a check of pages that found nothing to check."""
+    run = run_of(config)
+    if not run.pages or run.blocks:
+        return
+    names = ", ".join(page.nodeid for page in run.pages)
+    failure = Failure(
+        Location(run.pages[0].nodeid, 1),
+        f"no SQL block and no bound table was found on: {names}. A check of nothing proves "
+        "nothing: name other pages, or see what is on them with `sql-snippets list`",
+    )
+    items.append(
+        FaultItem.from_parent(run.pages[0], name="no-sql", failure=failure, root=config.rootpath)
+    )

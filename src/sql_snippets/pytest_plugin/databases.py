@@ -1,0 +1,60 @@
+"""The fixtures that give databases, and how their errors are shown."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from sql_snippets.database.databases import Database, MigrationFailed, Template
+from sql_snippets.database.recipes import RecipeError
+from sql_snippets.pytest_plugin.run import run_of
+from sql_snippets.pytest_plugin.with_fixtures import python_of
+from sql_snippets.servers.server import ServerUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def in_one_sentence() -> Iterator[None]:
+    """Show the reason why there is no database, not the way through this program to it."""
+    try:
+        yield
+    except (ServerUnavailable, MigrationFailed, RecipeError, psycopg.Error, OSError) as err:
+        raise pytest.fail.Exception(str(err).strip(), pytrace=False) from None
+
+
+@pytest.fixture(scope="session")
+def sql_template(pytestconfig: pytest.Config) -> Template:
+    """Give the migrated template database; its server runs until the end of the session."""
+    with in_one_sentence():
+        return run_of(pytestconfig).workplace.template
+
+
+@contextmanager
+def clone(template: Template) -> Iterator[Database]:
+    """Give a database of its own, equal to the template."""
+    with in_one_sentence():
+        cloning = template.clone()
+        database = cloning.__enter__()
+    try:
+        yield database
+    finally:
+        with in_one_sentence():
+            cloning.__exit__(None, None, None)
+
+
+@pytest.fixture
+def sql_database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """Give a database of the test's own, equal to the template."""
+    workplace = run_of(request.config).workplace
+    with in_one_sentence():
+        function = getattr(request.node, "function", None)
+        if function is not None:
+            workplace.begin(python_of(request.node, [function]))
+        template = workplace.template
+    with clone(template) as database:
+        yield database

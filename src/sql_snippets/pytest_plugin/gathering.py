@@ -1,0 +1,98 @@
+"""What the items gave, gathered: into the report, the kept verdicts, the pages and JUnit's file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from _pytest.junitxml import xml_key
+
+from sql_snippets.model import Failure, Location
+from sql_snippets.pytest_plugin.run import ATTRIBUTE
+from sql_snippets.results.report import Entry, ReportError, ServerFacts, make_report, write_report
+from sql_snippets.results.rewrite import CellEdit, edit_from, write_back
+from sql_snippets.results.verdicts import Kept, now
+
+if TYPE_CHECKING:
+    from sql_snippets.pytest_plugin.run import Run
+
+
+class Results:
+    """The process that shows results gathers them, from itself or from xdist's workers."""
+
+    def __init__(self, config: pytest.Config, run: Run) -> None:
+        self.config = config
+        self.run = run
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep one result."""
+        sent = getattr(report, ATTRIBUTE, None)
+        if sent is None:
+            return
+        run = self.run
+        key = sent["key"]
+        if key is not None and report.failed:
+            run.new_verdicts.pop(key, None)
+        if sent["entry"] is not None:
+            entry = Entry(**sent["entry"])
+            run.cached += entry.cached and report.when == "call"
+            if key is not None and entry.verdict == "passed":
+                facts = {name: sent[name] for name in ("server", "migration_head", "recipe")}
+                run.new_verdicts[key] = Kept(now(), sent["entry"], facts)
+            # A tear-down comes after the verdict of the call and may only make it worse.
+            if entry.id not in run.entries or run.entries[entry.id].verdict != "failed":
+                run.entries[entry.id] = entry
+        for values in sent["failures"]:
+            place = Location(**values.pop("location"))
+            run.failures.append(Failure(place, **values))
+        for values in sent["edits"]:
+            edit = edit_from(values)
+            start = edit.start if isinstance(edit, CellEdit) else -1
+            run.edits.setdefault((edit.path, edit.first_line, start), edit)
+        if sent["server"] is not None:
+            facts = sent["server"]
+            run.server = ServerFacts(facts["kind"], facts["version"], tuple(facts["real_parts"]))
+            run.migration_head, run.recipe = sent["migration_head"], sent["recipe"]
+        xml = self.config.stash.get(xml_key, None)
+        if xml is not None and report.when != "teardown":
+            # JUnit's legacy family has the fields; pytest itself writes the line counted from 0.
+            reporter = xml.node_reporter(report)
+            reporter.add_attribute("file", sent["place"]["path"])
+            reporter.add_attribute("line", sent["place"]["line"])
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """End the server at once: workers do not hear of an interrupt and wait for it."""
+        self.run.end()
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write what was asked for; not being able to is a failure of the run."""
+        run = self.run
+        if self.config.option.collectonly:
+            return
+        run.verdicts.keep(run.new_verdicts)
+        written, refused = write_back(run.edits.values())
+        for edit in written:
+            what = "cell" if isinstance(edit, CellEdit) else "output"
+            run.notes.append(f"wrote the {what} at {edit.path}:{edit.first_line}")
+        run.notes += [f"error: {reason}" for reason in refused]
+        try:
+            self._write_report()
+        except ReportError as err:
+            refused.append(str(err))
+            run.notes.append(f"error: {err}")
+        if refused and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _write_report(self) -> None:
+        run = self.run
+        if run.settings.report is None:
+            return
+        report = make_report(
+            run.entries.values(),
+            server=run.server or ServerFacts(run.settings.server, "", ()),
+            migration_head=run.migration_head,
+            recipe=run.recipe,
+        )
+        write_report(report, run.settings.report)
+        run.notes.append(f"wrote the report of {len(run.entries)} items: {run.settings.report}")

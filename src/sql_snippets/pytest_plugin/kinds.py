@@ -1,0 +1,292 @@
+"""The kinds of items: what each rests on, and how it is checked."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sql_snippets.database.recipes import read_sql, stand_in_for
+from sql_snippets.judging.checks import problems_of, start_of
+from sql_snippets.judging.facts import check_facts, checked_codes
+from sql_snippets.judging.identifiers import Name, check_identifiers, names_on
+from sql_snippets.judging.tables import check_table
+from sql_snippets.judging.trials import Trial, try_alone, try_drill, try_in_scenario
+from sql_snippets.model import (
+    BoundTable,
+    Drill,
+    FactsTable,
+    Failure,
+    Location,
+    Page,
+    Snippet,
+    Unchecked,
+)
+from sql_snippets.project import recipe_of
+from sql_snippets.pytest_plugin.claims import ClaimsFailed
+from sql_snippets.pytest_plugin.databases import clone
+from sql_snippets.pytest_plugin.items import SqlItem
+from sql_snippets.results.report import Entry, Kind, Verdict, describe_danger, hash_sql
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from sql_snippets.settings import Settings
+
+
+class FaultItem(SqlItem):
+    """A fault found before anything could be run; it fails by itself."""
+
+    kind: Kind = "fault"
+
+    def __init__(self, *, failure: Failure, **kwargs: Any) -> None:
+        super().__init__(place=failure.location, **kwargs)
+        self.failure = failure
+
+    def check(self) -> None:
+        """Fail."""
+        raise ClaimsFailed([self.failure])
+
+
+class BlockItem(SqlItem):
+    """One SQL block with its claims."""
+
+    kind: Kind = "block"
+
+    def __init__(self, *, snippet: Snippet, **kwargs: Any) -> None:
+        super().__init__(place=start_of(snippet), section=snippet.section, **kwargs)
+        self.snippet = snippet
+        if snippet.excluded is not None and not snippet.problems:
+            self.add_marker(pytest.mark.skip(reason=snippet.excluded))
+
+    def texts(self) -> Iterable[str] | None:
+        """Return the block's and those of the blocks before it."""
+        return None if self.snippet.problems else _sql_of(self.snippet)
+
+    def scenario_name(self) -> str | None:
+        """Return that of the block's claims."""
+        return self.snippet.claims.scenario
+
+    def subject(self) -> object | None:
+        """Return the block with its claims."""
+        return self.snippet
+
+    def prepare(self) -> None:
+        """Open the database and produce the incident."""
+        name = self.snippet.claims.scenario
+        if name is None:
+            super().prepare()
+        elif self.has_fixture(name):
+            self.fixture("sql_database")
+            self.fixture(name)
+
+    def check(self) -> None:
+        """Run the block and compare with what the page says."""
+        snippet = self.snippet
+        if snippet.problems:
+            raise ClaimsFailed(problems_of(snippet.problems))
+        timeout, effects = self.settings.timeout, self.settings.effects
+        if snippet.claims.scenario is None:
+            template, shared = self.workplace.template, self.workplace.shared
+            trial = try_alone(
+                snippet,
+                template,
+                shared,
+                timeout=timeout,
+                shown=self.shown,
+                effects=effects,
+                just_before=self.attempt.just_before,
+            )
+        else:
+            scenario = self.scenario(snippet.claims.scenario, snippet.fence)
+            database = self.fixture("sql_database")
+            trial = try_in_scenario(
+                snippet,
+                scenario,
+                database,
+                timeout=timeout,
+                shown=self.shown,
+                effects=effects,
+                just_before=self.attempt.just_before,
+            )
+        self.conclude(trial)
+
+    def entry(self, verdict: Verdict, reason: str | None) -> Entry:
+        """Add what only a block has."""
+        outcome = self.attempt.trial.outcome
+        return replace(
+            super().entry(verdict, reason),
+            mark=self.snippet.claims.mark and self.snippet.claims.mark.value,
+            role=self.snippet.claims.role or self.settings.role,
+            sql_sha256=hash_sql(self.snippet.sql),
+            isolation=outcome.isolation if outcome is not None else None,
+            rows=len(outcome.rows) if outcome is not None and outcome.columns else None,
+            danger=describe_danger(outcome.danger) if outcome is not None else None,
+            placeholders=[asdict(parameter) for parameter in self.attempt.trial.parameters],
+        )
+
+
+class TableItem(SqlItem):
+    """One Markdown table bound to a relation."""
+
+    kind: Kind = "table"
+
+    def __init__(self, *, table: BoundTable, **kwargs: Any) -> None:
+        super().__init__(place=table.location, section=table.section, **kwargs)
+        self.table = table
+
+    def texts(self) -> Iterable[str] | None:
+        """Return nothing that reaches further than the catalog."""
+        return None if self.table.problems else ()
+
+    def mutable_texts(self) -> Iterable[str] | None:
+        """Return the relation and the names in the table."""
+        cells = [cell for row in self.table.rows for cell in row.cells[:1]]
+        return None if self.table.problems else [self.table.relation, *cells]
+
+    def subject(self) -> object | None:
+        """Return the table."""
+        return self.table
+
+    def check(self) -> None:
+        """Compare the table with the catalog."""
+        if self.table.problems:
+            raise ClaimsFailed(problems_of(self.table.problems))
+        self.settle(check_table(self.table, self.workplace.shared))
+
+
+class FactsItem(SqlItem):
+    """One Markdown table whose values are what queries return."""
+
+    kind: Kind = "facts"
+
+    def __init__(self, *, table: FactsTable, **kwargs: Any) -> None:
+        super().__init__(place=table.location, section=table.section, **kwargs)
+        self.table = table
+
+    def texts(self) -> Iterable[str] | None:
+        """Return the queries."""
+        return None if self.table.problems else [fact.sql for fact in self.table.facts]
+
+    def subject(self) -> object | None:
+        """Return the table with its queries."""
+        return self.table
+
+    def check(self) -> None:
+        """Compare the table with what its queries return."""
+        if self.table.problems:
+            raise ClaimsFailed(problems_of(self.table.problems))
+        database = self.workplace.shared
+        self.settle(check_facts(self.table, database, timeout=self.settings.timeout))
+
+
+class UncheckedItem(SqlItem):
+    """A row of a facts table that no query checks: never passed, always shown with its reason."""
+
+    kind: Kind = "fact"
+
+    def __init__(self, *, table: FactsTable, row: Unchecked, **kwargs: Any) -> None:
+        found = [other for other in table.rows if other.cells[:1] == (row.label,)]
+        place = found[0].location if found else row.location
+        slug = "-".join(re.findall(r"\w+", row.label.lower()))
+        name = f"{table.name}.{slug}"
+        super().__init__(place=place, section=table.section, name=name, **kwargs)
+        self.add_marker(pytest.mark.skip(reason=f'"{row.label}" is not checked: {row.reason}'))
+
+    def check(self) -> None:
+        """Do nothing: it is skipped."""
+
+
+class IdentifiersItem(SqlItem):
+    """The names that a page mentions."""
+
+    kind: Kind = "identifiers"
+
+    def __init__(self, *, page: Page, root: Path, **kwargs: Any) -> None:
+        super().__init__(place=Location(page.path, 1), root=root, **kwargs)
+        self.page = page
+
+    def texts(self) -> Iterable[str] | None:
+        """Return nothing that reaches further than the catalog."""
+        return ()
+
+    def subject(self) -> object | None:
+        """Return the page: what its blocks make counts as known."""
+        return self.page
+
+    def check(self) -> None:
+        """Look for each of them in the database."""
+        settings = self.settings
+        stand_ins = {stand_in_for(read_sql(path)) for path in recipe_of(settings).platform}
+        failures = check_identifiers(
+            self.page,
+            mentioned_names(self.page, settings),
+            self.workplace.shared,
+            also_known={name for name in stand_ins if name},
+        )
+        self.conclude(Trial(failures))
+
+
+class DrillItem(SqlItem):
+    """One section, followed against its incident."""
+
+    kind: Kind = "drill"
+
+    def __init__(self, *, drill: Drill, **kwargs: Any) -> None:
+        super().__init__(place=drill.location, section=drill.section, **kwargs)
+        self.drill = drill
+
+    def texts(self) -> Iterable[str] | None:
+        """Return those of all steps."""
+        if self.drill.problems:
+            return None
+        return [text for step in self.drill.steps for text in _sql_of(step)]
+
+    def scenario_name(self) -> str | None:
+        """Return that of the drill."""
+        return self.drill.scenario
+
+    def subject(self) -> object | None:
+        """Return the drill with its steps."""
+        return self.drill
+
+    def prepare(self) -> None:
+        """Produce the incident."""
+        if self.has_fixture(self.drill.scenario):
+            self.fixture("sql_database")
+            self.fixture(self.drill.scenario)
+
+    def check(self) -> None:
+        """Follow the section."""
+        drill = self.drill
+        if drill.problems:
+            raise ClaimsFailed(problems_of(drill.problems))
+        scenario = self.scenario(drill.scenario, drill.location)
+        with clone(self.workplace.template) as healthy:
+            trial = try_drill(
+                drill,
+                scenario,
+                healthy=healthy,
+                incident=self.fixture("sql_database"),
+                timeout=self.settings.timeout,
+                shown=self.shown,
+            )
+        self.conclude(trial)
+
+
+def _sql_of(snippet: Snippet) -> Iterator[str]:
+    """Yield the SQL of a block, of those before it, and the values put into them."""
+    for block in (*snippet.earlier, snippet):
+        yield block.sql
+        yield from block.claims.fill.values()
+
+
+def mentioned_names(page: Page, settings: Settings) -> list[Name]:
+    """Return what a page mentions and may be names of the database."""
+    if settings.identifiers == "off":
+        return []
+    checked = {number for table in page.facts for number in checked_codes(table)}
+    return names_on(page, bare=settings.identifiers == "all", checked=checked)

@@ -1,0 +1,70 @@
+"""The options and ini settings that pytest is told of, and what a run makes of them."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from sql_snippets.settings import Settings, SettingsError, decide
+
+_INI = {
+    "server": "where SQL blocks run: embedded (default), system, or the URL of a server",
+    "platform": "folder of SQL files run as the superuser: what the platform has around the schema",
+    "migrations": "folder of SQL files that make the documented schema, run in name order",
+    "seed": "SQL file run after the migrations",
+    "role": "the role the pages' reader has (default: postgres)",
+    "timeout": "seconds after which a block is cancelled on the server (default: 30)",
+    "effects": "lines `schema.relation = effect`: queues whose rows are named as what they order",
+    "identifiers": "inline code that must be names of the database: qualified (default), all, off",
+    "cache_dir": "folder for prepared servers (default: sql-snippets in the user's cache folder)",
+}
+_OPTIONS = ("server", "allow_remote_server", "report", "update", "no_cache", "no_blame")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options; `settings.decide` says which of several places wins."""
+    group = parser.getgroup("sql-snippets", "SQL blocks on Markdown pages")
+    group.addoption(
+        "--sql-server",
+        metavar="SERVER",
+        help="where SQL blocks run: embedded (default), system, or the URL of a server",
+    )
+    group.addoption(
+        "--sql-allow-remote-server",
+        action="store_true",
+        help="accept a server URL that is not on this machine; databases are created there",
+    )
+    group.addoption(
+        "--sql-report", metavar="FILE", help="write what was run, and verdicts, as JSON"
+    )
+    group.addoption(
+        "--sql-update",
+        action="store_true",
+        help="CHANGES PAGES IN PLACE: replace output, cells and facts that differ by what is true",
+    )
+    group.addoption(
+        "--sql-no-cache",
+        action="store_true",
+        help="run what has passed within a day and has not changed since, too",
+    )
+    group.addoption(
+        "--sql-no-blame",
+        action="store_true",
+        help="do not look for the migration that broke a block",
+    )
+    for name, text in _INI.items():
+        parser.addini(f"sql_{name}", text, default="")
+
+
+def settings_from(config: pytest.Config) -> Settings:
+    """Return the settings of a run; a value that cannot be used ends it."""
+    try:
+        return decide(
+            config.rootpath,
+            command_line={name: config.getoption(f"sql_{name}") for name in _OPTIONS},
+            environment=os.environ,
+            ini={name: config.getini(f"sql_{name}") for name in _INI},
+        )
+    except SettingsError as err:
+        raise pytest.UsageError(str(err)) from None

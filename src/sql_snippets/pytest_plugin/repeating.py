@@ -1,0 +1,101 @@
+"""An item checked again in another database: to see what broke it, and whether it notices."""
+
+from __future__ import annotations
+
+import inspect
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sql_snippets.database.databases import MigrationFailed
+from sql_snippets.judging.blame import find_migration
+from sql_snippets.judging.drills import NOT_PRODUCED
+from sql_snippets.model import Failure
+from sql_snippets.project import recipe_of
+from sql_snippets.pytest_plugin.claims import ClaimsFailed
+from sql_snippets.pytest_plugin.items import Attempt, SqlItem
+from sql_snippets.pytest_plugin.run import run_of
+from sql_snippets.pytest_plugin.with_fixtures import definitions_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from sql_snippets.database.databases import Database, Template
+
+_CANCELLED = "57014"
+_NOT_THERE = NOT_PRODUCED.partition("{")[0]
+_BEFORE = 'block "'
+
+
+def failures_on(
+    item: SqlItem, template: Template, just_before: Callable[[Database], None] | None = None
+) -> Sequence[Failure] | None:
+    """Check an item again in another template, leaving no trace in it.
+
+    ``just_before`` is called when the incident is there and the blocks before have run.
+
+    None when what the item itself says was not put to the test, as its incident did not come about
+    or a block before it failed.  Raises MigrationFailed for the seed.
+    """
+    first, item.attempt = item.attempt, Attempt()
+    if just_before is not None:
+        item.attempt.just_before = just_before
+    is_ready = False
+    try:
+        with item.workplace.elsewhere(template), _produced_again(item, template):
+            is_ready = True
+            item.check()
+    except ClaimsFailed as err:
+        others = (_NOT_THERE, _BEFORE)
+        is_own = is_ready and not any(err.failures[0].message.startswith(o) for o in others)
+        return err.failures if is_own else None
+    except MigrationFailed:
+        raise
+    except (Exception, pytest.fail.Exception):  # noqa: BLE001 - a fixture may raise anything
+        return None
+    finally:
+        item.attempt = first
+    return ()
+
+
+@contextmanager
+def _produced_again(item: SqlItem, template: Template) -> Iterator[None]:
+    """Produce the incident once more, by a fixture that asks for a database and no more."""
+    name = item.scenario_name()
+    if name is None:
+        yield
+        return
+    (*_, definition) = definitions_of(item, name) or (None,)
+    if definition is None or definition.argnames != ("sql_database",):
+        raise ClaimsFailed([Failure(item.place, "its incident needs more than a database")])
+    with template.clone() as database, ExitStack() as stack:
+        if inspect.isgeneratorfunction(definition.func):
+            producing = contextmanager(definition.func)(sql_database=database)
+            scenario = stack.enter_context(producing)
+        else:
+            scenario = definition.func(sql_database=database)
+        item.attempt.substitutes = {"sql_database": database, name: scenario}
+        yield
+
+
+def blame(item: SqlItem, error: ClaimsFailed) -> None:
+    """Add to a failure the migration since which there is one."""
+    run = run_of(item.config)
+    opened = item.workplace.opened
+    if run.settings.no_blame or not run.blames_left or opened is None or not error.failures:
+        return
+    if item.texts() is None:
+        return
+    if any(failure.sqlstate == _CANCELLED for failure in error.failures):
+        # It would take as long at every revision.
+        return
+    run.blames_left -= 1
+    since = find_migration(
+        opened, recipe_of(run.settings), lambda template: failures_on(item, template) == ()
+    )
+    if since is not None:
+        first, *others = error.failures
+        note = f"migration: {since}"
+        error.failures = (replace(first, notes=(*first.notes, note)), *others)

@@ -1,0 +1,68 @@
+"""What one run of pytest shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sql_snippets.database.keeping import Broker, OwnKeeper
+    from sql_snippets.database.workplace import Workplace
+    from sql_snippets.model import Failure
+    from sql_snippets.reading.site import Site
+    from sql_snippets.results.report import Entry, ServerFacts
+    from sql_snippets.results.rewrite import CellEdit, Edit
+    from sql_snippets.results.verdicts import Kept, Verdicts
+    from sql_snippets.settings import Settings
+
+ATTRIBUTE = "sql_snippets"
+"""What is called so is ours: on a report, and in what xdist gives a worker."""
+
+
+@dataclass(slots=True)
+class Run:
+    """The state of a run: its settings, its pages as collected, and what its items gave.
+
+    Under xdist the controller has the results and the workers have the pages.
+    """
+
+    settings: Settings
+    workplace: Workplace
+    verdicts: Verdicts
+    keeper: OwnKeeper | None = None
+    broker: Broker | None = None
+    server_key: str | None = None
+    python_digests: dict[tuple[Path, ...], str] = field(default_factory=dict)
+    new_verdicts: dict[str, Kept] = field(default_factory=dict)
+    cached: int = 0
+    blames_left: int = 3
+    sites: dict[Path, Site] = field(default_factory=dict)
+    pages: list[pytest.File] = field(default_factory=list)
+    blocks: int = 0
+    server: ServerFacts | None = None
+    migration_head: str | None = None
+    recipe: str | None = None
+    digests: dict[Path, str] = field(default_factory=dict)
+    entries: dict[str, Entry] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    edits: dict[tuple[Path, int, int], Edit | CellEdit] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def end(self) -> None:
+        """End what was started."""
+        if self.broker is not None:
+            self.broker.close()
+            self.broker = None
+        self.workplace.close()
+
+
+RUN = pytest.StashKey[Run]()
+
+
+def run_of(config: pytest.Config) -> Run:
+    """Return the state of the run."""
+    return config.stash[RUN]

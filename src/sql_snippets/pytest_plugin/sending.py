@@ -1,0 +1,107 @@
+"""What an item gave, put on pytest's report: under xdist, the way to the process that gathers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from sql_snippets.database.keeping import DIED
+from sql_snippets.model import Failure
+from sql_snippets.pytest_plugin.claims import ClaimsFailed, failures_of
+from sql_snippets.pytest_plugin.items import SqlItem
+from sql_snippets.pytest_plugin.repeating import blame
+from sql_snippets.pytest_plugin.run import ATTRIBUTE, run_of
+from sql_snippets.results.diagnostics import draw_failure
+from sql_snippets.results.report import ServerFacts, Verdict
+from sql_snippets.results.verdicts import entry_of
+from sql_snippets.servers.server import ServerUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from sql_snippets.database.databases import Template
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Send along what the report needs; under xdist this is how it reaches the controller."""
+    error = call.excinfo.value if call.excinfo is not None else None
+    if isinstance(item, SqlItem) and call.when == "call" and isinstance(error, ClaimsFailed):
+        blame(item, error)
+    report = yield
+    if not isinstance(item, SqlItem):
+        return report
+    run = run_of(item.config)
+    failures: tuple[Failure, ...] = ()
+    if report.failed and call.excinfo is not None:
+        if _lost_server(item, call.excinfo.value):
+            place = str(item.place)
+            report.longrepr = f"{place}: error: {DIED}\n{_first_line(call.excinfo.value)}"
+        failures = failures_of(call.excinfo.value, item.place) if call.when == "call" else ()
+        failures = failures or (Failure(item.place, _first_line(call.excinfo.value)),)
+    verdict: Verdict | None = None
+    if report.failed:
+        verdict = "failed"
+    elif report.skipped:
+        verdict = "excluded"
+    elif report.when == "call":
+        verdict = "passed"
+    reason = failures[0].message.partition("\n")[0] if failures else None
+    if report.skipped and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+    setattr(
+        report,
+        ATTRIBUTE,
+        {
+            "place": asdict(item.place),
+            "entry": _entry_of(item, verdict, reason, failures) if verdict else None,
+            "key": item.key if item.kept is None else None,
+            "failures": [asdict(failure) for failure in failures],
+            "edits": [{**asdict(edit), "path": str(edit.path)} for edit in item.attempt.edits],
+            **(item.kept.facts if item.kept is not None else _facts(run.workplace.opened)),
+        },
+    )
+    return report
+
+
+def _entry_of(
+    item: SqlItem, verdict: Verdict, reason: str | None, failures: tuple[Failure, ...]
+) -> dict[str, Any]:
+    drawn = "\n\n".join(draw_failure(item.config.rootpath, failure) for failure in failures)
+    own = {**asdict(item.entry(verdict, reason)), "drawn": drawn or None}
+    if item.kept is None or verdict != "passed":
+        return own
+    return {**own, **entry_of(item.kept), "line": own["line"]}
+
+
+def _lost_server(item: SqlItem, error: BaseException) -> bool:
+    """Whether the failure is that the server has gone; what runs next is then on a new one."""
+    if isinstance(error, ClaimsFailed):
+        suspicious = any((f.sqlstate or "").startswith(("08", "57P")) for f in error.failures)
+    else:
+        suspicious = isinstance(
+            error, psycopg.Error | ServerUnavailable | OSError | pytest.fail.Exception
+        )
+    return suspicious and item.workplace.has_died()
+
+
+def _facts(template: Template | None) -> dict[str, Any]:
+    """Return what the report says about the server, from the process that knows it."""
+    if template is None:
+        return {"server": None, "migration_head": None, "recipe": None}
+    server = template.server
+    return {
+        "server": asdict(ServerFacts(server.kind, server.version, server.real_parts)),
+        "migration_head": template.migration_head,
+        "recipe": template.recipe_digest,
+    }
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip().partition("\n")[0]
+    return text if isinstance(error, pytest.fail.Exception) else f"{type(error).__name__}: {text}"

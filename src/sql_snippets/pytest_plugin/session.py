@@ -1,0 +1,91 @@
+"""A run from its begin to its end: what is shared is set up here, and ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sql_snippets.database.databases import Template, open_template
+from sql_snippets.database.keeping import Address, Broker, OthersKeeper, OwnKeeper
+from sql_snippets.database.recipes import RecipeError
+from sql_snippets.database.workplace import Workplace
+from sql_snippets.project import recipe_of
+from sql_snippets.pytest_plugin.gathering import Results
+from sql_snippets.pytest_plugin.options import settings_from
+from sql_snippets.pytest_plugin.run import ATTRIBUTE, RUN, Run, run_of
+from sql_snippets.pytest_plugin.terminal import Summary
+from sql_snippets.results.verdicts import Verdicts
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from contextlib import AbstractContextManager
+
+    from sql_snippets.settings import Settings
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Decide the settings once."""
+    settings = settings_from(config)
+    verdicts = Verdicts(settings.cache_dir, settings.root)
+    address = getattr(config, "workerinput", {}).get(ATTRIBUTE)
+    if address is not None:
+        run = Run(settings, Workplace(OthersKeeper(Address(*address)), is_shared=True), verdicts)
+    else:
+        keeper = OwnKeeper(lambda: _open_template(settings))
+        run = Run(settings, Workplace(keeper, is_shared=False), verdicts, keeper)
+    config.stash[RUN] = run
+    is_worker = hasattr(config, "workerinput")
+    if not is_worker:
+        config.pluginmanager.register(Results(config, run), "sql_snippets_results")
+        config.pluginmanager.register(Summary(run), "sql_snippets_summary")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End what was started."""
+    run = config.stash.get(RUN, None)
+    if run is not None:
+        run.end()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell an xdist worker where the run's server is; it starts when the first worker asks."""
+    run = run_of(node.config)
+    # A worker on another machine starts a server of its own.
+    if run.keeper is None or not node.gateway.spec.popen:
+        return
+    if run.broker is None:
+        run.broker = Broker(run.keeper)
+    node.workerinput[ATTRIBUTE] = (run.broker.address.port, run.broker.address.key)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Give the turn back whatever happened; an item took it when it was set up."""
+    try:
+        return (yield)
+    finally:
+        run_of(item.config).workplace.end()
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say what pages will be checked against, where a project has set that up."""
+    settings = run_of(config).settings
+    if settings.migrations is None and settings.platform is None:
+        return None
+    try:
+        head = recipe_of(settings).migration_head or "none"
+    except RecipeError as err:
+        head = str(err)
+    server = settings.server if "://" not in settings.server else "URL"
+    return f"sql-snippets: server {server}, role {settings.role}, migration head {head}"
+
+
+def _open_template(settings: Settings) -> AbstractContextManager[Template]:
+    return open_template(
+        settings.server,
+        recipe_of(settings),
+        cache_dir=settings.cache_dir,
+        allow_remote=settings.allow_remote_server,
+    )

@@ -1,0 +1,43 @@
+"""What a person is shown at the end of a run."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from sql_snippets.results.diagnostics import github_annotation
+
+if TYPE_CHECKING:
+    import pytest
+
+    from sql_snippets.pytest_plugin.run import Run
+
+
+class Summary:
+    """The lines below pytest's own."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say what the blocks ran on, and put failures where GitHub shows them."""
+        run = self.run
+        if run.server is not None:
+            real = ", ".join(run.server.real_parts) or "none"
+            run.notes.insert(
+                0,
+                f"{run.server.version} ({run.server.kind}), real platform parts: {real}, "
+                f"migration head: {run.migration_head or 'none'}",
+            )
+        if run.cached:
+            run.notes.append(
+                f"{run.cached} passed before and nothing has changed since: "
+                "run them all the same with --sql-no-cache"
+            )
+        if run.notes:
+            terminalreporter.section("sql-snippets", sep="-")
+            for note in run.notes:
+                terminalreporter.line(note)
+        if os.environ.get("GITHUB_ACTIONS"):
+            for failure in run.failures:
+                terminalreporter.line(github_annotation(failure))
