@@ -282,9 +282,15 @@ def _run(project: Path, *arguments: str) -> tuple[int, str]:
     return process.returncode, output
 
 
-def _run_directories() -> set[Path]:
-    places = {Path("/dev/shm"), Path(os.environ.get("TMPDIR", "/tmp"))}  # noqa: S108 - only read
-    return {found for place in places for found in place.glob("sql-snippets-*")}
+def _server_directories(run: subprocess.Popen[str]) -> set[Path]:
+    """Return the directories of a run's own servers: other runs may be at work on this machine."""
+    return {
+        Path(command[-1])
+        for stat in Path("/proc").glob("[0-9]*/stat")
+        if _parent_of(stat) == run.pid
+        and len(command := _command_of(stat.parent).rstrip("\0").split("\0")) > 1
+        and command[-2].endswith("guardian.py")
+    }
 
 
 def _in_session(session: int) -> list[str]:
@@ -305,12 +311,12 @@ def _wait_until(is_so: Any, what: str) -> None:
         time.sleep(0.05)
 
 
-def _wait_for_sleep(project: Path, known: set[Path], count: int = 1) -> Path:
+def _wait_for_sleep(run: subprocess.Popen[str], count: int = 1) -> Path:
     """Wait until a block sleeps on the server of the run, and return the server's directory."""
     found: list[Path] = []
 
     def sleeps() -> bool:
-        for directory in _run_directories() - known:
+        for directory in _server_directories(run):
             with (
                 contextlib.suppress(psycopg.Error),
                 psycopg.connect(
@@ -323,13 +329,12 @@ def _wait_for_sleep(project: Path, known: set[Path], count: int = 1) -> Path:
                 row = admin.execute(
                     "select count(*) from pg_stat_activity where wait_event = 'PgSleep'"
                 ).fetchone()
-                # Another run on this machine may be at work; ours sleeps for this long.
                 if row and int(row[0]) >= count:
                     found.append(directory)
                     return True
         return False
 
-    _wait_until(sleeps, f"{count} blocks of {project} sleep")
+    _wait_until(sleeps, f"{count} blocks of the run sleep")
     return found[0]
 
 
@@ -370,9 +375,8 @@ def test_a_run_that_is_ended_leaves_nothing(
     project: Path, workers: list[str], number: signal.Signals
 ) -> None:
     _write(project, SLEEPERS)
-    known = _run_directories()
     run = _start(project, *workers)
-    directory = _wait_for_sleep(project, known, 2 if workers else 1)
+    directory = _wait_for_sleep(run, 2 if workers else 1)
     if number is signal.SIGINT:
         # As a terminal sends it.
         os.killpg(run.pid, number)
@@ -393,9 +397,8 @@ def test_a_worker_that_is_killed_takes_its_block_only(project: Path) -> None:
         {"name=killer": "select pg_sleep(25);"}
         | {f"name=quick-{n}": f"select {n};" for n in range(8)},
     )
-    known = _run_directories()
     run = _start(project, "-n", "2")
-    directory = _wait_for_sleep(project, known)
+    directory = _wait_for_sleep(run)
     workers = [
         int(path.parent.name)
         for path in Path("/proc").glob("[0-9]*/stat")
@@ -445,15 +448,20 @@ def test_a_server_that_dies_fails_what_ran_and_the_rest_goes_on(
         | {"name=victim": "select pg_sleep(25);"}
         | {f"name=after-{n}": "select 1;" for n in range(6)},
     )
-    known = _run_directories()
     run = _start(project, *workers)
-    directory = _wait_for_sleep(project, known)
-    os.kill(_postmaster(directory), signal.SIGKILL)
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        # What a killed postmaster leaves ends by itself, later.
-        if str(directory) in _command_of(stat.parent) or "pg_sleep" in _command_of(stat.parent):
-            with contextlib.suppress(OSError):
-                os.kill(int(stat.parent.name), signal.SIGKILL)
+    directory = _wait_for_sleep(run)
+    postmaster = _postmaster(directory)
+    guardian = _parent_of(Path(f"/proc/{postmaster}/stat"))
+    assert _parent_of(Path(f"/proc/{guardian}/stat")) == run.pid
+    # What a killed postmaster leaves ends by itself, later.
+    backends = [
+        int(stat.parent.name)
+        for stat in Path("/proc").glob("[0-9]*/stat")
+        if _parent_of(stat) == postmaster
+    ]
+    for number in (postmaster, guardian, *backends):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)
     output, _ = run.communicate(timeout=SECONDS)
     assert run.returncode == 1
     assert "The server died while this was run" in output
@@ -470,9 +478,8 @@ def test_a_server_that_dies_fails_what_ran_and_the_rest_goes_on(
 
 def test_a_killed_backend_fails_its_block_only(project: Path) -> None:
     _write(project, {"name=victim": "select pg_sleep(25);", "name=after": "select 1;"})
-    known = _run_directories()
     run = _start(project)
-    directory = _wait_for_sleep(project, known)
+    directory = _wait_for_sleep(run)
     with psycopg.connect(
         host=str(directory / "data"), user="supabase_admin", dbname="postgres"
     ) as admin:
