@@ -9,6 +9,7 @@
 -- To undo, after every later migration:
 --   drop function reminder.watch();
 --   drop function reminder.missed_run(timestamptz);
+--   drop function reminder.overdue_run(timestamptz);
 --   drop table reminder.watchdog_log;
 
 create table reminder.watchdog_log (
@@ -35,28 +36,50 @@ comment on column reminder.watchdog_log.alerts_undelivered is 'Alerts that were 
 
 create index watchdog_log_watched_at_idx on reminder.watchdog_log (watched_at);
 
-create function reminder.missed_run(p_at timestamptz) returns timestamptz
-language sql stable
+create function reminder.overdue_run(p_at timestamptz)
+returns table (job text, due_at timestamptz, last_finished timestamptz)
+language sql stable rows 1
 set search_path = ''
 as $$
   -- The last time that was due and whose grace is over.  Any finished run since then answers it,
   -- one by hand too; a skipped one does not, because nothing was looked at.
-  select due.at
-  from cron.job j
-  cross join reminder.settings s
-  cross join lateral (select reminder.last_due_at(j.schedule, p_at - s.missed_run_grace) as at) due
-  where j.jobname = 'peer-mentor-reminders'
-    and j.username = 'postgres'
-    and j.active
-    and not exists (
-      select from public.cron_execution_logs l
-      where l.started_at >= due.at and l.status not in ('running', 'skipped')
+  with registered as (
+    select j.active, reminder.last_due_at(j.schedule, p_at - s.missed_run_grace) as at
+    from cron.job j
+    cross join reminder.settings s
+    where j.jobname = 'peer-mentor-reminders' and j.username = 'postgres'
+  )
+  select
+    case when r.active then 'active' when not r.active then 'disabled' else 'not registered' end,
+    r.at,
+    (
+      select max(l.finished_at)
+      from public.cron_execution_logs l
+      where l.status not in ('running', 'skipped')
     )
-    -- A system that was installed after that time has missed nothing.
-    and (
-      exists (select from public.cron_execution_logs l where l.started_at < due.at)
-      or exists (select from reminder.watchdog_log w where w.watched_at < due.at)
+  from (select) as always
+  left join registered r on true
+  where r.at is null
+    or (
+      not exists (
+        select from public.cron_execution_logs l
+        where l.started_at >= r.at and l.status not in ('running', 'skipped')
+      )
+      -- A system that was installed after that time has missed nothing.
+      and (
+        exists (select from public.cron_execution_logs l where l.started_at < r.at)
+        or exists (select from reminder.watchdog_log w where w.watched_at < r.at)
+      )
     )
+$$;
+comment on function reminder.overdue_run(timestamptz) is
+  'One row if the job was due by its schedule and no run has finished since, with the state of the job; due_at is null for a job that is not registered or never due.';
+
+create function reminder.missed_run(p_at timestamptz) returns timestamptz
+language sql stable
+set search_path = ''
+as $$
+  select o.due_at from reminder.overdue_run(p_at) o where o.job = 'active'
 $$;
 comment on function reminder.missed_run(timestamptz) is
   'The scheduled time that should have been answered by a finished run and was not, or null. Null while the job is disabled: that is somebody''s decision, and health shows it.';
@@ -137,4 +160,8 @@ $$;
 comment on function reminder.watch() is
   'One pass of the watchdog: closes dead runs, cancels endless ones, raises alerts for missed and long runs, delivers alerts, and returns the row it logged.';
 
-revoke all on function reminder.missed_run(timestamptz), reminder.watch() from public;
+revoke all on function
+  reminder.overdue_run(timestamptz),
+  reminder.missed_run(timestamptz),
+  reminder.watch()
+  from public;

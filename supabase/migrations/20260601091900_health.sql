@@ -51,6 +51,17 @@ create view reminder.health with (security_invoker = true) as
       where l.status not in ('running', 'skipped')
       order by l.id desc
       limit 1
+    ),
+    overdue as (
+      select from reminder.overdue_run(clock_timestamp())
+    ),
+    failure as (
+      select case
+        when (select latest.status = 'timed_out' or latest.error_code in ('57014', '55P03') from latest)
+          then 'service-timeout'
+        when (select latest.status = 'abandoned' from latest) then 'abandoned-run'
+        else 'repeated-failures'
+      end as section
     )
   select
     1 as step,
@@ -100,19 +111,26 @@ create view reminder.health with (security_invoker = true) as
   select
     6, 'last success',
     -- Whether or not the job is active: a disabled job misses its runs too.
-    coalesce(
-      success.at >= coalesce(
-        (
-          select reminder.last_due_at(job.schedule, clock_timestamp() - s.missed_run_grace)
-          from job cross join reminder.settings s
-        ),
-        clock_timestamp() - interval '25 hours'
+    not exists (select from overdue)
+      and (
+        not exists (select from latest)
+        or coalesce(
+          success.at >= (
+            select reminder.last_due_at(job.schedule, clock_timestamp() - s.missed_run_grace)
+            from job cross join reminder.settings s
+          ),
+          false
+        )
       ),
-      false
-    ),
     coalesce(floor(extract(epoch from clock_timestamp() - success.at) / 3600) || ' hours ago', 'never'),
-    'missed-runs'
-  from success
+    -- Runs that took place and failed were not missed.
+    case
+      when not exists (select from overdue)
+        and (select latest.consecutive_failures > 0 from latest)
+        then failure.section
+      else 'missed-runs'
+    end
+  from success cross join failure
   union all
   select
     7, 'failures in a row',
@@ -127,12 +145,8 @@ create view reminder.health with (security_invoker = true) as
       ),
       '0'
     ),
-    case
-      when (select latest.status = 'timed_out' or latest.error_code in ('57014', '55P03') from latest)
-        then 'service-timeout'
-      when (select latest.status = 'abandoned' from latest) then 'abandoned-run'
-      else 'repeated-failures'
-    end
+    failure.section
+  from failure
   union all
   select
     8, 'alerts not delivered',

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from sql_snippets.reading.pages import read_page
+from sql_snippets.reading.site import load_site
+from tests.reminder_system.lanes import ROOT
 from tests.reminder_system.people import add_assignments
 from tests.reminder_system.runs import (
     calling,
@@ -181,6 +184,83 @@ def test_finds_a_missed_run_by_the_schedule_that_is_registered(
     if is_missed:
         assert run(watched) is None
         assert watch(watched)["missed_since"] is None
+
+
+def runbook_block(name: str) -> str:
+    """Return the SQL of a block of the runbook, as its copy button gives it."""
+    page = read_page(ROOT / "docs/operations/cron-reminder-runbook.md", load_site(ROOT))
+    (block,) = (block for block in page.snippets if block.name == name)
+    return block.sql
+
+
+def set_job(postgres: Connection, schedule: str, *, active: bool = True) -> None:
+    postgres.execute(
+        "select cron.alter_job(jobid, schedule := %s, active := %s) from cron.job "
+        "where jobname = 'peer-mentor-reminders'",
+        (schedule, active),
+    )
+
+
+def add_run(postgres: Connection, ago: str, status: str = "succeeded") -> None:
+    postgres.execute(
+        "insert into public.cron_execution_logs (trigger_source, triggered_by, status, "
+        "started_at, finished_at, consecutive_failures) "
+        "values ('cron', 'x', %s, now() - %s::interval, now() - %s::interval, %s)",
+        (status, ago, ago, int(status == "failed")),
+    )
+
+
+LAST_SUCCESS = "select ok, section from reminder.health where what = 'last success'"
+
+
+@pytest.mark.parametrize("active", [True, False])
+@pytest.mark.parametrize(
+    ("schedule", "ago", "is_missed"),
+    [
+        ("0 * * * *", "4 hours", True),
+        ("* * * * *", "30 minutes", False),
+        ("0 6 * * *", "26 hours", True),
+        ("0 0 1 1 *", "26 hours", False),
+    ],
+)
+def test_is_of_one_mind_with_the_runbook_and_with_health(
+    watched: Connection, *, schedule: str, ago: str, is_missed: bool, active: bool
+) -> None:
+    if schedule == "0 0 1 1 *" and one(watched, "select extract(doy from now())::integer") <= 3:
+        pytest.skip("The first of January has just been.")
+    set_job(watched, schedule, active=active)
+    add_run(watched, "9 days")
+    add_run(watched, ago)
+    rows = watched.execute(runbook_block("confirm-missed-run")).fetchall()
+    assert [row[0] for row in rows] == ["active" if active else "disabled"] * is_missed
+    # The watchdog leaves a disabled job alone, which is somebody's decision.
+    assert watch(watched)["missed_since"] == (rows[0][1] if rows and active else None)
+    assert watched.execute(LAST_SUCCESS).fetchall() == [(not is_missed, "missed-runs")]
+
+
+def test_and_the_runbook_agree_that_a_run_that_failed_was_not_missed(watched: Connection) -> None:
+    set_job(watched, "0 * * * *")
+    add_run(watched, "4 hours")
+    add_run(watched, "1 second", "failed")
+    assert watched.execute(runbook_block("confirm-missed-run")).fetchall() == []
+    assert watch(watched)["missed_since"] is None
+    assert watched.execute(LAST_SUCCESS).fetchall() == [(False, "repeated-failures")]
+    assert one(watched, runbook_block("verify-missed-run")) is False
+    add_run(watched, "0 seconds")
+    assert one(watched, runbook_block("verify-missed-run")) is True
+
+
+def test_nothing_is_missed_on_the_day_of_the_installation(watched: Connection) -> None:
+    assert watched.execute(runbook_block("confirm-missed-run")).fetchall() == []
+    assert watched.execute(LAST_SUCCESS).fetchall() == [(True, "missed-runs")]
+
+
+def test_a_job_that_was_deleted_is_found_by_the_runbook(watched: Connection) -> None:
+    add_run(watched, "1 second")
+    watched.execute("select cron.unschedule('peer-mentor-reminders')")
+    rows = watched.execute(runbook_block("confirm-missed-run")).fetchall()
+    assert [row[:2] for row in rows] == [("not registered", None)]
+    assert watched.execute(LAST_SUCCESS).fetchall() == [(False, "missed-runs")]
 
 
 def test_leaves_a_disabled_job_alone(watched: Connection) -> None:

@@ -182,6 +182,52 @@ def _always_content(project: Project) -> None:
     project.replace(RUNBOOK, "select status = 'succeeded' as resolved", "select true as resolved")
 
 
+def _never_missed(project: Project) -> None:
+    project.replace(
+        RUNBOOK, "from reminder.overdue_run(now());", "from reminder.overdue_run(null);"
+    )
+
+
+def _missed_by_another_schedule(project: Project) -> None:
+    project.replace(
+        RUNBOOK,
+        "from reminder.overdue_run(now());",
+        "from reminder.overdue_run(now() + interval '1 day');",
+    )
+
+
+def _does_not_switch_on(project: Project) -> None:
+    project.replace(
+        RUNBOOK,
+        "select jobname, cron.alter_job(jobid, active := true) as enabled",
+        "select jobname, cron.alter_job(jobid) as enabled",
+    )
+
+
+def _resolved_whatever_is_missing(project: Project) -> None:
+    project.replace(
+        RUNBOOK,
+        "select\n  exists (select from cron.job",
+        "select true or\n  exists (select from cron.job",
+    )
+
+
+@pytest.mark.parametrize(
+    "weaken",
+    [
+        _never_missed,
+        _missed_by_another_schedule,
+        _does_not_switch_on,
+        _resolved_whatever_is_missing,
+    ],
+)
+def test_the_drill_of_missed_runs_with_a_weakened_block(
+    project: Project, weaken: Callable[[Project], None]
+) -> None:
+    weaken(project)
+    assert f"FAILED {RUNBOOK}::missed-runs::drill" in project.check("missed-runs::drill")
+
+
 @pytest.mark.parametrize("weaken", [_never_finds, _always_finds, _fixes_nothing, _always_content])
 def test_a_drill_with_a_weakened_block(project: Project, weaken: Callable[[Project], None]) -> None:
     weaken(project)
