@@ -114,7 +114,7 @@ def test_own_words_are_sorted_and_in_use() -> None:
 
 
 def test_a_slip_is_found() -> None:
-    passages = prose("Release teh lock. `teh` <!-- teh -->\n\n```sql\nselect teh;\n```\n")
-    assert passages == ["Release teh lock. CODE", "CODE CODE"]
-    assert unknown_words(passages, frozenset()) == {"teh"}
+    passages = prose("Release lokcs lock. `lokcs` <!-- lokcs -->\n\n```sql\nselect lokcs;\n```\n")
+    assert passages == ["Release lokcs lock. CODE", "CODE CODE"]
+    assert unknown_words(passages, frozenset()) == {"lokcs"}
     assert sentences(["One. Two is here: Three."]) == ["One.", "Two is here:", "Three."]
