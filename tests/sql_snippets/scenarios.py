@@ -209,7 +209,11 @@ def abandoned_run(sql_database: Database) -> Scenario:
         blocker.execute("select from public.assignments for update")
         with ThreadPoolExecutor(1) as pool:
             run = pool.submit(_run_job_and_expect_failure, sql_database)
-            _wait_until(sql_database, "reminder.lock_holder() is not null")
+            # A run that ends before its row is committed leaves nothing behind to be explained.
+            _wait_until(
+                sql_database,
+                "exists (select from public.cron_execution_logs where status = 'running')",
+            )
             with sql_database.connect() as session:
                 session.execute("select pg_terminate_backend(reminder.lock_holder(), 5000)")
             run.result()
