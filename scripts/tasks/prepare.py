@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from scripts.tasks import sandbox
 from scripts.tasks.common import CACHE, ROOT, VENV, VENV_PYTHON, TaskError, must_run, say
 
 if TYPE_CHECKING:
@@ -24,9 +25,11 @@ NPM_AT_LEAST = 7  # the first that reads this lock file
 LIBRARY = NODE_FOLDER / "node_modules" / "@mermaid-js" / "tiny" / "dist" / "mermaid.tiny.js"
 SHIM = NODE_FOLDER / "node_modules" / "iframe-worker" / "shim" / "index.js"
 AXE = NODE_FOLDER / "node_modules" / "axe-core" / "axe.min.js"
+PGLITE = NODE_FOLDER / "node_modules" / "@electric-sql" / "pglite"
 VENDOR = ROOT / "docs" / "assets" / "javascripts" / "vendor"
 VENDORED = VENDOR / "mermaid.min.js"
 VENDORED_SHIM = VENDOR / "iframe-worker.js"
+VENDORED_PGLITE = VENDOR / "pglite"
 
 _PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input", "-qq")
 _PIP_INSTALL = (*_PIP, "install", "--root-user-action=ignore")
@@ -39,6 +42,8 @@ def prepare(kind: Kind) -> None:
         _make_environment()
         _install(kind)
         _fetch_scripts()
+        if PGLITE.is_dir():
+            sandbox.bring(PGLITE, VENDORED_PGLITE, Path(_npm()).with_name("node"))
 
 
 @contextlib.contextmanager
