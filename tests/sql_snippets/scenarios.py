@@ -16,6 +16,16 @@ import pytest
 
 from sql_snippets.model import Scenario
 from tests.sql_snippets.http_receiver import http_receiver
+from tests.sql_snippets.incidents import (
+    ABANDONED_RUN_IS_PRESENT,
+    ALERT_NOT_DELIVERED,
+    DUPLICATE_REMINDERS,
+    DUPLICATE_REMINDERS_ARE_PRESENT,
+    HOOK_DISABLED,
+    HOOK_DISABLED_IS_PRESENT,
+    MISSED_RUN,
+    MISSED_RUN_IS_PRESENT,
+)
 from tests.sql_snippets.net_worker import running_net_worker
 
 if TYPE_CHECKING:
@@ -30,6 +40,17 @@ def _is_true(database: Database, condition: str) -> bool:
     """Say whether a SQL condition holds, asked from a session of its own."""
     with database.connect() as connection:
         row = connection.execute(f"select {condition}").fetchone()
+    return bool(row and row[0])
+
+
+def _produce(database: Database, incident: str) -> None:
+    with database.connect() as session:
+        session.execute(incident.encode())
+
+
+def _is_present(database: Database, query: str) -> bool:
+    with database.connect() as session:
+        row = session.execute(query.encode()).fetchone()
     return bool(row and row[0])
 
 
@@ -54,23 +75,8 @@ def _run_job_and_expect_failure(database: Database) -> None:
 @pytest.fixture
 def missed_run(sql_database: Database) -> Scenario:
     """Nothing has succeeded for three days because the job was switched off."""
-    with sql_database.connect() as session:
-        session.execute(
-            "update public.cron_execution_logs set"
-            " started_at = started_at - interval '3 days',"
-            " finished_at = finished_at - interval '3 days'"
-        )
-        session.execute(
-            "select cron.alter_job(jobid, active := false)"
-            " from cron.job where jobname = 'peer-mentor-reminders'"
-        )
-    return Scenario(
-        is_present=lambda: _is_true(
-            sql_database,
-            "not exists (select from public.cron_execution_logs"
-            " where status = 'succeeded' and finished_at > now() - interval '1 day')",
-        )
-    )
+    _produce(sql_database, MISSED_RUN)
+    return Scenario(is_present=lambda: _is_present(sql_database, MISSED_RUN_IS_PRESENT))
 
 
 @pytest.fixture
@@ -130,9 +136,7 @@ def failing_job(sql_database: Database) -> Scenario:
 def alert_not_delivered(sql_database: Database) -> Iterator[Scenario]:
     """The secret with the webhook's address is gone, and an alert waits for it."""
     with http_receiver() as receiver, running_net_worker(sql_database):
-        with sql_database.connect() as session:
-            session.execute("delete from vault.secrets where name = 'REMINDER_ALERT_WEBHOOK_URL'")
-            session.execute("select reminder.send_test_alert('the scenario')")
+        _produce(sql_database, ALERT_NOT_DELIVERED)
 
         def not_arrived() -> bool:
             if _is_true(
@@ -148,39 +152,15 @@ def alert_not_delivered(sql_database: Database) -> Iterator[Scenario]:
 @pytest.fixture
 def duplicate_reminders(sql_database: Database) -> Scenario:
     """The primary key was lost in a restore, and two overlapping runs wrote everything twice."""
-    with sql_database.connect() as session:
-        session.execute(
-            "alter table reminder.dispatched_reminders drop constraint dispatched_reminders_pkey"
-        )
-        session.execute(
-            "insert into reminder.dispatched_reminders select * from reminder.dispatched_reminders"
-        )
-    return Scenario(
-        is_present=lambda: _is_true(
-            sql_database,
-            "(select count(*) <> count(distinct (assignment_id, due_on))"
-            " from reminder.dispatched_reminders)",
-        )
-    )
+    _produce(sql_database, DUPLICATE_REMINDERS)
+    return Scenario(is_present=lambda: _is_present(sql_database, DUPLICATE_REMINDERS_ARE_PRESENT))
 
 
 @pytest.fixture
 def hook_disabled(sql_database: Database) -> Scenario:
     """A bulk load switched the hook off, wrote a contact, and left the hook off."""
-    with sql_database.connect() as session:
-        session.execute("alter table public.activities disable trigger user")
-        session.execute(
-            "insert into public.activities"
-            " (assignment_id, activity_type, occurred_on, registration_path)"
-            " values (8, 'phone_call', (now() at time zone 'utc')::date - 1, 'bulk')"
-        )
-    return Scenario(
-        is_present=lambda: _is_true(
-            sql_database,
-            "(select last_contact_date < (now() at time zone 'utc')::date - 1"
-            " from public.assignments where id = 8)",
-        )
-    )
+    _produce(sql_database, HOOK_DISABLED)
+    return Scenario(is_present=lambda: _is_present(sql_database, HOOK_DISABLED_IS_PRESENT))
 
 
 @pytest.fixture
@@ -221,10 +201,4 @@ def abandoned_run(sql_database: Database) -> Scenario:
         blocker.close()
     with sql_database.connect(application_name="pg_cron") as session:
         session.execute("select reminder.watch()")
-    return Scenario(
-        is_present=lambda: _is_true(
-            sql_database,
-            "(select status = 'abandoned' from public.cron_execution_logs"
-            " where status not in ('running', 'skipped') order by id desc limit 1)",
-        )
-    )
+    return Scenario(is_present=lambda: _is_present(sql_database, ABANDONED_RUN_IS_PRESENT))

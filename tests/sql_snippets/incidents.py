@@ -1,0 +1,123 @@
+"""The incidents that are SQL alone, for the scenarios of the checks and for practice on the site.
+
+``PRACTICE`` says for each drill's scenario whether a reader can practise it in the browser, where
+there is one session and nothing in the background, and how or why not.  This module is read by the
+build of the site, so it imports nothing of the project.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True)
+class Incident:
+    """An incident in the browser: each text is one message, run as the reader of the page.
+
+    ``present`` returns whether it is there.  ``platform`` runs before it as the superuser.  So does
+    ``after`` after each block, in place of what a server does in the background, and each value
+    that it returns is run as SQL too.  ``note`` is what looks different here; ``values`` are what
+    to fill in for placeholders.
+    """
+
+    produce: str
+    present: str
+    platform: str = ""
+    after: str = ""
+    note: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Impossible:
+    """An incident that the browser cannot have, and why, to be read below the section's heading."""
+
+    why: str
+
+
+MISSED_RUN = """
+-- Nothing has succeeded for three days because the job was switched off.
+update public.cron_execution_logs
+set started_at = started_at - interval '3 days', finished_at = finished_at - interval '3 days';
+
+select cron.alter_job(jobid, active := false) from cron.job where jobname = 'peer-mentor-reminders';
+"""
+MISSED_RUN_IS_PRESENT = """
+select not exists (
+  select from public.cron_execution_logs
+  where status = 'succeeded' and finished_at > now() - interval '1 day'
+)
+"""
+
+ABANDONED_RUN_IS_PRESENT = """
+select status = 'abandoned'
+from public.cron_execution_logs
+where status not in ('running', 'skipped')
+order by id desc
+limit 1
+"""
+# In the checks a session is really ended in mid-run.  This leaves the same rows.
+_ABANDONED_RUN = """
+delete from reminder.dispatched_reminders;
+
+select reminder.open_run('cron', 'peer-mentor-reminders', null);
+
+select reminder.watch();
+"""
+
+ALERT_NOT_DELIVERED = """
+-- The secret with the webhook's address is gone, and an alert waits for it.
+delete from vault.secrets where name = 'REMINDER_ALERT_WEBHOOK_URL';
+
+select reminder.send_test_alert('the scenario');
+"""
+
+DUPLICATE_REMINDERS = """
+-- The primary key was lost in a restore, and two overlapping runs wrote everything twice.
+alter table reminder.dispatched_reminders drop constraint dispatched_reminders_pkey;
+
+insert into reminder.dispatched_reminders select * from reminder.dispatched_reminders;
+"""
+DUPLICATE_REMINDERS_ARE_PRESENT = """
+select count(*) <> count(distinct (assignment_id, due_on)) from reminder.dispatched_reminders
+"""
+
+HOOK_DISABLED = """
+-- A bulk load switched the hook off, wrote a contact, and left the hook off.
+alter table public.activities disable trigger user;
+
+insert into public.activities (assignment_id, activity_type, occurred_on, registration_path)
+values (8, 'phone_call', (now() at time zone 'utc')::date - 1, 'bulk');
+"""
+HOOK_DISABLED_IS_PRESENT = """
+select last_contact_date < (now() at time zone 'utc')::date - 1
+from public.assignments
+where id = 8
+"""
+
+PRACTICE: dict[str, Incident | Impossible] = {
+    "missed_run": Incident(
+        MISSED_RUN,
+        MISSED_RUN_IS_PRESENT,
+        note=(
+            "No scheduler runs in a browser: scheduler_runs is always f here. Take it for t, "
+            "the cause is in another column."
+        ),
+    ),
+    "stuck_lock": Impossible("It takes a second session that holds the lock."),
+    "blocked_service": Impossible(
+        "It takes a second session that the run waits for, and a wait never ends in a browser."
+    ),
+    "alert_not_delivered": Impossible("It takes a worker that sends, and a receiver."),
+    "abandoned_run": Incident(
+        _ABANDONED_RUN,
+        ABANDONED_RUN_IS_PRESENT,
+        note="No session was ended for this: the rows are those that an ended one leaves.",
+    ),
+    "duplicate_reminders": Incident(DUPLICATE_REMINDERS, DUPLICATE_REMINDERS_ARE_PRESENT),
+    "hook_disabled": Incident(HOOK_DISABLED, HOOK_DISABLED_IS_PRESENT),
+}
