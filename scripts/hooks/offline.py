@@ -1,6 +1,7 @@
 """Serve the script that lets the search work from file:// from the site, and only where it is used.
 
-The theme's offline plugin would load it from someone else's server.
+The theme's offline plugin would load it from someone else's server.  The other way round with the
+database to practise on: a browser runs none that comes from a file.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from mkdocs.structure.files import Files
 
 SHIM = "assets/javascripts/vendor/iframe-worker.js"
+PGLITE = "assets/javascripts/vendor/pglite/"
 
 
 def _is_offline(config: MkDocsConfig) -> bool:
@@ -33,8 +35,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Leave the copy out of a site that has a server."""
-    file = files.get_file_from_path(SHIM)
-    if file is not None and not _is_offline(config):
+    """Leave out what only the other kind of site can use."""
+    useless = PGLITE if _is_offline(config) else SHIM
+    for file in [file for file in files if file.src_uri.startswith(useless)]:
         files.remove(file)
     return files
