@@ -11,6 +11,9 @@
 --   drop function reminder.send_alerts();
 --   drop function reminder.collect_alert_responses();
 --   drop function reminder.alert_back_off(integer);
+--   drop view reminder.alert_answers;
+--   drop table reminder.alert_requests;
+--   drop function reminder.request_numbering();
 --   drop table reminder.alerts;  -- loses the alerts that have not arrived
 --   drop table reminder.alert_kinds;
 
@@ -43,7 +46,6 @@ create table reminder.alerts (
     check (status in ('queued', 'sent', 'delivered', 'undelivered')),
   attempts integer not null default 0,
   next_attempt_at timestamptz not null default now(),
-  request_id bigint,
   error text,
   created_at timestamptz not null default now(),
   delivered_at timestamptz,
@@ -59,16 +61,57 @@ comment on column reminder.alerts.message is 'The text that is sent.';
 comment on column reminder.alerts.status is 'queued, sent, delivered or undelivered.';
 comment on column reminder.alerts.attempts is 'How often it was handed to pg_net.';
 comment on column reminder.alerts.next_attempt_at is 'Not tried again before this time.';
-comment on column reminder.alerts.request_id is 'Request of the last attempt, in net._http_response for six hours.';
 comment on column reminder.alerts.error is 'Why the last attempt failed; null when it did not.';
 comment on column reminder.alerts.created_at is 'When it was raised.';
 comment on column reminder.alerts.delivered_at is 'When the receiver had answered with a 2xx status.';
 
 create index alerts_open_idx on reminder.alerts (next_attempt_at) where status in ('queued', 'sent');
 
+-- pg_net numbers its requests by a sequence of an unlogged table.  After a crash, and after a
+-- restore, both of its tables are empty and from PostgreSQL 15 on it counts from 1 again: the answer
+-- with the number of an alert may be that to another request, of this project's application for
+-- example.  An answer has no address and no body to tell it by.
+--
+-- So the number is kept where it is lost in the same moment: in an unlogged table.  What is there
+-- was numbered by the sequence as it is now.  If the extension is dropped and made again, or the
+-- sequence restarted, it has another file; this is kept beside the number.
+create function reminder.request_numbering() returns oid
+language sql stable
+set search_path = ''
+as $$
+  select pg_catalog.pg_relation_filenode(
+    pg_catalog.pg_get_serial_sequence('net.http_request_queue', 'id')::regclass)
+$$;
+comment on function reminder.request_numbering() is
+  'File of the sequence that numbers the requests of pg_net: another one where it counts anew without a crash.';
+
+create unlogged table reminder.alert_requests (
+  alert_id bigint primary key references reminder.alerts (id) on delete cascade,
+  request_id bigint not null,
+  numbered_by oid not null
+);
+comment on table reminder.alert_requests is
+  'The request of the last attempt of each alert on its way. Unlogged: emptied by a crash together with pg_net''s own tables.';
+comment on column reminder.alert_requests.alert_id is 'The alert.';
+comment on column reminder.alert_requests.request_id is 'Its request, in net._http_response for six hours.';
+comment on column reminder.alert_requests.numbered_by is 'The numbering that the request_id belongs to.';
+
+create view reminder.alert_answers with (security_invoker = true) as
+  select q.alert_id, r.status_code, r.timed_out, r.error_msg, r.created
+  from reminder.alert_requests q
+  join net._http_response r on r.id = q.request_id
+  where q.numbered_by = reminder.request_numbering();
+comment on view reminder.alert_answers is
+  'Answers of the receiver to alerts; answers to other requests that have the same number are not among them.';
+comment on column reminder.alert_answers.alert_id is 'The alert.';
+comment on column reminder.alert_answers.status_code is 'HTTP status; null when there was no answer.';
+comment on column reminder.alert_answers.timed_out is 'Whether the receiver took too long.';
+comment on column reminder.alert_answers.error_msg is 'Why there was no answer, in the words of pg_net.';
+comment on column reminder.alert_answers.created is 'When the request was taken up.';
+
 -- Reads the answers that have come in.  An answer counts as a failure when it timed out, never
--- connected, or carries any status but 2xx.  No answer after ten minutes: the worker is down or
--- the answer was lost in a crash.
+-- connected, or carries any status but 2xx.  No answer after ten minutes: the worker is down.  No
+-- request any more: it was lost in a crash, and whether it was sent before is not known.
 create function reminder.collect_alert_responses() returns integer
 language plpgsql
 set search_path = ''
@@ -79,17 +122,25 @@ begin
   with answered as (
     select
       a.id,
-      r.id is not null and coalesce(r.status_code between 200 and 299, false) as ok,
+      coalesce(r.status_code between 200 and 299, false) as ok,
       case
-        when r.id is null then 'No answer from pg_net after ten minutes: is its worker running?'
+        when q.alert_id is null
+          then 'The request was lost in a crash or a restore of the database.'
+        when r.alert_id is null then 'No answer from pg_net after ten minutes: is its worker running?'
         when r.timed_out then 'The receiver did not answer in time.'
         when r.error_msg is not null then 'The receiver could not be reached.'
         else format('The receiver answered with HTTP status %s.', r.status_code)
       end as why
     from reminder.alerts a
-    left join net._http_response r on r.id = a.request_id
+    left join reminder.alert_requests q
+      on q.alert_id = a.id and q.numbered_by = reminder.request_numbering()
+    left join reminder.alert_answers r on r.alert_id = a.id
     where a.status = 'sent'
-      and (r.id is not null or a.next_attempt_at <= clock_timestamp())
+      and (
+        q.alert_id is null
+        or r.alert_id is not null
+        or a.next_attempt_at <= clock_timestamp()
+      )
   )
   update reminder.alerts a
   set
@@ -127,6 +178,7 @@ as $$
 declare
   v_url text;
   v_alert record;
+  v_request_id bigint;
   v_sent integer := 0;
 begin
   for v_alert in
@@ -154,18 +206,22 @@ begin
       continue;
     end if;
     begin
+      v_request_id := net.http_post(
+        url := v_url,
+        body := jsonb_build_object(
+          'text', v_alert.message || E'\n' || v_alert.runbook,
+          'alert', v_alert.kind,
+          'run_id', v_alert.run_id,
+          'runbook', v_alert.runbook
+        ),
+        timeout_milliseconds := 5000
+      );
+      insert into reminder.alert_requests as q (alert_id, request_id, numbered_by)
+      values (v_alert.id, v_request_id, reminder.request_numbering())
+      on conflict (alert_id) do update
+        set request_id = excluded.request_id, numbered_by = excluded.numbered_by;
       update reminder.alerts a
       set
-        request_id = net.http_post(
-          url := v_url,
-          body := jsonb_build_object(
-            'text', v_alert.message || E'\n' || v_alert.runbook,
-            'alert', v_alert.kind,
-            'run_id', v_alert.run_id,
-            'runbook', v_alert.runbook
-          ),
-          timeout_milliseconds := 5000
-        ),
         status = 'sent',
         attempts = a.attempts + 1,
         error = null,
@@ -252,6 +308,7 @@ comment on function reminder.send_test_alert(text) is
   'Sends an alert that says it is a test; returns its id in reminder.alerts.';
 
 revoke all on function
+  reminder.request_numbering(),
   reminder.collect_alert_responses(),
   reminder.alert_back_off(integer),
   reminder.send_alerts(),

@@ -13,7 +13,9 @@ import pytest
 from psycopg import sql as query
 from psycopg.rows import dict_row
 
+from tests.reminder_system.lanes import LANES, open_own_server
 from tests.reminder_system.people import add_assignments
+from tests.reminder_system.runbook import runbook_block
 from tests.reminder_system.runs import (
     break_dispatch,
     calling,
@@ -76,7 +78,7 @@ class Channel:
                     self.postgres,
                     "select not exists (select from net.http_request_queue) and not exists ("
                     "select from reminder.alerts a where a.status = 'sent' and not exists ("
-                    "select from net._http_response r where r.id = a.request_id))",
+                    "select from reminder.alert_answers r where r.alert_id = a.id))",
                 ),
                 "every request is answered",
             )
@@ -359,6 +361,68 @@ class TestDelivery:
         assert sum(sent) == 40
         channel.answered()
         assert len(channel.receiver.requests) == 40
+
+
+class TestNumbersThatComeAgain:
+    """pg_net counts its requests from 1 again; what has the number of an alert is not its own."""
+
+    VERIFY = "verify-alert-not-delivered"
+
+    def answer_another_request(self, database: Database, postgres: Connection) -> None:
+        """Let the application's own request have the number of the alert, and a good answer."""
+        with http_receiver() as application, running_net_worker(database):
+            number = one(postgres, "select net.http_get(%s)", application.url)
+            assert number == 1, "the numbers were not given again: this shows nothing"
+            eventually(
+                lambda: one(postgres, "select count(*) from net._http_response") == 1,
+                "the other request is answered",
+            )
+
+    @pytest.mark.parametrize("lane", LANES)
+    def test_after_a_crash_are_of_other_requests_and_the_alert_is_sent_again(
+        self, lane: str
+    ) -> None:
+        # What is committed is on the disk, as on the platform; only what is unlogged is lost.
+        with (
+            open_own_server(lane, synchronous_commit="on") as own,
+            http_receiver() as receiver,
+        ):
+            with own.database.connect() as postgres:
+                postgres.execute("select vault.create_secret(%s, %s)", (receiver.url, SECRET))
+                postgres.execute("select reminder.send_test_alert('Dana')")
+            own.crash()
+            database = own.database
+            with database.connect() as postgres:
+                self.answer_another_request(database, postgres)
+                assert one(postgres, runbook_block(self.VERIFY)) is False
+                channel = Channel(database, postgres, receiver)
+                channel.deliver()
+                alert = channel.alert()
+                assert (alert["status"], alert["attempts"]) == ("queued", 1)
+                assert "lost in a crash" in alert["error"]
+                channel.time_passes()
+                channel.deliver()
+                channel.answered()
+                channel.deliver()
+                assert channel.alert()["status"] == "delivered"
+                assert len(receiver.requests) == 1
+                assert one(postgres, runbook_block(self.VERIFY)) is True
+
+    def test_without_a_crash_are_of_other_requests_too(
+        self, channel: Channel, superuser: Connection
+    ) -> None:
+        """As when the extension is dropped and made again."""
+        channel.send_test_alert()
+        superuser.execute("truncate net.http_request_queue restart identity")
+        self.answer_another_request(channel.database, channel.postgres)
+        assert one(channel.postgres, runbook_block(self.VERIFY)) is False
+        channel.deliver()
+        assert (channel.alert()["status"], channel.alert()["attempts"]) == ("queued", 1)
+
+    def test_are_forgotten_with_the_alert(self, channel: Channel) -> None:
+        channel.send_test_alert()
+        channel.postgres.execute("delete from reminder.alerts")
+        assert one(channel.postgres, "select count(*) from reminder.alert_requests") == 0
 
 
 class TestTransaction:

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from sql_snippets.reading.pages import read_page
-from sql_snippets.reading.site import load_site
-from tests.reminder_system.lanes import ROOT
 from tests.reminder_system.people import add_assignments
+from tests.reminder_system.runbook import runbook_block
 from tests.reminder_system.runs import (
     calling,
     close_gate,
@@ -184,13 +182,6 @@ def test_finds_a_missed_run_by_the_schedule_that_is_registered(
     if is_missed:
         assert run(watched) is None
         assert watch(watched)["missed_since"] is None
-
-
-def runbook_block(name: str) -> str:
-    """Return the SQL of a block of the runbook, as its copy button gives it."""
-    page = read_page(ROOT / "docs/operations/cron-reminder-runbook.md", load_site(ROOT))
-    (block,) = (block for block in page.snippets if block.name == name)
-    return block.sql
 
 
 def set_job(postgres: Connection, schedule: str, *, active: bool = True) -> None:
