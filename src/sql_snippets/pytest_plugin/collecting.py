@@ -43,13 +43,21 @@ if TYPE_CHECKING:
 
 def _site_of(config: pytest.Config, path: Path) -> Site:
     """Return the site of a page; a configuration is read once for all pages it belongs to."""
-    run = run_of(config)
-    site = run.sites.get(config.rootpath)
-    if site is None:
-        site = run.sites[config.rootpath] = load_site(config.rootpath)
+    site = _site_above(config, config.rootpath)
     if site.config_path is None or not path.is_relative_to(site.root):
-        return load_site(path.parent)
+        return _site_above(config, path.parent)
     return site
+
+
+def _site_above(config: pytest.Config, folder: Path) -> Site:
+    """Return the site of a folder; without one, paths are those that pytest shows."""
+    sites = run_of(config).sites
+    if folder not in sites:
+        site = load_site(folder)
+        if site.config_path is None and folder.is_relative_to(config.rootpath):
+            site = replace(site, root=config.rootpath)
+        sites[folder] = site
+    return sites[folder]
 
 
 def _is_asked_for(file_path: Path, parent: pytest.Collector) -> bool:
