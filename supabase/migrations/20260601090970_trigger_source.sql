@@ -30,12 +30,12 @@ as $$
       when p_requested_by is not null then p_reason
       when not by_cron then 'None given: reminder.run_job() was called by hand.'
     end
-  from pg_catalog.pg_stat_activity a
+  from (select) as always
+  left join pg_catalog.pg_stat_activity a on a.pid = pg_catalog.pg_backend_pid()
   cross join lateral (
     select p_requested_by is null
       and (a.backend_type = 'pg_cron' or a.application_name = 'pg_cron') as by_cron
   ) c
-  where a.pid = pg_catalog.pg_backend_pid()
 $$;
 comment on function reminder.what_triggered(text, text) is
   'What the log says of the start of a run in this session: the person and reason that are given, else pg_cron, else role and program of the session.';

@@ -447,6 +447,62 @@ class TestAtTheSameTime:
                 assert second.finish() is None
         assert last_contact(postgres, assignment) == day(7)
 
+    REGISTER = (
+        "insert into public.activities (assignment_id, activity_type, occurred_on) "
+        "values ({}, 'phone_call', '{}')"
+    )
+    CORRECT = "select reminder.correct_last_contact_date({}, '{}', 'typing error', 'Dana')"
+    KEPT = (
+        "select array_agg((old_date::text, new_date::text) order by id) "
+        "from reminder.last_contact_corrections"
+    )
+
+    @pytest.mark.parametrize("ago", [2, 30])
+    def test_a_registration_that_waited_for_a_correction_is_the_newer_of_the_two(
+        self, database: Database, postgres: Connection, assignment: int, ago: int
+    ) -> None:
+        register(database, "direct", (assignment, CONTACT, day(4)))
+        with database.connect(autocommit=False) as corrector:
+            corrector.execute(self.CORRECT.format(assignment, day(15)).encode())
+            with calling(database, self.REGISTER.format(assignment, day(ago))) as mentor:
+                self.wait_until_blocked(postgres, mentor.pid)
+                corrector.commit()
+                assert mentor.finish() is None
+        # Later than the corrected date it counts; earlier it does not bring the old date back.
+        assert last_contact(postgres, assignment) == max(day(ago), day(15))
+        assert one(postgres, self.KEPT) == [(day(4).isoformat(), day(15).isoformat())]
+
+    def test_a_correction_that_waited_for_a_registration_has_the_last_word(
+        self, database: Database, postgres: Connection, assignment: int
+    ) -> None:
+        register(database, "direct", (assignment, CONTACT, day(30)))
+        with database.connect(autocommit=False) as mentor:
+            mentor.execute(self.REGISTER.format(assignment, day(2)).encode())
+            with calling(database, self.CORRECT.format(assignment, day(15))) as corrector:
+                self.wait_until_blocked(postgres, corrector.pid)
+                mentor.commit()
+                assert corrector.finish() is None
+        assert last_contact(postgres, assignment) == day(15)
+        # What it kept as the old date is what it replaced, not what it saw before it waited.
+        assert one(postgres, self.KEPT) == [(day(2).isoformat(), day(15).isoformat())]
+
+    @pytest.mark.parametrize("first", ["registration", "correction"])
+    def test_a_correction_outranks_a_registration_that_was_waiting_when_it_was_made(
+        self, database: Database, postgres: Connection, assignment: int, first: str
+    ) -> None:
+        """Both wait for a third; whichever goes on first, the correction was made knowing more."""
+        register_ = self.REGISTER.format(assignment, day(2))
+        correct = self.CORRECT.format(assignment, day(15))
+        with database.connect(autocommit=False) as other:
+            other.execute("select from public.assignments where id = %s for update", (assignment,))
+            orders = [register_, correct] if first == "registration" else [correct, register_]
+            with calling(database, orders[0]) as one_, calling(database, orders[1]) as another:
+                for call in (one_, another):
+                    self.wait_until_blocked(postgres, call.pid)
+                other.commit()
+                assert [one_.finish(), another.finish()] == [None, None]
+        assert last_contact(postgres, assignment) == day(15)
+
     def test_a_registration_does_not_wait_for_a_running_job(
         self, database: Database, postgres: Connection, assignment: int
     ) -> None:
