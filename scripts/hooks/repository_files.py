@@ -2,7 +2,8 @@
 
 A page may link to a file outside ``docs/``, as ``../../tests/test_x.py``: right for a reader of the
 repository, and nothing that the site would have.  For each such file the site gets a page with its
-text, so the link works there too, with no request to the host of the repository.
+text, so the link works there too, with no request to the host of the repository.  A JSON Schema is
+for programs: the site has it as it is.
 """
 
 from __future__ import annotations
@@ -49,8 +50,13 @@ def _show(path: Path, text: str) -> str:
     )
 
 
+def _address(path: Path) -> str:
+    as_it_is = path.name.endswith(".schema.json")
+    return f"{FOLDER}/{path.as_posix()}" + ("" if as_it_is else ".md")
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add a page for each file outside that a page links to."""
+    """Add a page, or the file itself, for each file outside that a page links to."""
     project = Path(config.config_file_path).parent.resolve()
     linked = {
         path
@@ -59,8 +65,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         if (path := _find(link["target"], page, config))
     }
     for path in sorted(linked):
-        content = _show(path, (project / path).read_text(encoding="utf-8"))
-        files.append(File.generated(config, f"{FOLDER}/{path.as_posix()}.md", content=content))
+        text, address = (project / path).read_text(encoding="utf-8"), _address(path)
+        content = _show(path, text) if address.endswith(".md") else text
+        files.append(File.generated(config, address, content=content))
     return files
 
 
@@ -73,6 +80,6 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         path = _find(link["target"], page.file, config)
         if path is None:
             return link[0]
-        return os.path.relpath(f"{FOLDER}/{path.as_posix()}.md", here)
+        return os.path.relpath(_address(path), here)
 
     return _LINK.sub(lead, markdown)

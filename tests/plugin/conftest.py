@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sql_snippets.database import databases
+from tests.plugin.small_project import PROJECT, write_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,3 +51,20 @@ def shared_servers(_servers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a cache of prepared databases that all tests of whole runs use."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def empty_project(
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    cache_dir: Path,
+    shared_servers: None,  # noqa: ARG001 - what it does is all
+) -> pytest.Pytester:
+    """A folder with a site, its settings and no page yet; nothing of the outside reaches it."""
+    monkeypatch.setenv("SQL_SNIPPETS_CACHE_DIR", str(cache_dir))
+    monkeypatch.setenv("SQL_SNIPPETS_NO_CACHE", "true")
+    monkeypatch.setenv("COLUMNS", "200")
+    for name in ("CI", "GITHUB_ACTIONS", "SQL_SNIPPETS_SERVER", "PYTEST_ADDOPTS"):
+        monkeypatch.delenv(name, raising=False)
+    write_files(pytester, PROJECT)
+    return pytester

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -16,10 +15,13 @@ from sql_snippets.project import present_recipe, read_ini
 from sql_snippets.reading.built_html import add_class, add_id, insert, read_blocks
 from sql_snippets.reading.pages import read_page
 from sql_snippets.reading.site import load_site
+from sql_snippets.results.report import FORMAT, hash_claims, hash_sql
 from sql_snippets.results.stamps import ReportError, Verdict, read_report, show_seconds, verdict_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sql_snippets.model import Snippet
 
 CONFIG = """
 site_name: Small site
@@ -92,7 +94,6 @@ def _entry(**changes: Any) -> dict[str, Any]:
         "id": ALL,
         "kind": "block",
         "verdict": "passed",
-        "sql_sha256": hashlib.sha256(b'select 1 < 2 as "a&b";\n').hexdigest(),
         "seconds": 0.0042,
         "reason": None,
     }
@@ -103,7 +104,7 @@ def _report(project: Path, *entries: dict[str, Any], **changes: Any) -> Path:
     path = project / ".cache" / "sql-snippets" / "report.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     report = {
-        "format": 1,
+        "format": FORMAT,
         "created": "2026-11-05T23:59:59+00:00",
         "server": {"kind": "system", "version": "15.14", "real_parts": ["pg_cron"]},
         "items": list(entries),
@@ -117,8 +118,16 @@ def _stamp(html: str, item: str = ALL) -> str:
     return html[start : html.index("</p>", start)]
 
 
-def _sql_as_known(project: Path) -> str:
-    return read_page(project / "docs" / "page.md", load_site(project)).snippets[0].sql
+def _known(project: Path) -> Snippet:
+    return read_page(project / "docs" / "page.md", load_site(project)).snippets[0]
+
+
+def _digests(snippet: Snippet) -> dict[str, str]:
+    return {"sql_sha256": hash_sql(snippet.sql), "claims_sha256": hash_claims(snippet)}
+
+
+def _passed(project: Path, **changes: Any) -> dict[str, Any]:
+    return _entry(**{**_digests(_known(project)), **changes})
 
 
 def test_without_a_report_every_block_says_not_checked(project: Path) -> None:
@@ -129,9 +138,8 @@ def test_without_a_report_every_block_says_not_checked(project: Path) -> None:
 
 
 def test_stamp_says_when_and_on_what_a_block_passed(project: Path) -> None:
-    digest = hashlib.sha256(_sql_as_known(project).encode()).hexdigest()
     danger = {"level": "WRITE", "seen": ["insert into public.a (1 row)"]}
-    _report(project, _entry(sql_sha256=digest, danger=danger))
+    _report(project, _passed(project, danger=danger))
     stamp = _stamp(_build(project))
     assert "sql-stamp--passed" in stamp
     facts = ("Passed", "5 Nov 2026", "PostgreSQL 15.14", "real pg_cron", "measured WRITE", "4 ms")
@@ -140,17 +148,13 @@ def test_stamp_says_when_and_on_what_a_block_passed(project: Path) -> None:
 
 
 def test_parts_that_were_not_real_are_named_stand_ins(project: Path) -> None:
-    digest = hashlib.sha256(_sql_as_known(project).encode()).hexdigest()
     server = {"kind": "embedded", "version": "17.10", "real_parts": []}
-    _report(project, _entry(sql_sha256=digest), server=server)
+    _report(project, _passed(project), server=server)
     assert "stand-ins" in _stamp(_build(project))
 
 
 def test_failed_block_shows_its_reason_escaped(project: Path) -> None:
-    digest = hashlib.sha256(_sql_as_known(project).encode()).hexdigest()
-    _report(
-        project, _entry(sql_sha256=digest, verdict="failed", reason="docs/page.md:11:8: <b> & no")
-    )
+    _report(project, _passed(project, verdict="failed", reason="docs/page.md:11:8: <b> & no"))
     html = _build(project)
     assert "sql-stamp--failed" in _stamp(html)
     assert "docs/page.md:11:8: &lt;b&gt; &amp; no" in _stamp(html)
@@ -164,8 +168,7 @@ def test_failure_is_drawn_where_the_report_has_a_drawing(project: Path) -> None:
 
 
 def test_excluded_block_shows_its_reason(project: Path) -> None:
-    digest = hashlib.sha256(_sql_as_known(project).encode()).hexdigest()
-    _report(project, _entry(sql_sha256=digest, verdict="excluded", reason="needs two servers"))
+    _report(project, _passed(project, verdict="excluded", reason="needs two servers"))
     stamp = _stamp(_build(project))
     assert "sql-stamp--excluded" in stamp
     assert "Not run" in stamp
@@ -173,8 +176,7 @@ def test_excluded_block_shows_its_reason(project: Path) -> None:
 
 
 def test_stamp_of_other_sql_is_not_shown(project: Path) -> None:
-    digest = hashlib.sha256(_sql_as_known(project).encode()).hexdigest()
-    _report(project, _entry(sql_sha256=digest))
+    _report(project, _passed(project))
     page = project / "docs" / "page.md"
     page.write_text(PAGE.replace("1 < 2", "1 < 3"), encoding="utf-8")
     stamp = _stamp(_build(project))
@@ -262,7 +264,7 @@ def test_serving_shows_the_page_in_spite_of_a_difference(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"format": 1}', '{"format": 1, "items": 3, "server": {}}', "{"]
+    "text", ["", "[]", "{}", '{"format": 2}', '{"format": 2, "items": 3, "server": {}}', "{"]
 )
 def test_unreadable_report_is_an_error_and_no_stamp(
     project: Path, text: str, caplog: pytest.LogCaptureFixture
@@ -277,19 +279,33 @@ def test_unreadable_report_is_an_error_and_no_stamp(
 
 def test_report_of_another_format_is_refused(project: Path) -> None:
     path = _report(project, format=99)
-    with pytest.raises(ReportError, match="format 99; this version reads format 1"):
+    with pytest.raises(ReportError, match="format 99; this version reads format 2"):
         read_report(path)
 
 
-def test_verdict_needs_the_same_sql(project: Path) -> None:
-    snippet = read_page(project / "docs" / "page.md", load_site(project)).snippets[0]
-    digest = hashlib.sha256(snippet.sql.encode()).hexdigest()
-    report = read_report(_report(project, _entry(sql_sha256=digest)))
+def test_verdict_needs_the_same_sql_and_claims(project: Path) -> None:
+    snippet = _known(project)
+    report = read_report(_report(project, _passed(project)))
     assert verdict_of(snippet, report) is Verdict.PASSED
-    other = read_report(_report(project, _entry(sql_sha256=digest[::-1])))
-    assert verdict_of(snippet, other) is Verdict.UNCHECKED
-    missing = read_report(_report(project, _entry(sql_sha256=None)))
-    assert verdict_of(snippet, missing) is Verdict.UNCHECKED
+    for field in ("sql_sha256", "claims_sha256"):
+        for digest in ("0" * 64, None):
+            other = read_report(_report(project, _passed(project, **{field: digest})))
+            assert verdict_of(snippet, other) is Verdict.UNCHECKED
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("**READ**", "**WRITE**"), ("name=all", "name=all rows=1"), ("\n t\n", "\n f\n")],
+)
+def test_stamp_of_other_claims_is_not_shown(project: Path, old: str, new: str) -> None:
+    _report(project, _passed(project))
+    page = project / "docs" / "page.md"
+    assert PAGE.count(old) == 1
+    page.write_text(PAGE.replace(old, new), encoding="utf-8")
+    stamp = _stamp(_build(project))
+    assert "sql-stamp--unchecked" in stamp
+    assert "what the page says about it was changed after its last run" in stamp
+    assert "Passed" not in stamp
 
 
 @pytest.mark.parametrize(
@@ -375,11 +391,6 @@ def _with_recipe(project: Path, *entries: dict[str, Any], **changes: Any) -> Non
         *entries,
         **{"recipe": recipe.digest(), "migration_head": recipe.migration_head, **changes},
     )
-
-
-def _passed(project: Path, **changes: Any) -> dict[str, Any]:
-    digest = hashlib.sha256(_sql_as_known(project).encode()).hexdigest()
-    return _entry(**{"sql_sha256": digest, **changes})
 
 
 def test_stamp_is_fresh_while_the_files_of_the_database_are_the_same(project: Path) -> None:
@@ -511,11 +522,7 @@ def test_generated_pages_without_a_report_say_so(generated: Path) -> None:
 
 def test_drill_whose_step_was_changed_is_not_checked(generated: Path) -> None:
     known = read_page(generated / "docs" / "page.md", load_site(generated)).snippets
-    steps = [
-        _entry(id=step.id, sql_sha256=hashlib.sha256(step.sql.encode()).hexdigest())
-        for step in known
-        if step.section == "gone"
-    ]
+    steps = [_entry(id=step.id, **_digests(step)) for step in known if step.section == "gone"]
     assert len(steps) == 2
     drill = {"id": "docs/page.md::gone::drill", "kind": "drill", "verdict": "passed"}
     _with_recipe(generated, *steps, {**drill, "seconds": 2.5, "reason": None})

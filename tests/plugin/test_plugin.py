@@ -568,7 +568,7 @@ def test_report(project: pytest.Pytester) -> None:
     _change(project, "docs/orders.md", "rows=1", "rows=2")
     project.runpytest("docs", "--sql-report=out/report.json")
     report = json.loads((project.path / "out/report.json").read_text(encoding="utf-8"))
-    assert report["format"] == 1
+    assert report["format"] == 2
     assert report["server"]["kind"] == "embedded"
     assert report["server"]["version"].startswith("17")
     assert report["migration_head"] == "1_orders"
@@ -584,7 +584,6 @@ def test_report(project: pytest.Pytester) -> None:
         "verdict": "passed",
         "mark": "READ",
         "role": "postgres",
-        "sql_sha256": "d8ad8d9b5f5d6d1ab3f03d9f2f7ee0bb1b0f7e0f0e3a64e7a5ba7d57be8a0b0c",
         "seconds": None,
         "isolation": "transaction",
         "rows": 1,
@@ -594,7 +593,7 @@ def test_report(project: pytest.Pytester) -> None:
         "cached": False,
         "checked": None,
         "reason": None,
-    } | {"sql_sha256": first["sql_sha256"]}
+    } | {name: first[name] for name in ("sql_sha256", "claims_sha256")}
     assert second["verdict"] == "failed"
     assert second["reason"] == "the page says rows=2, there are 1"
     assert {item["kind"] for item in others} == {"table", "drill", "block"}

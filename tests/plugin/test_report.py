@@ -40,7 +40,7 @@ def test_a_report_is_in_the_order_of_the_pages(tmp_path: Path) -> None:
     assert set(content["items"][0]) == {
         *("id", "page", "section", "name", "line", "kind", "verdict", "mark", "role"),
         *("sql_sha256", "seconds", "isolation", "rows", "danger", "reason"),
-        *("placeholders", "cached", "checked", "drawn"),
+        *("placeholders", "cached", "checked", "drawn", "claims_sha256"),
     }
     age = datetime.now(UTC) - datetime.fromisoformat(content["created"])
     assert timedelta(seconds=-1) < age < timedelta(minutes=5)

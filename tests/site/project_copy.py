@@ -10,7 +10,7 @@ from scripts.tasks.common import ROOT
 from sql_snippets.project import present_recipe
 from sql_snippets.reading.pages import read_page
 from sql_snippets.reading.site import load_site
-from sql_snippets.results.report import hash_sql
+from sql_snippets.results.report import FORMAT, hash_claims, hash_sql
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,6 +49,7 @@ def write_report(project: Path, **changes: Any) -> dict[str, Any]:
                     "verdict": "passed",
                     "mark": mark,
                     "sql_sha256": hash_sql(snippet.sql),
+                    "claims_sha256": hash_claims(snippet),
                     "seconds": 0.012,
                     "danger": {"level": mark, "seen": []},
                     "reason": None,
@@ -60,7 +61,7 @@ def write_report(project: Path, **changes: Any) -> dict[str, Any]:
         ]
     recipe = present_recipe(project)
     report = {
-        "format": 1,
+        "format": FORMAT,
         "created": "2026-11-05T23:59:59+00:00",
         "server": {"kind": "system", "version": "15.14", "real_parts": ["pg_cron"]},
         "migration_head": recipe.migration_head,

@@ -88,9 +88,11 @@ class Results:
         run = self.run
         if run.settings.report is None:
             return
+        # A URL may hold a password, and a report is published.
+        kind = "url" if "://" in run.settings.server else run.settings.server
         report = make_report(
             run.entries.values(),
-            server=run.server or ServerFacts(run.settings.server, "", ()),
+            server=run.server or ServerFacts(kind, "", ()),
             migration_head=run.migration_head,
             recipe=run.recipe,
         )

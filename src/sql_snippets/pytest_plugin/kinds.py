@@ -28,7 +28,14 @@ from sql_snippets.project import recipe_of
 from sql_snippets.pytest_plugin.claims import ClaimsFailed
 from sql_snippets.pytest_plugin.databases import clone
 from sql_snippets.pytest_plugin.items import SqlItem
-from sql_snippets.results.report import Entry, Kind, Verdict, describe_danger, hash_sql
+from sql_snippets.results.report import (
+    Entry,
+    Kind,
+    Verdict,
+    describe_danger,
+    hash_claims,
+    hash_sql,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -122,6 +129,7 @@ class BlockItem(SqlItem):
             mark=self.snippet.claims.mark and self.snippet.claims.mark.value,
             role=self.snippet.claims.role or self.settings.role,
             sql_sha256=hash_sql(self.snippet.sql),
+            claims_sha256=hash_claims(self.snippet),
             isolation=outcome.isolation if outcome is not None else None,
             rows=len(outcome.rows) if outcome is not None and outcome.columns else None,
             danger=describe_danger(outcome.danger) if outcome is not None else None,

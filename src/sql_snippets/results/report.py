@@ -1,4 +1,7 @@
-"""The report of a run: one JSON file with what was run, on what, and each verdict."""
+"""The report of a run: one JSON file with what was run, on what, and each verdict.
+
+Beside this module, ``report.schema.json`` says what may stand in it, for programs of others.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,15 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from sql_snippets.results.plain import plain
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from sql_snippets.model import Danger
+    from sql_snippets.model import Danger, Snippet
 
-FORMAT = 1
+FORMAT = 2
 
 Kind = Literal["block", "table", "facts", "fact", "identifiers", "drill", "fault"]
 Verdict = Literal["passed", "failed", "excluded"]
@@ -30,6 +35,8 @@ class ReportError(Exception):
 class Entry:
     """One item of the report; ``seconds`` is the time of the statement or, for a drill, of all.
 
+    ``sql_sha256`` and ``claims_sha256`` are those of a block as it was run: see `hash_sql` and
+    `hash_claims`.
     ``drawn`` are its failures as a terminal shows them, each below the author's own line.
     ``danger`` is what the run was seen to do: ``level``, a mark, and ``seen``, its reasons.
     ``placeholders`` are its placeholders: ``name``, ``type`` by the server, ``source``.
@@ -46,6 +53,7 @@ class Entry:
     mark: str | None = None
     role: str | None = None
     sql_sha256: str | None = None
+    claims_sha256: str | None = None
     seconds: float | None = None
     isolation: str | None = None
     rows: int | None = None
@@ -80,6 +88,15 @@ class Report:
 def hash_sql(sql: str) -> str:
     """Return the hash by which a reader of the report knows a block again."""
     return hashlib.sha256(sql.encode()).hexdigest()
+
+
+def hash_claims(snippet: Snippet) -> str:
+    """Return the hash of what the page says about a block: marks, words and expected output.
+
+    Also of the blocks before it that it needs.  Where any of it stands does not count.
+    """
+    said = plain([snippet.claims, snippet.excluded, snippet.earlier])
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
 def make_report(

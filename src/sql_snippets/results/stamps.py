@@ -9,7 +9,7 @@ from enum import StrEnum
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from sql_snippets.results.report import FORMAT, hash_sql
+from sql_snippets.results.report import FORMAT, hash_claims, hash_sql
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,6 +44,7 @@ class Run:
 
     verdict: Verdict
     sql_sha256: str | None
+    claims_sha256: str | None
     seconds: float | None
     reason: str | None
     danger: str | None = None
@@ -75,6 +76,7 @@ def _read_run(item: Mapping[str, Any]) -> Run:
     return Run(
         verdict=Verdict(item["verdict"]),
         sql_sha256=item.get("sql_sha256"),
+        claims_sha256=item.get("claims_sha256"),
         seconds=item.get("seconds"),
         reason=item.get("reason"),
         danger=danger.get("level"),
@@ -132,10 +134,16 @@ def read_report(path: Path) -> Report | None:
 def run_of(snippet: Snippet, report: Report | None) -> Run | None:
     """Return the run of this very text: a run of what stood here before proves nothing."""
     run = report.runs.get(snippet.id) if report else None
-    if run is None or run.verdict is Verdict.UNCHECKED:
-        return None
-    same = run.sql_sha256 == hash_sql(snippet.sql)
-    return run if same else None
+    return run if run is not None and change_since(snippet, run) is None else None
+
+
+def change_since(snippet: Snippet, run: Run) -> str | None:
+    """Return what of a block was changed after its run; None when it is what was run."""
+    if run.sql_sha256 != hash_sql(snippet.sql):
+        return "the SQL was changed after its last run"
+    if run.claims_sha256 != hash_claims(snippet):
+        return "what the page says about it was changed after its last run"
+    return None
 
 
 def verdict_of(snippet: Snippet, report: Report | None) -> Verdict:
@@ -197,8 +205,9 @@ def stamp(snippet: Snippet, report: Report | None) -> str:
     reason = ""
     if run is None or report is None:
         verdict, word = Verdict.UNCHECKED, WORDS[Verdict.UNCHECKED]
-        known = report is not None and snippet.id in report.runs
-        facts = _facts("the SQL was changed after its last run" if known else "no run of it yet")
+        before = report.runs.get(snippet.id) if report else None
+        change = change_since(snippet, before) if before else None
+        facts = _facts(change or "no run of it yet")
     elif run.verdict is Verdict.EXCLUDED:
         verdict, word = run.verdict, WORDS[run.verdict]
         facts = _facts(escape(run.reason or snippet.excluded or "excluded"))

@@ -13,13 +13,13 @@ import logging
 import os
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from sql_snippets.model import LineOrigin, Location, Span
+from sql_snippets.results.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,7 +28,6 @@ MAX_AGE = timedelta(days=1)
 KEPT = 20_000
 
 _FORMAT = 1
-_PLACES = (Location, LineOrigin, Span)
 
 logger = logging.getLogger("sql_snippets")
 
@@ -104,29 +103,8 @@ def key_of(subject: object, **rest: object) -> str:
 
     Where the part stands does not count.
     """
-    parts = [_FORMAT, _own_digest(), sys.version, _plain(subject), sorted(rest.items())]
+    parts = [_FORMAT, _own_digest(), sys.version, plain(subject), sorted(rest.items())]
     return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
-
-
-def _plain(value: object) -> Any:
-    if isinstance(value, _PLACES):
-        return None
-    if is_dataclass(value) and not isinstance(value, type):
-        return [
-            type(value).__name__,
-            {
-                field.name: _plain(getattr(value, field.name))
-                for field in fields(value)
-                if field.name != "end_line"
-            },
-        ]
-    if isinstance(value, dict):
-        return sorted((str(key), _plain(part)) for key, part in value.items())
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    if isinstance(value, set | frozenset):
-        return sorted(map(str, value))
-    return value if value is None or isinstance(value, bool | int | float | str) else repr(value)
 
 
 @cache

@@ -14,6 +14,7 @@ from sql_snippets.results.stamps import (
     WORDS,
     Verdict,
     block_anchor,
+    change_since,
     run_of,
     show_date,
     show_seconds,
@@ -131,8 +132,9 @@ def _block_row(given: Pages, snippet: Snippet) -> tuple[str, ...]:
     run = run_of(snippet, given.report)
     verdict = verdict_of(snippet, given.report)
     reason = run.reason if run is not None and verdict is not Verdict.PASSED else None
-    if run is None and given.report is not None and snippet.id in given.report.runs:
-        reason = "the SQL was changed after its last run"
+    before = given.report.runs.get(snippet.id) if given.report else None
+    if before is not None:
+        reason = change_since(snippet, before) or reason
     seen = ""
     if run is not None and run.danger is not None:
         seen = " ".join(filter(None, (_mark(run.danger), escape("; ".join(run.seen)))))
