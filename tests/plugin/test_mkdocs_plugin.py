@@ -501,6 +501,9 @@ def test_generated_page_shows_what_was_seen_of_a_block(generated: Path) -> None:
     assert 'href="../page/#block-look-all"' in row
     for words in ("Passed", "READ", "STOP", "rows of &lt;x&gt; deleted", "4 ms", "kept from"):
         assert words in row
+    assert re.search(
+        r"<td>4 ms</td><td><span[^>]*>STOP</span> rows of &lt;x&gt; deleted</td></tr>", row
+    )
     assert "1 passed, 4 not checked, of 5" in seen
     assert "01_a" in seen
     assert "unchanged" in seen

@@ -144,8 +144,9 @@ def _block_row(given: Pages, snippet: Snippet) -> tuple[str, ...]:
         f"{_block_link(given, snippet)}<br>{_section_link(given, snippet.page, snippet.section)}",
         show_verdict(verdict, reason) + again,
         _mark(mark),
-        seen,
         _time_of(run),
+        # The longest stands last, and pushes nothing out of sight.
+        seen,
     )
 
 
@@ -184,7 +185,7 @@ def verification_page(given: Pages) -> str:
         rows = [_block_row(given, snippet) for snippet in page.snippets]
         if rows:
             parts.append(f"## {_page_title(page)}\n")
-            header = ("Block", "Verdict", "Mark", "Measured", "Time")
+            header = ("Block", "Verdict", "Mark", "Time", "Measured")
             parts.append(_table("blocks", header, rows))
         others = _other_rows(given, page, given.report) if given.report else []
         if others:
