@@ -46,9 +46,6 @@ comment on column public.activities.registered_by is 'The signed-in user who reg
 comment on column public.activities.registered_at is 'When it was registered.';
 
 create index activities_assignment_id_idx on public.activities (assignment_id, occurred_on desc);
--- Small whatever the size of the table: activities lie on disk in the order of their registration.
-create index activities_registered_at_idx
-  on public.activities using brin (registered_at) with (pages_per_range = 32);
 create index activities_activity_type_idx on public.activities (activity_type);
 
 alter table public.activity_types enable row level security;

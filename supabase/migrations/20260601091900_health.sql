@@ -69,16 +69,7 @@ create view reminder.health with (security_invoker = true) as
     count(*) = 0 as ok,
     count(*)::text as finding,
     'reminders-after-contact' as section
-  from (
-    -- Of what was registered lately: the whole view looks at every assignment, which is for the
-    -- section that the row leads to and too slow for a first look.
-    select distinct act.assignment_id
-    from public.activities act
-    join public.assignments a on a.id = act.assignment_id
-    where act.registered_at > now() - interval '7 days'
-      and act.occurred_on > coalesce(a.last_contact_date, '-infinity')
-  ) lately
-  join reminder.stale_last_contact s on s.assignment_id = lately.assignment_id
+  from reminder.lately_stale_contact
   union all
   select
     2, 'duplicate guard',
