@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sql_snippets.database.recipes import Command, RecipeError
 from sql_snippets.running.danger import NAMED_EFFECTS
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Settings:
     report: Path | None
     update: bool
     platform: Path | None
-    migrations: Path | None
+    migrations: Path | Command | None
     seed: Path | None
     role: str
     timeout: float
@@ -80,6 +81,15 @@ class _Source:
     def path(self, name: str, root: Path) -> Path | None:
         value, _ = self.text(name)
         return root / value if value else None
+
+    def migrations(self, root: Path) -> Path | Command | None:
+        value, where = self.text("migrations")
+        if not Command.is_one(value):
+            return self.path("migrations", root)
+        try:
+            return Command.read(value, root, where)
+        except RecipeError as err:
+            raise SettingsError(str(err)) from None
 
     def seconds(self, name: str, default: float) -> float:
         value, where = self.text(name)
@@ -134,7 +144,7 @@ def decide(
         report=Path(report).absolute() if report else None,
         update=source.flag("update"),
         platform=source.path("platform", root),
-        migrations=source.path("migrations", root),
+        migrations=source.migrations(root),
         seed=source.path("seed", root),
         role=source.text("role")[0] or "postgres",
         timeout=source.seconds("timeout", DEFAULT_TIMEOUT),

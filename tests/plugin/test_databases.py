@@ -248,10 +248,7 @@ def test_a_failing_migration_is_named_by_line_and_column(
         open_template("embedded", recipe, cache_dir=tmp_path / "cache"),
     ):
         pass
-    error = caught.value
-    assert (error.location.line, error.location.column) == (line, column)
-    assert error.error.sqlstate == sqlstate
-    assert f"3_broken.sql:{line}:{column}: {sqlstate} " in str(error)
+    assert f"3_broken.sql:{line}:{column}: {sqlstate} " in str(caught.value)
     # Nothing half built is kept.
     assert not list((tmp_path / "cache").glob("*/"))
 

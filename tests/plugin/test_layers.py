@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "running": {"model", "sqltext", "database"},
     "judging": {"model", "sqltext", "servers", "database", "running"},
     "results": {"model", "sqltext", "database"},
-    "settings": {"running"},
+    "settings": {"database", "running"},
     "project": {"database", "settings"},
     "mutations": {"database"},
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg import sql as query
 
-from sql_snippets.database import messages
+from sql_snippets.database import commands, messages
 from sql_snippets.database.recipes import Recipe, read_sql, stand_in_for
 from sql_snippets.model import Location, ServerError
 from sql_snippets.sqltext import lexer
@@ -29,16 +29,16 @@ WORKER_SETTINGS: Mapping[str, str] = {
 
 
 class MigrationFailed(Exception):  # noqa: N818 - the name says what happened
-    """A file of the recipe failed; the message says where in it, and what the server said."""
+    """A file of the recipe or its command failed; the message says where, and what was said."""
 
-    def __init__(self, location: Location, error: ServerError) -> None:
-        self.location = location
-        self.error = error
+    @classmethod
+    def at(cls, location: Location, error: ServerError) -> MigrationFailed:
+        """Return the failure of a file at a place in it."""
         lines = [f"{location}: {error.sqlstate} {error.message}"]
         lines += [f"  DETAIL: {error.detail}"] if error.detail else []
         lines += [f"  HINT: {error.hint}"] if error.hint else []
         lines += [f"  CONTEXT: {error.context}"] if error.context else []
-        super().__init__("\n".join(lines))
+        return cls("\n".join(lines))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +58,17 @@ def build(
     """Run platform and migrations in the empty database ``dbname``; the role is made if need be.
 
     Each file is one simple-query message, so one implicit transaction, as the Supabase CLI sends
-    it.  Raises MigrationFailed at the first statement that fails, RecipeError and
-    ServerUnavailable.
+    it.  A command of the recipe takes the place of the migrations.  Raises MigrationFailed at the
+    first statement that fails, RecipeError and ServerUnavailable.
     """
     with server.connect(dbname) as connection:
         built = _build_platform(connection, recipe)
         _make_role(connection, dbname, recipe.role)
     after_platform()
+    if recipe.command is not None:
+        failure = commands.run(recipe.command, server, dbname, recipe.role)
+        if failure is not None:
+            raise MigrationFailed(failure)
     for path in recipe.migrations:
         run_file(server, dbname, recipe.role, path)
     return built
@@ -143,7 +147,7 @@ def _run(connection: psycopg.Connection[tuple[object, ...]], path: Path, text: s
         offset = reply.error.offset
         if offset is None:
             offset = start_of_statement(text, len(reply.results))
-        raise MigrationFailed(_locate(path, text, offset), reply.error)
+        raise MigrationFailed.at(_locate(path, text, offset), reply.error)
 
 
 def start_of_statement(text: str, number: int) -> int:

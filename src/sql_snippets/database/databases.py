@@ -214,9 +214,10 @@ class Template:
 def server_key(choice: str, recipe: Recipe) -> str | None:
     """Return a hash of the programs and the recipe that make the database, without starting it.
 
-    None for a URL: what else is on that server is not known.  Raises ServerUnavailable.
+    None for a URL, as what else is on that server is not known, and for a recipe of which not all
+    is known.  Raises ServerUnavailable.
     """
-    if choice not in {"embedded", "system"}:
+    if choice not in {"embedded", "system"} or not recipe.is_known:
         return None
     binaries = find_binaries(choice)
     programs = [binaries.tool("postgres"), *binaries.library_dir.glob("*")]
@@ -339,7 +340,9 @@ def _prepared_server(
 def _prepare(cluster: Cluster, recipe: Recipe, workers: tuple[str, ...], cache_dir: Path) -> Built:
     """Fill the cluster's data directory, from the cache where it can be, and leave it stopped."""
     key = _key(cluster.binaries, recipe)
-    with prepared.locked_entry(cache_dir, key) as entry:
+    # What is not known to be the same is made each time.
+    keeping = prepared.locked_entry(cache_dir, key) if recipe.is_known else nullcontext()
+    with keeping as entry:
         if entry is not None and entry.exists():
             try:
                 notes = prepared.restore(entry, cluster.data, cluster.user)
@@ -359,7 +362,9 @@ def _prepare(cluster: Cluster, recipe: Recipe, workers: tuple[str, ...], cache_d
 def _build_cluster(cluster: Cluster, recipe: Recipe, workers: tuple[str, ...]) -> Built:
     cluster.initialize()
     # Built under the name it has on Supabase, so that what it writes about itself is the same.
-    server = cluster.start(_preload(workers, MAINTENANCE))
+    # Not every program that a project may run can use a socket.
+    tcp = recipe.command is not None
+    server = cluster.start(_preload(workers, MAINTENANCE), tcp=tcp)
     built = build(server, MAINTENANCE, recipe)
     if workers:
         cluster.stop()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import shlex
 from dataclasses import dataclass
+from glob import glob
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _STAND_IN = re.compile(r"--\s*stand-in for extension:\s*(?P<name>[A-Za-z0-9_-]+)\s*$")
@@ -17,25 +21,98 @@ class RecipeError(Exception):
     """A file of the recipe is missing or cannot be read as UTF-8 text."""
 
 
+_COMMAND = re.compile(r"\s*(run|files)\s*:")
+_COMMAND_LINE = re.compile(r"(?P<word>run|files)\s*:\s*(?P<rest>\S.*)")
+_NOTATION = (
+    "Write `run: PROGRAM ARGUMENT ...` once and, if you like, `files: PATTERN ...` once, on a line "
+    "of its own."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A program that makes the documented schema in an empty database, and what it reads.
+
+    It runs in ``folder``.  ``patterns`` are those of the author for the files it reads; without
+    them nobody knows when it would make another schema.  ``where`` it is configured, for errors.
+    """
+
+    text: str
+    folder: Path
+    where: str
+    patterns: tuple[str, ...] = ()
+
+    @staticmethod
+    def is_one(text: str) -> bool:
+        """Tell a command from the name of a folder."""
+        return _COMMAND.match(text) is not None
+
+    @classmethod
+    def read(cls, text: str, folder: Path, where: str) -> Command:
+        """Read ``run: PROGRAM ARGUMENT ...`` and, on another line, ``files: PATTERN ...``.
+
+        Raises RecipeError.
+        """
+        words: dict[str, str] = {}
+        for line in filter(None, map(str.strip, text.splitlines())):
+            match = _COMMAND_LINE.fullmatch(line)
+            if match is None or match["word"] in words:
+                raise RecipeError(f"{where} has the line {line!r}. {_NOTATION}")
+            words[match["word"]] = match["rest"]
+        if "run" not in words:
+            raise RecipeError(f"{where} names no command. {_NOTATION}")
+        try:
+            patterns = tuple(shlex.split(words.get("files", "")))
+            shlex.split(words["run"])
+        except ValueError as err:
+            raise RecipeError(f"{where} cannot be split into words: {err}.") from None
+        return cls(words["run"], folder, where, patterns)
+
+    @property
+    def arguments(self) -> list[str]:
+        """The program and its arguments, split as a shell does; no shell runs."""
+        return shlex.split(self.text)
+
+    def files(self) -> Iterator[Path]:
+        """Yield the files that the author named, in the order of their names.
+
+        Raises RecipeError for a pattern that names none.
+        """
+        for pattern in self.patterns:
+            found = sorted(
+                path
+                for name in glob(pattern, root_dir=self.folder, recursive=True)  # noqa: PTH207 - it takes absolute patterns too
+                if (path := self.folder / name).is_file()
+            )
+            if not found:
+                raise RecipeError(
+                    f"{self.where} says `files: {pattern}`, and no file in {self.folder} has such "
+                    "a name."
+                )
+            yield from found
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """The files that make the documented database, in the order in which they run.
 
     ``platform`` runs as the superuser, ``migrations`` and ``seed`` log in as ``role``.  The seed
-    runs in each database that is made, so that what it dates from now is dated from now.
+    runs in each database that is made, so that what it dates from now is dated from now.  A
+    ``command`` makes the schema where there are no migrations.
     """
 
     platform: tuple[Path, ...]
     migrations: tuple[Path, ...]
     seed: Path | None
     role: str
+    command: Command | None = None
 
     @classmethod
     def from_folders(
         cls,
         *,
         platform: Path | None,
-        migrations: Path | None,
+        migrations: Path | Command | None,
         seed: Path | None,
         role: str,
     ) -> Recipe:
@@ -45,7 +122,14 @@ class Recipe:
         """
         if seed is not None and not seed.is_file():
             raise RecipeError(f"The seed {seed} does not exist.")
+        if isinstance(migrations, Command):
+            return cls(_sql_files(platform), (), seed, role, migrations)
         return cls(_sql_files(platform), _sql_files(migrations), seed, role)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether all that the database is built from is known, and so in the digest."""
+        return self.command is None or bool(self.command.patterns)
 
     @property
     def migration_head(self) -> str | None:
@@ -58,7 +142,10 @@ class Recipe:
         return {name: path for name, path in named if name is not None}
 
     def digest(self) -> str:
-        """Return a hash of names, contents and role; equal digests build equal databases."""
+        """Return a hash of names, contents and role.
+
+        Equal digests build equal databases, if the recipe `is_known`.
+        """
         digest = hashlib.sha256()
         seeds = (self.seed,) if self.seed else ()
         for kind, paths in (("platform", self.platform), ("migration", self.migrations)):
@@ -66,6 +153,11 @@ class Recipe:
                 _add(digest, kind, path.name, read_sql(path))
         for path in seeds:
             _add(digest, "seed", path.name, read_sql(path))
+        if self.command is not None:
+            _add(digest, "command", self.command.text)
+            for path in self.command.files():
+                content = hashlib.sha256(_read(path)).hexdigest()
+                _add(digest, "file", os.path.relpath(path, self.command.folder), content)
         _add(digest, "role", self.role)
         return digest.hexdigest()
 
@@ -82,14 +174,19 @@ def read_sql(path: Path) -> str:
     Raises RecipeError that names the file.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as err:
-        raise RecipeError(f"{path} cannot be read: {err.strerror}.") from err
+        return _read(path).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as err:
         raise RecipeError(
             f"{path} is not UTF-8: byte {err.start} is 0x{err.object[err.start]:02x}. "
             "Save the file as UTF-8."
         ) from err
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as err:
+        raise RecipeError(f"{path} cannot be read: {err.strerror}.") from err
 
 
 def _sql_files(folder: Path | None) -> tuple[Path, ...]:

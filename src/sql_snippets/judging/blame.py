@@ -26,10 +26,15 @@ def find_migration(
 ) -> str | None:
     """Return since which migration ``passes`` says no, as a sentence; None when there is none.
 
+    A command makes all of them at once, and there is no state in between to look at: then that is
+    what the sentence says.
+
     The revisions are built in their order and looked at as they come.  To bisect would build the
     same migrations over and over, and would find nothing: before its table is there, a block fails
     as well.  The newest ones only, and for some seconds only.
     """
+    if recipe.command is not None:
+        return f"not looked for, as `{recipe.command.text}` makes them all at once"
     last: str | None = None
     broken: str | None = None
     names = ["", *(path.stem for path in recipe.migrations)]

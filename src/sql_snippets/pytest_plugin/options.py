@@ -11,7 +11,12 @@ from sql_snippets.settings import Settings, SettingsError, decide
 _INI = {
     "server": "where SQL blocks run: embedded (default), system, or the URL of a server",
     "platform": "folder of SQL files run as the superuser: what the platform has around the schema",
-    "migrations": "folder of SQL files that make the documented schema, run in name order",
+    "migrations": (
+        "what makes the documented schema: a folder of SQL files, run in name order; or "
+        "`run: COMMAND`, such as `run: alembic upgrade head`, which finds an empty database in "
+        "DATABASE_URL and PGHOST, PGPORT, PGUSER, PGDATABASE. A second line `files: PATTERN ...` "
+        "names what the command reads, so that its work can be kept until that changes"
+    ),
     "seed": "SQL file run after the migrations",
     "role": "the role the pages' reader has (default: postgres)",
     "timeout": "seconds after which a block is cancelled on the server (default: 30)",

@@ -75,11 +75,15 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     if settings.migrations is None and settings.platform is None:
         return None
     try:
-        head = recipe_of(settings).migration_head or "none"
+        recipe = recipe_of(settings)
     except RecipeError as err:
-        head = str(err)
+        made = f"migration head {err}"
+    else:
+        made = f"migration head {recipe.migration_head or 'none'}"
+        if recipe.command is not None:
+            made = f"migrations by `{recipe.command.text}`"
     server = settings.server if "://" not in settings.server else "URL"
-    return f"sql-snippets: server {server}, role {settings.role}, migration head {head}"
+    return f"sql-snippets: server {server}, role {settings.role}, {made}"
 
 
 def _open_template(settings: Settings) -> AbstractContextManager[Template]:

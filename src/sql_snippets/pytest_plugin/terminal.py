@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from sql_snippets.database.recipes import Command
 from sql_snippets.results.diagnostics import github_annotation
 
 if TYPE_CHECKING:
@@ -24,10 +25,12 @@ class Summary:
         run = self.run
         if run.server is not None:
             real = ", ".join(run.server.real_parts) or "none"
+            made = f"migration head: {run.migration_head or 'none'}"
+            if isinstance(run.settings.migrations, Command):
+                made = f"migrations by `{run.settings.migrations.text}`"
             run.notes.insert(
                 0,
-                f"{run.server.version} ({run.server.kind}), real platform parts: {real}, "
-                f"migration head: {run.migration_head or 'none'}",
+                f"{run.server.version} ({run.server.kind}), real platform parts: {real}, {made}",
             )
         if run.cached:
             run.notes.append(

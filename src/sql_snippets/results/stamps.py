@@ -59,6 +59,7 @@ class Report:
     """The last run: when, on which server, with which parts real, and each item by its id.
 
     ``stale`` says what has changed since in the files that make the database, None if nothing has.
+    With ``unknown`` a command makes it, and whether that would make the same again is not known.
     """
 
     created: datetime
@@ -69,6 +70,7 @@ class Report:
     migration_head: str | None = None
     recipe: str | None = None
     stale: str | None = None
+    unknown: bool = False
 
 
 def _read_run(item: Mapping[str, Any]) -> Run:
@@ -90,7 +92,7 @@ def _read_run(item: Mapping[str, Any]) -> Run:
 def compare_with(report: Report, recipe: Recipe) -> Report:
     """Return the report with what has changed since in the files of the database."""
     if report.recipe is None or report.recipe == recipe.digest():
-        return replace(report, stale=None)
+        return replace(report, stale=None, unknown=not recipe.is_known)
     if report.migration_head != recipe.migration_head:
         stale = f"the last migration was {report.migration_head or 'none'} then"
     else:

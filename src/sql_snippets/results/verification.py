@@ -120,12 +120,15 @@ def _facts(given: Pages, report: Report) -> str:
         ("Parts that were real", escape(", ".join(report.real_parts)) or "none: stand-ins"),
         ("Last migration", f"<code>{escape(report.migration_head or 'none')}</code>"),
         ("Database files", f"<code>{escape((report.recipe or 'unknown')[:12])}</code>"),
-        (
-            "Since then",
-            show_verdict(Verdict.STALE, report.stale) if report.stale else "unchanged",
-        ),
+        ("Since then", _since(report)),
     ]
     return _table("facts", ("What", "Value"), rows)
+
+
+def _since(report: Report) -> str:
+    if report.stale:
+        return show_verdict(Verdict.STALE, report.stale)
+    return "not known: a command makes the migrations" if report.unknown else "unchanged"
 
 
 def _block_row(given: Pages, snippet: Snippet) -> tuple[str, ...]:
