@@ -25,6 +25,7 @@ from sql_snippets.model import Step
 from sql_snippets.project import present_recipe
 from sql_snippets.reading.pages import read_page
 from sql_snippets.reading.site import load_site
+from sql_snippets.running.editor import APPLICATION_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 VENDOR = "assets/javascripts/vendor/pglite"
 LOADED = ("pglite.wasm", "pglite.data", "empty.bin")  # with the database, nearly all there is
+STAMP = "stamp"
 INCIDENTS = Path("tests/sql_snippets/incidents.py")
 
 _log = get_plugin_logger("practice")
@@ -69,7 +71,8 @@ def _describe(drill: Drill, known: Mapping[str, Incident | Impossible]) -> dict[
 class _Practice:
     """What one build needs: nothing in it outlives the build."""
 
-    def __init__(self, config: MkDocsConfig) -> None:
+    def __init__(self, config: MkDocsConfig, engine: str) -> None:
+        self.engine = engine
         self.root = Path(config.config_file_path).parent
         self.site = load_site(self.root)
         self.incidents = _read_incidents(self.root / INCIDENTS)
@@ -81,7 +84,9 @@ class _Practice:
         recipe = present_recipe(self.root)
         return json.dumps(
             {
+                "engine": self.engine,
                 "role": recipe.role,
+                "editor": APPLICATION_NAME,
                 "platform": [read_sql(path) for path in recipe.platform],
                 "migrations": [read_sql(path) for path in recipe.migrations],
                 "seed": read_sql(recipe.seed) if recipe.seed else "",
@@ -107,17 +112,18 @@ _current: dict[str, _Practice] = {}  # of the build under way, by the file of it
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the file with the database, where there is something to run it."""
     _current.pop(config.config_file_path, None)
-    parts = [files.get_file_from_path(f"{VENDOR}/{name}") for name in LOADED]
-    sizes = [Path(part.abs_src_path).stat().st_size for part in parts if part and part.abs_src_path]
-    if len(sizes) < len(LOADED):
+    found = [files.get_file_from_path(f"{VENDOR}/{name}") for name in (STAMP, *LOADED)]
+    paths = [Path(file.abs_src_path) for file in found if file and file.abs_src_path]
+    if len(paths) < len(found):
         return files
-    practice = _Practice(config)
+    stamp, *loaded = paths
+    practice = _Practice(config, engine=stamp.read_text(encoding="utf-8"))
     if not practice.incidents:
         return files
     content = practice.database()
-    # Named by its content, so that a browser may keep it for as long as it likes.
+    # Named by its content: what a browser keeps under this name is of these files and this engine.
     practice.asset = f"assets/practice/{hashlib.sha256(content.encode()).hexdigest()[:16]}.json"
-    practice.bytes = sum(sizes) + len(content)
+    practice.bytes = sum(path.stat().st_size for path in loaded) + len(content)
     files.append(File.generated(config, practice.asset, content=content))
     _current[config.config_file_path] = practice
     return files

@@ -25,7 +25,7 @@ function makeCell(value) {
 }
 
 function makeTable({ columns, rows }, caption) {
-  const table = make("table")
+  const table = make("table", undefined, "practice-result__table") // the theme styles those without
   table.append(make("caption", caption))
   const head = table.createTHead().insertRow()
   for (const column of columns) {

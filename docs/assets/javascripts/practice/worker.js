@@ -4,11 +4,14 @@
  * It answers one request at a time: {id, ask, ...} with {id, answer} or {id, error}, and says how
  * far it is with {progress}.  What it has loaded it keeps, so a new database needs no network.
  */
+import { keep, recall } from "./kept.js"
+
 const VENDOR = new URL("../vendor/pglite/", import.meta.url)
 
 let parts = null // of which databases are made
 let pglite = null // the module
 let database = null
+let superuser = null
 let incident = null
 
 /** Fetch a file and tell how much of it has come. */
@@ -34,17 +37,18 @@ async function load(recipe) {
     bytes += length
     postMessage({ progress: { bytes } })
   }
+  const migrated = await recall(recipe)
   const [module, wasm, files, empty, text] = await Promise.all([
     import(new URL("index.js", VENDOR)),
     fetchFile(new URL("pglite.wasm", VENDOR), arrived)
       .then((blob) => blob.arrayBuffer())
       .then((buffer) => WebAssembly.compile(buffer)),
     fetchFile(new URL("pglite.data", VENDOR), arrived),
-    fetchFile(new URL("empty.bin", VENDOR), arrived).then(unpack),
+    migrated ?? fetchFile(new URL("empty.bin", VENDOR), arrived).then(unpack),
     fetchFile(recipe, arrived).then((blob) => blob.text()),
   ])
   pglite = module
-  parts = { wasm, files, empty, recipe: JSON.parse(text) }
+  parts = { wasm, files, empty, migrated, recipe: JSON.parse(text), address: recipe }
 }
 
 /** Run one message, as the SQL Editor sends it, and return what the server said. */
@@ -80,13 +84,18 @@ async function mustSend(sql) {
   return outcome
 }
 
+const quote = (text) => `'${text.replaceAll("'", "''")}'`
+
 /** Begin a session of its own: nothing of the one before is left in it. */
-async function beginSession(role) {
+async function beginSession(role, program = "") {
   await send("rollback")
+  // Said by name: with nobody logged in there is no default to go back to.
+  await mustSend(`set session authorization ${superuser}`)
   await mustSend("discard all")
   if (!role) return
   // What logging in does: the settings of the role, and then its rights.
-  const quoted = `'${role.replaceAll("'", "''")}'`
+  const quoted = quote(role)
+  await mustSend(`set application_name = ${quote(program)}`)
   await mustSend(`
     select set_config(split_part(line, '=', 1), substr(line, strpos(line, '=') + 1), false)
     from pg_db_role_setting s, unnest(s.setconfig) line
@@ -99,18 +108,31 @@ async function runAs(role, sql) {
   return mustSend(sql)
 }
 
-async function make(name) {
-  const { recipe, wasm, files, empty } = parts
+async function open(dataDir) {
   await database?.close()
   database = await pglite.PGlite.create({
-    pgliteWasmModule: wasm,
-    fsBundle: files,
-    loadDataDir: empty,
+    pgliteWasmModule: parts.wasm,
+    fsBundle: parts.files,
+    loadDataDir: dataDir,
     // A prepared transaction holds locks when no session of the reader does.
     startParams: [...pglite.PGlite.defaultStartParams, "-c", "max_prepared_transactions=4"],
   })
-  for (const sql of recipe.platform) await runAs(null, sql)
-  for (const sql of recipe.migrations) await runAs(recipe.role, sql)
+  superuser = quote((await mustSend("select current_user")).rows[0][0])
+}
+
+async function migrate({ platform, migrations, role }) {
+  for (const sql of platform) await runAs(null, sql)
+  for (const sql of migrations) await runAs(role, sql)
+  await runAs(null, "checkpoint")
+  parts.migrated = await database.dumpDataDir("none")
+  keep(parts.address, parts.migrated)
+}
+
+async function make(name) {
+  const { recipe, empty, migrated } = parts
+  await open(migrated ?? empty)
+  if (!migrated) await migrate(recipe)
+  // Not kept: its dates count from now.
   if (recipe.seed) await runAs(recipe.role, recipe.seed)
   incident = recipe.incidents[name]
   if (incident.platform) await runAs(null, incident.platform)
@@ -141,7 +163,7 @@ const asked = {
 
   /** Run a block, and say whether the incident is still there. */
   async run({ sql }) {
-    await beginSession(parts.recipe.role)
+    await beginSession(parts.recipe.role, parts.recipe.editor)
     const outcome = await send(sql)
     await settle()
     return { ...outcome, present: await isPresent() }

@@ -1,0 +1,333 @@
+"""Practice in the page: the browser's database says what the one of the checks says."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import expect
+
+from scripts.tasks.common import ROOT
+from scripts.tasks.local_site import build, serve_folder
+from sql_snippets.model import Step
+from sql_snippets.reading.pages import read_page
+from sql_snippets.reading.site import load_site
+from sql_snippets.running.editor import run_as_editor
+from sql_snippets.sqltext.placeholders import fill
+from tests.site.project_copy import INCIDENTS, copy_project
+from tests.site.test_accessibility import violations
+from tests.sql_snippets.incidents import PRACTICE, Impossible, Incident
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, BrowserContext, Locator, Page
+
+    from sql_snippets.database.databases import Database
+    from sql_snippets.model import Drill, Outcome, Scenario, Snippet
+
+RUNBOOK = "operations/cron-reminder-runbook/"
+PAGE = read_page(ROOT / "docs" / "operations" / "cron-reminder-runbook.md", load_site(ROOT))
+SNIPPETS = {snippet.id: snippet for snippet in PAGE.snippets}
+DRILLS = {drill.scenario: drill for drill in PAGE.drills}
+PRACTISED = {name: each for name, each in PRACTICE.items() if isinstance(each, Incident)}
+FIRST_USE = 10.0  # seconds
+LATER_USE = 3.0
+SMALL = "reminders-after-contact"  # a section to show things on that are the same in all
+
+
+def _panel(page: Page, section: str) -> Locator:
+    return page.locator(f"[id='{section}'] + .practice")
+
+
+def _open(page: Page, site: str) -> None:
+    page.goto(site + RUNBOOK, wait_until="networkidle")
+
+
+def _begin(page: Page, section: str) -> float:
+    """Press "Practise", wait until the incident is there, and say how long it took."""
+    began = time.monotonic()
+    _panel(page, section).get_by_role("button", name="Practise").click()
+    expect(_status(page)).to_contain_text("The incident is there")
+    return time.monotonic() - began
+
+
+def _status(page: Page) -> Locator:
+    return page.locator(".practice__status")
+
+
+def _run_of(page: Page, block: str) -> Locator:
+    return page.locator(f".sql-stamp[data-sql-id='{block}'] + .practice-run")
+
+
+def _run(page: Page, snippet: Snippet, values: dict[str, Any]) -> dict[str, Any]:
+    """Type what the block asks for, press its button, and read what is shown."""
+    for name, value in values.items():
+        page.locator(f".sql-form input[name='{name}']").first.fill(str(value))
+    run = _run_of(page, snippet.id)
+    run.get_by_role("button").first.click()
+    page.wait_for_function("!document.querySelector('.practice-run [aria-disabled=true]')")
+    shown: dict[str, Any] = run.evaluate(
+        """run => ({
+            text: run.querySelector(".practice-result").innerText,
+            columns: run.querySelector("table")
+                && [...run.querySelectorAll("th")].map(e => e.textContent),
+            rows: [...run.querySelectorAll("tbody tr")].map(row => [...row.cells].map(
+                e => e.matches(".practice-result__null") ? null : e.textContent)),
+        })"""
+    )
+    return shown
+
+
+def _values(snippet: Snippet, incident: Incident) -> dict[str, Any]:
+    """Return what to type for a block: what the incident says, else what the page's checks do."""
+    return {**snippet.claims.fill, **incident.values}
+
+
+def _stable(snippet: Snippet, columns: list[str], rows: list[list[str | None]]) -> Any:
+    """Return the rows without what differs from run to run, where the page shows any."""
+    if snippet.claims.output is None:
+        return len(rows)
+    kept = [n for n, name in enumerate(columns) if name not in snippet.claims.volatile]
+    return [[row[n] for n in kept] for row in rows]
+
+
+def _differences(snippet: Snippet, shown: dict[str, Any], real: Outcome) -> list[str]:
+    if real.error is not None:
+        wanted = f"ERROR {real.error.sqlstate}: {real.error.message}"
+        same = shown["text"].splitlines()[0] == wanted
+        return [] if same else [f"{snippet.id}: {wanted!r}, shown {shown['text']!r}"]
+    columns = None if real.columns is None else [column.name for column in real.columns]
+    found = []
+    if shown["columns"] != columns:
+        found.append(f"{snippet.id}: columns {columns}, shown {shown['columns']}")
+    elif columns is not None:
+        here = _stable(snippet, columns, shown["rows"])
+        there = _stable(snippet, columns, [list(row) for row in real.rows])
+        if here != there:
+            found.append(f"{snippet.id}: rows {there}, shown {here}")
+    if real.tag not in shown["text"]:
+        found.append(f"{snippet.id}: tag {real.tag!r} is not in {shown['text']!r}")
+    return found
+
+
+def _in_order(page: Page) -> list[str]:
+    """Return the ids of the blocks that have a Run button, in the order of the page."""
+    found: list[str] = page.locator(".sql-stamp:has(+ .practice-run)").evaluate_all(
+        "stamps => stamps.map(e => e.dataset.sqlId)"
+    )
+    return found
+
+
+def _steps(drill: Drill, *steps: Step) -> list[Snippet]:
+    return [snippet for snippet in drill.steps if snippet.claims.step in steps]
+
+
+def test_each_drill_can_be_practised_or_says_why_not(page: Page, site: str) -> None:
+    assert PRACTICE.keys() == DRILLS.keys()
+    _open(page, site)
+    for scenario, drill in DRILLS.items():
+        panel = _panel(page, drill.section)
+        incident = PRACTICE[scenario]
+        if isinstance(incident, Impossible):
+            expect(panel).to_contain_text(incident.why)
+            expect(panel.get_by_role("button")).to_have_count(0)
+        else:
+            expect(panel.get_by_role("button")).to_have_count(1)
+    expect(page.locator(".practice")).to_have_count(len(DRILLS))
+
+
+@pytest.mark.parametrize("scenario", PRACTISED)
+def test_every_block_says_what_the_server_of_the_checks_says(
+    page: Page,
+    site: str,
+    scenario: str,
+    sql_database: Database,
+    request: pytest.FixtureRequest,
+) -> None:
+    produced: Scenario = request.getfixturevalue(scenario)
+    drill, incident = DRILLS[scenario], PRACTISED[scenario]
+    _open(page, site)
+    _begin(page, drill.section)
+    blocks = _in_order(page)
+    assert {snippet.id for snippet in drill.steps} <= set(blocks)
+    found = []
+    for block in blocks:
+        snippet = SNIPPETS[block]
+        values = _values(snippet, incident)
+        shown = _run(page, snippet, values)
+        there = {**values, **{name: produced.values[name] for name in produced.values}}
+        sql = fill(snippet.sql, {n: v for n, v in there.items() if f"<{n}>" in snippet.sql}).sql
+        real = run_as_editor(sql_database, sql, role=sql_database.role)
+        found += _differences(snippet, shown, real)
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("scenario", PRACTISED)
+def test_drill_is_followed_to_its_end_and_again(page: Page, site: str, scenario: str) -> None:
+    drill, incident = DRILLS[scenario], PRACTISED[scenario]
+    _open(page, site)
+    _begin(page, drill.section)
+    for _ in range(2):
+        (verify,) = _steps(drill, Step.VERIFY)
+        assert _run(page, verify, {})["rows"] == [["f"]]
+        expect(_status(page)).to_have_text("Not resolved yet")
+        for snippet in _steps(drill, Step.CONFIRM):
+            assert _run(page, snippet, {})["rows"]
+        for snippet in _steps(drill, Step.RESOLVE):
+            assert "ERROR" not in _run(page, snippet, _values(snippet, incident))["text"]
+        assert _run(page, verify, {})["rows"] == [["t"]]
+        expect(_status(page)).to_have_text("Resolved")
+        summary = page.locator(".practice__summary")
+        expect(summary).to_be_focused()
+        expect(summary).to_contain_text("Resolved in 0:")
+        expect(summary.locator("li")).to_have_count(
+            2 + len(_steps(drill, Step.CONFIRM, Step.RESOLVE))
+        )
+        page.get_by_role("button", name="Start again").click()
+        expect(_status(page)).to_contain_text("The incident is there")
+        expect(page.locator(".practice-result, .practice__summary")).to_have_count(0)
+
+
+def test_ready_soon_and_sooner_the_second_time(context: BrowserContext, site: str) -> None:
+    taken = []
+    for _ in range(3):
+        page = context.new_page()
+        _open(page, site)
+        taken.append(_begin(page, SMALL))
+        page.close()
+    # Programs that share the machine's processors with this one take their time from it.
+    shared = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    assert taken[0] < FIRST_USE * shared, taken
+    assert min(taken[1:]) < LATER_USE * shared, taken
+
+
+def test_nothing_is_loaded_before_it_is_asked_for_and_nothing_from_elsewhere(
+    page: Page, site: str
+) -> None:
+    asked: list[str] = []
+    page.context.on("request", lambda request: asked.append(request.url))
+    _open(page, site)
+    assert not [url for url in asked if "pglite" in url or "/practice/" in url]
+    _begin(page, SMALL)
+    assert [url for url in asked if url.endswith("pglite.wasm")]
+    drill = next(drill for drill in PAGE.drills if drill.section == SMALL)
+    for snippet in drill.steps:
+        _run(page, snippet, {})
+    hosts = {urlsplit(url).netloc for url in asked if not url.startswith(("data:", "blob:"))}
+    assert hosts == {urlsplit(site).netloc}
+
+
+def test_works_without_a_network_once_it_is_loaded(context: BrowserContext, site: str) -> None:
+    page = context.new_page()
+    _open(page, site)
+    _begin(page, SMALL)
+    context.set_offline(True)
+    drill = next(drill for drill in PAGE.drills if drill.section == SMALL)
+    for _ in range(2):
+        for snippet in drill.steps:
+            assert "ERROR" not in _run(page, snippet, {})["text"]
+        expect(_status(page)).to_have_text("Resolved")
+        page.get_by_role("button", name="Start again").click()
+        expect(_status(page)).to_contain_text("The incident is there")
+
+
+def test_says_that_it_is_a_sandbox_and_how_to_leave(page: Page, site: str) -> None:
+    _open(page, site)
+    _begin(page, SMALL)
+    banner = _panel(page, SMALL).locator(".practice__banner")
+    expect(banner).to_have_text("Sandbox, not production: runs in your browser, nothing is sent")
+    page.mouse.wheel(0, -100_000)
+    expect(banner).to_be_in_viewport()
+    page.get_by_role("button", name="End practice").click()
+    expect(page.locator(".practice-run, .practice__panel")).to_have_count(0)
+    expect(_panel(page, SMALL).get_by_role("button", name="Practise")).to_be_focused()
+
+
+def test_only_one_is_practised_at_a_time(page: Page, site: str) -> None:
+    _open(page, site)
+    _begin(page, SMALL)
+    _begin(page, "duplicate-reminders")
+    expect(page.locator(".practice__panel")).to_have_count(1)
+    expect(page.locator(".practice__panel")).to_have_attribute(
+        "aria-label", "Practice: Duplicate reminders"
+    )
+
+
+def test_by_keyboard_alone(page: Page, site: str) -> None:
+    _open(page, site)
+    _panel(page, SMALL).get_by_role("button").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="End practice")).to_be_focused()
+    expect(_status(page)).to_contain_text("The incident is there")
+    drill = next(drill for drill in PAGE.drills if drill.section == SMALL)
+    for snippet in drill.steps:
+        button = _run_of(page, snippet.id).get_by_role("button").first
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            if button.evaluate("e => e === document.activeElement"):
+                break
+        expect(button).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(_run_of(page, snippet.id).locator(".practice-result")).to_have_count(1)
+    expect(page.locator(".practice__summary")).to_be_focused()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_violation_while_somebody_practises(
+    browser: Browser, site: str, scheme: str, width: int
+) -> None:
+    context = browser.new_context(
+        viewport={"width": width, "height": 844},
+        color_scheme="dark" if scheme == "dark" else "light",
+        reduced_motion="reduce",
+    )
+    try:
+        page = context.new_page()
+        _open(page, site)
+        assert violations(page) == []
+        _begin(page, SMALL)
+        drill = next(drill for drill in PAGE.drills if drill.section == SMALL)
+        for snippet in drill.steps:
+            _run(page, snippet, {})
+        _run(page, next(s for s in PAGE.snippets if s.name == "correct-one-assignment"), {})
+        assert page.locator(".practice-result__error").count() == 1
+        # The list of sections cuts off its own links where it is scrolled, practice or not.
+        assert violations(page, ".md-content") == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        box = page.locator(".practice__bar").bounding_box()
+        assert box is not None
+        assert box["height"] < 844 / 4
+    finally:
+        context.close()
+
+
+def test_page_without_scripts_says_nothing_of_it(browser: Browser, site: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    try:
+        page = context.new_page()
+        page.goto(site + RUNBOOK)
+        expect(page.get_by_text("Practise", exact=True)).to_have_count(0)
+        expect(page.locator("[data-practice]")).to_be_hidden()
+    finally:
+        context.close()
+
+
+@pytest.mark.parametrize("lacking", ["docs/assets/javascripts/vendor/pglite", INCIDENTS])
+def test_without_its_parts_there_is_no_button(page: Page, tmp_path: Path, lacking: str) -> None:
+    project = copy_project(tmp_path / "project")
+    if (project / lacking).is_dir():
+        shutil.rmtree(project / lacking)
+    else:
+        (project / lacking).unlink()
+    with serve_folder(tmp_path / "site") as address:
+        assert "WARNING -" not in build(tmp_path / "site", address, project=project)
+        _open(page, address)
+        expect(page.locator(".sql-stamp").first).to_be_visible()
+        expect(page.locator(".practice, [data-practice]")).to_have_count(0)
+    assert not list((tmp_path / "site").glob("assets/practice/*"))
