@@ -10,7 +10,7 @@ from scripts.tasks.common import CACHE, ROOT, TaskError, must_run, say
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SETS = ("lock", "node", "dev", "site")
+SETS = ("lock", "node", "dev", "site", "bench")
 LOWEST_PYTHON = "3.11"
 
 

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import expect
 
-from scripts.tasks.common import ROOT, VENV
+from scripts.tasks.live_site import copy_for_serving, serve_live
 from scripts.tasks.watch import affected, differences, look, merge
-from tests.site.project_copy import FOLDERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,62 +76,14 @@ def test_verdicts_on_another_database_are_not_kept() -> None:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    copy = tmp_path / "project"
-    for name in (*FOLDERS, "tests/sql_snippets"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("mkdocs.yml", "pyproject.toml", "conftest.py", "tests/__init__.py"):
-        shutil.copy(ROOT / name, copy / name)
-    (copy / ".venv").symlink_to(VENV)
-    return copy
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-# What scripts/serve becomes, without setting up and without a first check.
-_SERVE = """
-import os, subprocess, sys
-subprocess.Popen([sys.executable, "-m", "scripts.tasks.watch", str(os.getpid())])
-os.execv(sys.executable, [sys.executable, "-m", "mkdocs", "serve", "--livereload", *sys.argv[1:]])
-"""
+    return copy_for_serving(tmp_path / "project")
 
 
 @pytest.fixture
 def live(project: Path) -> Iterator[str]:
     """Serve the copy as an author does."""
-    place = f"127.0.0.1:{_free_port()}"
-    log = project.parent / "log"
-    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "SITE_URL": f"http://{place}/"}
-    with (
-        log.open("wb") as output,
-        subprocess.Popen(
-            [sys.executable, "-c", _SERVE, "-a", place],
-            cwd=project,
-            env=environment,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        ) as server,
-    ):
-        try:
-            for _ in range(600):
-                with suppress(OSError), urllib.request.urlopen(f"http://{place}/") as answer:
-                    assert answer.status == 200
-                    break
-                assert server.poll() is None, log.read_text(encoding="utf-8")
-                time.sleep(0.2)
-            yield f"http://{place}/"
-        finally:
-            # Its own session: the watcher and a run of the checks end with it.
-            os.killpg(server.pid, signal.SIGINT)
-            with suppress(subprocess.TimeoutExpired):
-                server.wait(30)
-            with suppress(ProcessLookupError):
-                os.killpg(server.pid, signal.SIGKILL)
+    with serve_live(project) as address:
+        yield address
 
 
 def _replace(path: Path, old: str, new: str) -> None:

@@ -1,0 +1,90 @@
+"""A copy of the project, served as an author serves it: what is saved there shows in the page."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from scripts.tasks.common import ROOT, VENV, TaskError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_FOLDERS = (
+    *("docs", "overrides", "scripts", "supabase"),
+    *("tests/reminder_system", "tests/sql_snippets"),
+)
+_FILES = ("mkdocs.yml", "pyproject.toml", "conftest.py", "tests/__init__.py")
+# What scripts/serve becomes, without setting up and without a first check.
+_SERVE = """
+import os, subprocess, sys
+subprocess.Popen([sys.executable, "-m", "scripts.tasks.watch", str(os.getpid())])
+os.execv(sys.executable, [sys.executable, "-m", "mkdocs", "serve", "--livereload", *sys.argv[1:]])
+"""
+_TRIES = 600
+
+
+def copy_for_serving(to: Path) -> Path:
+    """Copy what the site is built from and checked with."""
+    for name in _FOLDERS:
+        shutil.copytree(ROOT / name, to / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in _FILES:
+        shutil.copy(ROOT / name, to / name)
+    (to / ".venv").symlink_to(VENV)
+    return to
+
+
+@contextmanager
+def serve_live(project: Path) -> Iterator[str]:
+    """Serve the copy on a free port, with its watcher, and give the address of its site."""
+    place = f"127.0.0.1:{_free_port()}"
+    log = project.parent / "log"
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "SITE_URL": f"http://{place}/"}
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            [sys.executable, "-c", _SERVE, "-a", place],
+            cwd=project,
+            env=environment,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        ) as server,
+    ):
+        try:
+            if not _answers(f"http://{place}/", server):
+                raise TaskError(f"The site is not served:\n{log.read_text(encoding='utf-8')}")
+            yield f"http://{place}/"
+        finally:
+            # Its own session: the watcher and a run of the checks end with it.
+            os.killpg(server.pid, signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                server.wait(30)
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGKILL)
+
+
+def _answers(address: str, server: subprocess.Popen[bytes]) -> bool:
+    for _ in range(_TRIES):
+        with suppress(OSError), urllib.request.urlopen(address):  # noqa: S310 - our own server
+            return True
+        if server.poll() is not None:
+            return False
+        time.sleep(0.2)
+    return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
