@@ -29,7 +29,7 @@ from sql_snippets.pytest_plugin.kinds import (
     mentioned_names,
 )
 from sql_snippets.pytest_plugin.run import run_of
-from sql_snippets.reading.pages import read_page
+from sql_snippets.reading.known_pages import read_known_page
 from sql_snippets.reading.site import Site, SiteError, load_site
 from sql_snippets.reading.source import PageError
 from sql_snippets.results.rewrite import digest_of
@@ -94,7 +94,7 @@ class MarkdownFile(pytest.File):
         run.pages.append(self)
         try:
             site = _site_of(self.config, self.path)
-            page = read_page(self.path, site)
+            page = read_known_page(self.path, site, run.settings.cache_dir)
         except (SiteError, PageError, OSError) as err:
             failure = Failure(Location(self.nodeid, 1), str(err))
             run.blocks += 1

@@ -72,11 +72,10 @@ def pytest_runtest_makereport(
 def _entry_of(
     item: SqlItem, verdict: Verdict, reason: str | None, failures: tuple[Failure, ...]
 ) -> dict[str, Any]:
+    if item.kept is not None and verdict == "passed":
+        return {**entry_of(item.kept), "line": item.place.line}
     drawn = "\n\n".join(draw_failure(item.config.rootpath, failure) for failure in failures)
-    own = {**asdict(item.entry(verdict, reason)), "drawn": drawn or None}
-    if item.kept is None or verdict != "passed":
-        return own
-    return {**own, **entry_of(item.kept), "line": own["line"]}
+    return {**asdict(item.entry(verdict, reason)), "drawn": drawn or None}
 
 
 def _lost_server(item: SqlItem, error: BaseException) -> bool:

@@ -1,0 +1,200 @@
+"""Pages as they were read before, kept so that a page that has not changed is not rendered again.
+
+Only what is known to depend on nothing else is kept: pages of sites whose extensions come with
+Markdown and pymdownx and read no files.  An entry is plain JSON, and one that cannot be read, or is
+not this user's, is as none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sql_snippets import model
+from sql_snippets.reading.fences import relative_name
+from sql_snippets.reading.pages import read_page
+from sql_snippets.reading.source import read_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sql_snippets.reading.site import Site
+
+_DATA = (
+    model.BlockColumn,
+    model.BoundTable,
+    model.CellValue,
+    model.Claims,
+    model.Column,
+    model.Drill,
+    model.ExpectedOutput,
+    model.Fact,
+    model.FactsTable,
+    model.InlineCode,
+    model.LineOrigin,
+    model.Location,
+    model.NotRendered,
+    model.Page,
+    model.Problem,
+    model.Snippet,
+    model.Span,
+    model.TableRow,
+    model.Unchecked,
+)
+_WORDS = (model.Mark, model.Step, model.ValueKind)
+_NUMBERS = {kind: number for number, kind in enumerate((*_DATA, *_WORDS))}
+_KINDS: tuple[Callable[..., object], ...] = (*_DATA, *_WORDS)
+_FIELDS = {kind: tuple(kind.__dataclass_fields__) for kind in _DATA}
+_TUPLE, _DICT = -1, -2
+
+# Extensions of these packages depend on the page and on their options; but for these few, which
+# read files or run code of their own.
+_PACKAGES = ("markdown.extensions.", "pymdownx.", "material.extensions.")
+_READ_MORE = {"pymdownx.snippets", "pymdownx.b64", "pymdownx.pathconverter"}
+_SHORT_NAMES = {
+    *("abbr", "admonition", "attr_list", "codehilite", "def_list", "extra", "fenced_code"),
+    *("footnotes", "legacy_attrs", "legacy_em", "md_in_html", "meta", "nl2br", "sane_lists"),
+    *("smarty", "tables", "toc", "wikilinks"),
+}
+
+
+def read_known_page(path: Path, site: Site, cache_dir: Path) -> model.Page:
+    """Do as `read_page` does, with what an earlier run has kept in ``cache_dir``."""
+    options = plain_options(site)
+    if options is None:
+        return read_page(path, site)
+    text = read_text(path)
+    name = relative_name(path, site.root)
+    key = hash_of([own_digest(), sys.version, installed(), options, str(site.root), name, text])
+    entry = cache_dir / "pages" / f"{hash_of([str(site.root), name])[:32]}.json"
+    page = _find(entry, key, site.root)
+    if page is None:
+        page = read_page(path, site)
+        if read_text(path) == text:
+            _keep(entry, key, page, site.root)
+    return page
+
+
+def _find(entry: Path, key: str, root: Path) -> model.Page | None:
+    try:
+        if entry.stat().st_uid not in {0, os.geteuid()}:
+            return None
+        content = json.loads(entry.read_text(encoding="utf-8"))
+        if content["key"] != key or content["check"] != hash_of(content["page"]):
+            return None
+        if any(_digest_of(root / name) != digest for name, digest in content["facts"].items()):
+            return None
+        page = _decode(content["page"])
+    except (OSError, ValueError, TypeError, AttributeError, LookupError, RecursionError):
+        return None
+    return page if isinstance(page, model.Page) else None
+
+
+def _keep(entry: Path, key: str, page: model.Page, root: Path) -> None:
+    values = _encode(page)
+    # The queries of facts stand in files of their own.
+    facts = {table.source: _digest_of(root / table.source) for table in page.facts}
+    content = {"key": key, "facts": facts, "check": hash_of(values), "page": values}
+    temporary = entry.with_name(f".{entry.name}.{os.getpid()}")
+    with suppress(OSError):
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_text(json.dumps(content), encoding="utf-8")
+            temporary.replace(entry)
+        except OSError:
+            temporary.unlink()
+
+
+def _encode(value: Any) -> Any:
+    kind = type(value)
+    if kind in _FIELDS:
+        return [_NUMBERS[kind], *(_encode(getattr(value, name)) for name in _FIELDS[kind])]
+    if kind in _NUMBERS:
+        return [_NUMBERS[kind], value.value]
+    if kind is tuple:
+        return [_TUPLE, *map(_encode, value)]
+    if kind is dict:
+        return [_DICT, *([name, _encode(part)] for name, part in value.items())]
+    if value is None or kind in {int, float, bool}:
+        return value
+    if isinstance(value, str):
+        # Also the lines that know where they stand, which nobody asks any more.
+        return str(value)
+    raise TypeError(f"a page holds a {kind.__name__}, which is not known here")
+
+
+def _decode(value: Any) -> Any:
+    if type(value) is not list:
+        return value
+    number, *parts = value
+    if number == _TUPLE:
+        return tuple(map(_decode, parts))
+    if number == _DICT:
+        return {name: _decode(part) for name, part in parts}
+    if number < 0:
+        raise ValueError("this is no number of a kind")
+    return _KINDS[number](*map(_decode, parts))
+
+
+def plain_options(site: Site) -> str | None:
+    """Return what decides how the site renders; None where not all of it can be written down."""
+    if site.depends_on_page or not all(map(_is_self_contained, site.extensions)):
+        return None
+    try:
+        options = json.dumps(site.extension_configs, default=_name_of, sort_keys=True)
+    except (TypeError, ValueError):
+        return None
+    return json.dumps([site.extensions, options, str(site.config_path)])
+
+
+def _is_self_contained(extension: str) -> bool:
+    return extension in _SHORT_NAMES or (
+        extension.startswith(_PACKAGES) and extension not in _READ_MORE
+    )
+
+
+def _name_of(value: object) -> str:
+    """Return the name of a function of a package; raise TypeError for anything else."""
+    module, name = getattr(value, "__module__", ""), getattr(value, "__qualname__", "")
+    if not f"{module}.".startswith(_PACKAGES) or not name or "<" in name:
+        raise TypeError
+    return f"{module}:{name}"
+
+
+@cache
+def installed() -> tuple[str, ...]:
+    """Return names and versions of the packages: any of them may have a part in rendering."""
+    names: set[str] = set()
+    for folder in sys.path:
+        with suppress(OSError):
+            names |= {path.name for path in Path(folder).iterdir() if path.suffix == ".dist-info"}
+    return tuple(sorted(names))
+
+
+@cache
+def own_digest() -> str:
+    """Return a hash of what reads pages: a version stays the same while it is worked on."""
+    digest = hashlib.sha256()
+    package = Path(__file__).parents[1]
+    for folder in (package, package / "reading", package / "sqltext"):
+        for path in sorted(folder.glob("*.py")):
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _digest_of(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
+def hash_of(value: object) -> str:
+    """Return the hash of a plain value."""
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
