@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PAGES = ("docs/operations/cron-reminder-runbook.md", "docs/authors-guide.md")
 FOLDERS = ("docs", "overrides", "scripts", "supabase", "tests/reminder_system")
 PLATFORM = "tests/sql_snippets/platform"
+SANDBOX = "tests/sql_snippets/sandbox"
 INCIDENTS = "tests/sql_snippets/incidents.py"
 LINKED = "src/sql_snippets/results/report.schema.json"
 REPORT = ".cache/sql-snippets/report.json"
@@ -25,7 +26,7 @@ REPORT = ".cache/sql-snippets/report.json"
 
 def copy_project(to: Path) -> Path:
     """Copy what the site is built from."""
-    for name in (*FOLDERS, PLATFORM):
+    for name in (*FOLDERS, PLATFORM, SANDBOX):
         shutil.copytree(ROOT / name, to / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("mkdocs.yml", "pyproject.toml", INCIDENTS, LINKED):
         (to / name).parent.mkdir(parents=True, exist_ok=True)

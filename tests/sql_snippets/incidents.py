@@ -8,10 +8,14 @@ build of the site, so it imports nothing of the project.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+LOCK_KEY = 741852963
+_SECOND_SESSION = Path(__file__).parent / "sandbox" / "second_session.sql"
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,31 @@ select not exists (
 )
 """
 
+WATCHDOG_OFF = """
+-- Somebody switched the watchdog off yesterday.
+select cron.alter_job(jobid, active := false) from cron.job where jobname = 'reminder-watchdog';
+
+update reminder.watchdog_log set watched_at = watched_at - interval '1 day';
+"""
+WATCHDOG_OFF_IS_PRESENT = """
+select
+  not exists (select from reminder.watchdog_log where watched_at > now() - interval '15 minutes')
+  or exists (select from cron.job where jobname = 'reminder-watchdog' and not active)
+"""
+
+# For this statement only: the session that asks is still there for a moment when it is done.
+LOCK_IS_TAKEN = f"select not pg_try_advisory_xact_lock({LOCK_KEY})"
+# In the checks a session of psql holds it.
+_STUCK_LOCK = f"""
+begin;
+select pg_advisory_xact_lock({LOCK_KEY});
+prepare transaction 'stuck lock';
+"""
+_SESSION_OF_PSQL = """
+insert into sandbox.sessions (transaction, pid, usename, application_name, state)
+values ('stuck lock', 4711, 'postgres', 'psql', 'idle');
+"""
+
 ABANDONED_RUN_IS_PRESENT = """
 select status = 'abandoned'
 from public.cron_execution_logs
@@ -74,6 +103,24 @@ ALERT_NOT_DELIVERED = """
 delete from vault.secrets where name = 'REMINDER_ALERT_WEBHOOK_URL';
 
 select reminder.send_test_alert('the scenario');
+"""
+
+# In the checks a worker sends to a receiver, which is asked whether it got it.
+_ALERT_IS_MISSING = """
+select
+  exists (select from reminder.alerts where status = 'queued')
+  or not exists (select from net._http_response where status_code between 200 and 299)
+"""
+_SEND_AND_RECEIVE = """
+with sent as (
+  delete from net.http_request_queue
+  returning id, url = 'https://channel.example/alerts' as is_known
+)
+insert into net._http_response (id, status_code, timed_out, error_msg)
+select
+  id, case when is_known then 200 end, false,
+  case when not is_known then 'Couldn''t resolve host name' end
+from sent
 """
 
 DUPLICATE_REMINDERS = """
@@ -99,20 +146,41 @@ from public.assignments
 where id = 8
 """
 
+_NO_SCHEDULER = (
+    "No scheduler runs in a browser: scheduler_runs is always f here. Take it for t, the cause is "
+    "in another column."
+)
+
 PRACTICE: dict[str, Incident | Impossible] = {
     "missed_run": Incident(
         MISSED_RUN,
         MISSED_RUN_IS_PRESENT,
+        note=_NO_SCHEDULER,
+    ),
+    "watchdog_off": Incident(WATCHDOG_OFF, WATCHDOG_OFF_IS_PRESENT, note=_NO_SCHEDULER),
+    "stuck_lock": Incident(
+        _STUCK_LOCK,
+        LOCK_IS_TAKEN,
+        platform=_SECOND_SESSION.read_text(encoding="utf-8") + _SESSION_OF_PSQL,
+        after="select format('rollback prepared %L', transaction) from sandbox.ended",
         note=(
-            "No scheduler runs in a browser: scheduler_runs is always f here. Take it for t, "
-            "the cause is in another column."
+            "A browser has one session. The lock is really held here, by a prepared transaction; "
+            "the session that seems to hold it is a stand-in."
         ),
     ),
-    "stuck_lock": Impossible("It takes a second session that holds the lock."),
     "blocked_service": Impossible(
-        "It takes a second session that the run waits for, and a wait never ends in a browser."
+        "The run has to wait for another session there, and in a browser no wait comes to an end."
     ),
-    "alert_not_delivered": Impossible("It takes a worker that sends, and a receiver."),
+    "alert_not_delivered": Incident(
+        ALERT_NOT_DELIVERED,
+        _ALERT_IS_MISSING,
+        after=_SEND_AND_RECEIVE,
+        note=(
+            "Nothing leaves the browser. A stand-in plays the channel: it takes what is sent to "
+            "the address below, and no other address can be reached."
+        ),
+        values={"webhook_url": "https://channel.example/alerts"},
+    ),
     "abandoned_run": Incident(
         _ABANDONED_RUN,
         ABANDONED_RUN_IS_PRESENT,

@@ -23,8 +23,12 @@ from tests.sql_snippets.incidents import (
     DUPLICATE_REMINDERS_ARE_PRESENT,
     HOOK_DISABLED,
     HOOK_DISABLED_IS_PRESENT,
+    LOCK_IS_TAKEN,
+    LOCK_KEY,
     MISSED_RUN,
     MISSED_RUN_IS_PRESENT,
+    WATCHDOG_OFF,
+    WATCHDOG_OFF_IS_PRESENT,
 )
 from tests.sql_snippets.net_worker import running_net_worker
 
@@ -32,8 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sql_snippets.database.databases import Database
-
-LOCK_KEY = 741852963
 
 
 def _is_true(database: Database, condition: str) -> bool:
@@ -80,19 +82,19 @@ def missed_run(sql_database: Database) -> Scenario:
 
 
 @pytest.fixture
+def watchdog_off(sql_database: Database) -> Scenario:
+    """The watchdog was switched off and has not looked for a day."""
+    _produce(sql_database, WATCHDOG_OFF)
+    return Scenario(is_present=lambda: _is_present(sql_database, WATCHDOG_OFF_IS_PRESENT))
+
+
+@pytest.fixture
 def stuck_lock(sql_database: Database) -> Iterator[Scenario]:
     """A tool took the lock in a session that it keeps open and idle."""
-
-    def lock_is_taken() -> bool:
-        with sql_database.connect() as other:
-            # For this statement only: the session is still there for a moment when we are gone.
-            row = other.execute("select pg_try_advisory_xact_lock(%s)", [LOCK_KEY]).fetchone()
-        return row == (False,)
-
     holder = sql_database.connect(application_name="psql")
     try:
         holder.execute("select pg_advisory_lock(%s)", [LOCK_KEY])
-        yield Scenario(is_present=lock_is_taken)
+        yield Scenario(is_present=lambda: _is_present(sql_database, LOCK_IS_TAKEN))
     finally:
         holder.close()
 
