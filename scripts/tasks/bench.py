@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scripts.tasks import figures
 from scripts.tasks.common import VENV_PYTHON, TaskError, run, say
 from scripts.tasks.prepare import prepare
 
@@ -12,14 +13,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _PREFIX = "bench_"
+KEEP = "--keep"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the section that is named first, with the other arguments; without one, all of them."""
+    """Run the section that is named first, with the other arguments; without one, all of them.
+
+    With ``--keep`` the findings are written beside the page of figures, and it is made from them.
+    """
+    keep = KEEP in arguments
+    given = [argument for argument in arguments if argument != KEEP]
     sections = sorted(
         path.stem.removeprefix(_PREFIX) for path in Path(__file__).parent.glob(f"{_PREFIX}*.py")
     )
-    chosen, rest = (arguments[:1], arguments[1:]) if arguments else (sections, ())
+    chosen, rest = (given[:1], given[1:]) if given else (sections, [])
     for name in chosen:
         if name not in sections:
             raise TaskError(f"There is no section {name!r}: choose one of {', '.join(sections)}.")
@@ -27,5 +34,9 @@ def main(arguments: Sequence[str]) -> int:
     failed = 0
     for name in chosen:
         say(f"Measuring: {name}")
-        failed |= run([VENV_PYTHON, "-m", f"scripts.tasks.{_PREFIX}{name}", *rest])
+        kept = ["--json", str(figures.KEPT / f"{name}.json")] if keep else []
+        failed |= run([VENV_PYTHON, "-m", f"scripts.tasks.{_PREFIX}{name}", *rest, *kept])
+    if keep:
+        figures.update()
+        say(f"The findings are in {figures.PAGE}")
     return int(bool(failed))

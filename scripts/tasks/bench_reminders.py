@@ -8,6 +8,7 @@ of a machine are printed, with the ratio, to be read.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 import threading
@@ -19,8 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from scripts.tasks import reminder_findings
 from scripts.tasks.common import ROOT
+from scripts.tasks.measured import joined, write
 from scripts.tasks.plots import Series, log_log
+from scripts.tasks.reminder_findings import QueryTimes
 from sql_snippets.database.building import build
 from sql_snippets.database.databases import Database
 from sql_snippets.database.recipes import Recipe
@@ -183,6 +187,8 @@ class Scale:
 def main(arguments: Sequence[str]) -> int:
     """Print the section."""
     options = _options(arguments)
+    load = os.getloadavg()[0]
+    findings = []
     for choice in options.server:
         with migrated(choice) as database:
             print(f"PostgreSQL {database.server.version} ({choice})")
@@ -190,12 +196,20 @@ def main(arguments: Sequence[str]) -> int:
                 compare_batch_sizes(database, options.assignments, options.batch_sizes)
                 continue
             if not options.no_runs:
-                sizes = (*SLOPE, *((TEN_MILLION,) if options.ten_million else ()))
+                sizes = (*options.sizes, *((TEN_MILLION,) if options.ten_million else ()))
                 scales = measure_scales(database, sizes)
+                findings.append(reminder_findings.of_runs(scales))
                 if options.plot:
                     options.plot.write_text(plot(scales), encoding="utf-8")
             if not options.no_queries:
-                measure_queries(database, options.assignments, options.activities)
+                times = measure_queries(database, options.assignments, options.activities)
+                findings.append(
+                    reminder_findings.of_queries(
+                        times, options.assignments, options.activities, AIM_SECONDS
+                    )
+                )
+    if options.json:
+        write("reminders", joined(findings), options.json, load)
     return 0
 
 
@@ -204,6 +218,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--server", action="append", choices=["embedded", "system"])
     parser.add_argument("--assignments", type=int, default=1_000_000)
     parser.add_argument("--activities", type=int, default=1_000_000)
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(SLOPE), help="assignments")
     parser.add_argument("--ten-million", action="store_true", help="10,000,000 assignments as well")
     parser.add_argument("--batch-sizes", type=int, nargs="+", help="compare these and stop")
     parser.add_argument("--plot", type=Path, help="draw the runs as SVG into this file")
@@ -211,6 +226,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--no-queries", action="store_true", help="leave out the operator's queries"
     )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the findings there too")
     options = parser.parse_args(list(arguments))
     options.server = options.server or ["embedded"]
     return options
@@ -404,7 +420,7 @@ def fill_activities(superuser: Connection, count: int) -> None:
     superuser.execute("vacuum (analyze)")
 
 
-def measure_queries(database: Database, assignments: int, activities: int) -> None:
+def measure_queries(database: Database, assignments: int, activities: int) -> list[QueryTimes]:
     """Print the time of each READ block of the runbook, the first time and after that."""
     page = read_page(RUNBOOK, load_site(ROOT))
     blocks = [block for block in page.snippets if block.claims.mark is Mark.READ]
@@ -421,7 +437,7 @@ def measure_queries(database: Database, assignments: int, activities: int) -> No
         f"10 years of logs"
     )
     print(f"{'block':<34} {'first ms':>9} {'then ms':>9}")
-    over = []
+    over, times = [], []
     for block in blocks:
         sql = fill(block.sql, block.claims.fill).sql
         # A session of its own, as in the SQL Editor: nothing is planned or cached beforehand.
@@ -432,11 +448,13 @@ def measure_queries(database: Database, assignments: int, activities: int) -> No
             then = statistics.median(_seconds(editor, sql) for _ in range(3))
         if then > AIM_SECONDS:
             over.append(block.name)
+        times.append(QueryTimes(block.name, first, then))
         print(f"{block.name:<34} {first * 1000:>9.1f} {then * 1000:>9.1f}", flush=True)
     with database.connect(options="-c statement_timeout=0") as editor:
         for what, sql in _LONG_WRITES:
             print(f"{what:<34} {_seconds(editor, sql) * 1000:>9.1f}", flush=True)
     print(f"over {AIM_SECONDS * 1000:.0f} ms: {', '.join(over) or 'none'}")
+    return times
 
 
 if __name__ == "__main__":

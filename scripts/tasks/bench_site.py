@@ -28,7 +28,7 @@ from scripts.tasks.local_site import (
     find_chromium,
     serve_folder,
 )
-from scripts.tasks.measured import Aim, Findings, Plot, Table, run_section
+from scripts.tasks.measured import Aim, Findings, Plot, Table, joined, run_section
 
 if TYPE_CHECKING:
     import argparse
@@ -106,11 +106,7 @@ def measure(options: argparse.Namespace) -> Findings:
             )
             found += [_reading(browser, options.rounds), _saving(browser, options.edits)]
             browser.close()
-    return Findings(
-        tuple(table for each in found for table in each.tables),
-        tuple(aim for each in found for aim in each.aims),
-        tuple(plot for each in found for plot in each.plots),
-    )
+    return joined(found)
 
 
 def _builds(sizes: list[int], rounds: int) -> Findings:

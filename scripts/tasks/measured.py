@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from scripts.tasks.common import TaskError, say_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 FORMAT = 1
 
@@ -104,12 +104,26 @@ def run_section(
         return 1
     print(as_text(findings))
     if options.json:
-        section = Section(
-            name, datetime.now(UTC).date().isoformat(), this_machine(before), findings
-        )
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(to_json(section), encoding="utf-8")
+        write(name, findings, options.json, before)
     return 0
+
+
+def write(name: str, findings: Findings, path: Path, load_before: float) -> None:
+    """Keep the findings of a section, with the day and the machine."""
+    day = datetime.now(UTC).date().isoformat()
+    section = Section(name, day, this_machine(load_before), findings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(to_json(section), encoding="utf-8")
+
+
+def joined(found: Iterable[Findings]) -> Findings:
+    """Return several findings as one."""
+    parts = list(found)
+    return Findings(
+        tuple(table for part in parts for table in part.tables),
+        tuple(aim for part in parts for aim in part.aims),
+        tuple(plot for part in parts for plot in part.plots),
+    )
 
 
 def this_machine(load_before: float) -> Machine:
