@@ -404,3 +404,46 @@ def test_exceptions_belong_to_the_page_wherever_they_stand(tmp_path: Path, where
 def test_an_empty_exception_is_a_problem_of_the_page(tmp_path: Path) -> None:
     page = read(tmp_path, "<!-- sql: not-sql= -->\n\nText.\n")
     assert "`not-sql=`: it needs names" in only_message(page.problems)
+
+
+@pytest.mark.parametrize(
+    ("comment", "meant"),
+    [
+        ("<!-- sql name=x -->", "<!-- sql: name=x -->"),
+        ("<!--sql name=x-->", "<!-- sql: name=x -->"),
+        ("<!-- SQL: name=x -->", "<!-- sql: name=x -->"),
+        ("<!-- Sql: -->", "<!-- sql: -->"),
+        ("<!-- sql : rows=1 -->", "<!-- sql: rows=1 -->"),
+        ("<!-- sql; rows=1 -->", "<!-- sql: rows=1 -->"),
+        ("<!-- sqll: -->", "<!-- sql: -->"),
+        ("<!-- sq: name=x\n  rows=1 -->", "<!-- sql: name=x rows=1 -->"),
+        ("<!-- sql once -->", "<!-- sql: once -->"),
+    ],
+)
+def test_what_is_almost_a_directive_is_a_problem(tmp_path: Path, comment: str, meant: str) -> None:
+    page = read(tmp_path, f"# A\n\nText `{comment}`.\n\n  {comment}\n\n{BLOCK}")
+    assert only_message(page.problems) == (
+        f"page.md:{5 + comment.count(chr(10))}:3: this comment is no directive, as a directive begins with `<!-- sql:`. "
+        f"Did you mean `{meant}`?"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<!-- sql is what follows -->",
+        "<!-- SQL below is for the reader = you -->",
+        "<!-- all: a=b -->",
+        "<!-- sale: x -->",
+        "<!-- note: sql: name=x -->",
+        "<!-- -->",
+        "<!-- mysql charset=utf8 -->",
+        "`<!-- sql name=x -->`",
+        "```text\n<!-- sql name=x -->\n```",
+        "    <!-- SQL: name=x -->",
+        "`<!-- sql: -->`",
+        "```text\n<!-- sql: name=x -->\n```",
+    ],
+)
+def test_other_comments_and_code_are_left_alone(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path, f"# A\n\n{text}\n\nText.\n\n{BLOCK}").problems == ()

@@ -42,6 +42,9 @@ _FILL = "fill."
 _SPACE = re.compile(r"\s*")
 _TOKEN = re.compile(r"""(?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')+""", re.DOTALL)
 
+_ALMOST = re.compile(r"\s*(?P<word>[A-Za-z]{2,6})(?P<colon>\s*[:;])?(?P<rest>.*)", re.DOTALL)
+_WORDS_FOLLOW = re.compile(r"\s*(?:[A-Za-z][\w.-]*=\S|once\s*$)")
+
 _SLUG = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*")
 _PLACEHOLDER_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 _SQLSTATE = re.compile(r"[0-9A-Z]{5}")
@@ -335,6 +338,21 @@ _slug = _matching(_SLUG, "letters and digits, joined by - _ or .")
 _fixture = _matching(re.compile(r"[A-Za-z_]\w*"), "the name of a fixture")
 _sqlstate = _matching(_SQLSTATE, "a SQLSTATE: five digits or upper-case letters, such as 42P01")
 _relation = _matching(_RELATION, "a relation with its schema, such as public.assignments")
+
+
+def meant_by(comment: str) -> str | None:
+    """Return the directive that the text of a comment was probably meant to be, if any."""
+    match = _ALMOST.match(comment)
+    if match is None:
+        return None
+    word, rest = match["word"], match["rest"]
+    # A comment may well begin with a word that is a little like it.
+    is_listed = _WORDS_FOLLOW.match(rest) is not None or bool(match["colon"] and not rest.strip())
+    if word.lower() != "sql":
+        is_meant = is_listed and bool(match["colon"] and get_close_matches(word.lower(), ["sql"]))
+    else:
+        is_meant = is_listed or match["colon"] is not None
+    return f"<!-- {' '.join(('sql:', *rest.split()))} -->" if is_meant else None
 
 
 def _step(value: str | None) -> Step:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import lru_cache
@@ -30,6 +31,7 @@ from sql_snippets.reading.directives import (
     bind_block,
     bind_heading,
     bind_table,
+    meant_by,
     parse_directive,
     read_not_sql,
     split_page_words,
@@ -143,6 +145,7 @@ class _Assembly:
         self._drop_pending("the end of the page")
         self._close_drills(level=1)
         self._find_broken_comments()
+        self._find_almost_directives()
         not_rendered = find_unshown(self._trail, self._rendered, self._location_of)
         return Page(
             path=self._page,
@@ -214,6 +217,27 @@ class _Assembly:
                         "block or the end of the page. What follows may be hidden from the reader.",
                     )
                 )
+
+    def _find_almost_directives(self) -> None:
+        """Report the comments that were meant to be directives, and are none."""
+        row = 0
+        prose = self._trail.prose
+        for comment in self._rendered.comments:
+            # The same behind a backtick is one that the page only talks about.
+            written = re.compile(r"(?<!`)" + re.escape(f"<!--{comment.partition(chr(10))[0]}"))
+            places = ((n, written.search(line)) for n, line in enumerate(prose[row:], row))
+            row, found = next(((n, match) for n, match in places if match), (row, None))
+            meant = meant_by(comment)
+            if meant is None:
+                continue
+            place = _locate(prose[row], found.start()) if found else None
+            self._problems.append(
+                Problem(
+                    place or Location(self._page, 1),
+                    f"this comment is no directive, as a directive begins with `<!-- sql:`. "
+                    f"Did you mean `{meant}`?",
+                )
+            )
 
     # -- headings and drills ---------------------------------------------------------------------
 

@@ -136,7 +136,8 @@ class Rendered:
 
     ``commented`` are the fences inside HTML comments; ``broken`` the directives that the browser
     shows as text, because they are not closed; ``quoted`` those that the page only talks about.
-    ``codes`` are the pieces of inline code.
+    ``codes`` are the pieces of inline code, ``comments`` the texts of comments that are no
+    directives.
     """
 
     items: list[Item] = field(default_factory=list)
@@ -144,6 +145,7 @@ class Rendered:
     broken: set[int] = field(default_factory=set)
     quoted: set[int] = field(default_factory=set)
     codes: list[str] = field(default_factory=list)
+    comments: list[str] = field(default_factory=list)
 
 
 def read_html(html: str) -> Rendered:
@@ -292,7 +294,10 @@ class _Reader(HTMLParser):
 
     def handle_comment(self, data: str) -> None:
         self.rendered.commented.update(int(number) for number in _MARKED.findall(data))
-        if self._block is None and (directive := _NUMBERED.match(data)):
+        directive = _NUMBERED.match(data)
+        if directive is None:
+            self.rendered.comments.append(data)
+        elif self._block is None:
             self.flush()
             self.rendered.items.append(Directive(int(directive.group(1))))
 
