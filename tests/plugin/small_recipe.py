@@ -103,7 +103,7 @@ def require_real_cron() -> Binaries:
     if not binaries.has_library("pg_cron"):
         message = (
             f"pg_cron is not installed in {binaries.library_dir}. "
-            "Debian: apt-get install postgresql-15-cron."
+            f"Debian: apt-get install postgresql-{binaries.version.partition('.')[0]}-cron."
         )
         if os.environ.get("CI"):
             pytest.fail(message)

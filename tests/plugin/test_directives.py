@@ -422,8 +422,9 @@ def test_an_empty_exception_is_a_problem_of_the_page(tmp_path: Path) -> None:
 )
 def test_what_is_almost_a_directive_is_a_problem(tmp_path: Path, comment: str, meant: str) -> None:
     page = read(tmp_path, f"# A\n\nText `{comment}`.\n\n  {comment}\n\n{BLOCK}")
+    line = 5 + comment.count("\n")
     assert only_message(page.problems) == (
-        f"page.md:{5 + comment.count(chr(10))}:3: this comment is no directive, as a directive begins with `<!-- sql:`. "
+        f"page.md:{line}:3: this comment is no directive, as a directive begins with `<!-- sql:`. "
         f"Did you mean `{meant}`?"
     )
 

@@ -411,6 +411,39 @@ def test_only_our_own_leftovers_are_swept(foreign_server: Server) -> None:
     assert set(notes) - left == {"sql_snippets_dead"}
 
 
+def test_a_setting_that_stays_on_a_role_is_told(
+    foreign_server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    with foreign_server.connect("postgres") as admin:
+        admin.execute("create role was_there")
+        admin.execute("create role is_the_same")
+        admin.execute("alter role is_the_same set work_mem = '6MB'")
+        with open_url(_url(foreign_server), "postgres", allow_remote=False):
+            admin.execute("alter role was_there set work_mem = '7MB'")
+            admin.execute("create role is_new")
+            admin.execute("alter role is_new set work_mem = '7MB'")
+        admin.execute("drop role was_there, is_the_same")
+    (told,) = [record.getMessage() for record in caplog.records if "settings" in record.msg]
+    assert told.startswith(
+        "The role was_there has other settings on the server than before the checks: work_mem. "
+    )
+    assert "alter role was_there reset NAME" in told
+
+
+def test_nothing_is_dropped_that_another_process_made(
+    foreign_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = write_recipe(tmp_path / "recipe")
+    with open_template(_url(foreign_server), recipe, cache_dir=tmp_path / "cache") as template:
+        with template.clone() as one, template.clone() as other:
+            assert one.name != other.name
+        monkeypatch.setattr("secrets.token_hex", lambda _: "same")
+        with template.clone() as theirs:
+            with pytest.raises(ServerUnavailable, match="could not be cloned"), template.clone():
+                pass
+            assert theirs.name in _names(foreign_server, "select datname from pg_database")
+
+
 def _host() -> str:
     return os.uname().nodename
 

@@ -1,4 +1,4 @@
-"""The two servers everything is shown on: PostgreSQL 17 with stand-ins, and 15 with pg_cron."""
+"""The two servers everything is shown on: one with stand-ins, and the machine's with pg_cron."""
 
 from __future__ import annotations
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import logging
 import os
+import secrets
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -52,8 +52,6 @@ _WHOLE_SERVER = {
     "pg_db_role_setting": "setdatabase = 0",
 }
 _SETTINGS = "alter system"
-
-_numbers = itertools.count(1)
 
 logger = logging.getLogger("sql_snippets")
 
@@ -119,7 +117,7 @@ class Template:
         template, because its dates count from now.
         Raises ServerUnavailable, and MigrationFailed for a bad seed.
         """
-        name = f"{PREFIX}{os.getpid()}_{next(_numbers)}"
+        name = _new_name()
         with self._admin() as admin:
             try:
                 self._create(admin, name)
@@ -261,7 +259,7 @@ def open_template(
             server, maintenance = stack.enter_context(
                 url.open_url(choice, recipe.role, allow_remote=allow_remote)
             )
-            name = f"{PREFIX}{os.getpid()}_{next(_numbers)}_template"
+            name = _new_name("_template")
             built = stack.enter_context(_built_on(server, maintenance, name, recipe))
         server = replace(server, real_parts=built.real_parts)
         yield _describe(server, name, maintenance, recipe, built)
@@ -274,7 +272,7 @@ def open_revisions(template: Template, recipe: Recipe) -> Iterator[Iterator[Temp
     They are built on the template's server, one after the other: each is gone when the next is
     asked for.  Raises ServerUnavailable, MigrationFailed and RecipeError, while they are built.
     """
-    name = f"{PREFIX}{os.getpid()}_{next(_numbers)}_revision"
+    name = _new_name("_revision")
     server, maintenance = template.server, template.maintenance
 
     def build_each(built: Built) -> Iterator[Template]:
@@ -466,6 +464,11 @@ def _whole_server(admin: psycopg.Connection[tuple[object, ...]]) -> tuple[tuple[
     ).format(query.Literal(_SETTINGS))
     found = admin.execute(query.SQL("select * from ({}{}) _ order by 1, 2").format(rows, settings))
     return tuple((str(catalog), str(row)) for catalog, row in found.fetchall())
+
+
+def _new_name(ending: str = "") -> str:
+    """Return a name that nothing has: a process of another machine may have this one's number."""
+    return f"{PREFIX}{os.getpid()}_{secrets.token_hex(6)}{ending}"
 
 
 def _workers(binaries: Binaries, recipe: Recipe) -> tuple[str, ...]:

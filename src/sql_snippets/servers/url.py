@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 import psycopg
@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 from sql_snippets.servers.server import Server, ServerUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 MADE_BY = "sql-snippets"
 
@@ -32,7 +32,8 @@ def open_url(url: str, role: str, *, allow_remote: bool) -> Iterator[tuple[Serve
     """Give the server of ``url`` and the database to create and drop others from.
 
     Databases that a killed run of ours has left there are dropped first; roles that are there at
-    the end and were not at the start are dropped where nothing needs them.
+    the end and were not at the start are dropped where nothing needs them.  Settings of a role that
+    was there are not set back, as somebody else may have changed them meanwhile: they are told.
     Raises ServerUnavailable: for a URL that is none, a host that is not this machine without
     ``allow_remote``, and a login that is no superuser or is ``role`` itself.
     """
@@ -42,7 +43,7 @@ def open_url(url: str, role: str, *, allow_remote: bool) -> Iterator[tuple[Serve
     with server.connect(maintenance) as admin:
         version = _refuse_unfit(admin, server, role)
         _sweep(admin)
-        before = _roles(admin)
+        before, settings = _roles(admin), _settings_of_roles(admin)
     try:
         yield (
             Server(
@@ -58,6 +59,7 @@ def open_url(url: str, role: str, *, allow_remote: bool) -> Iterator[tuple[Serve
         )
     finally:
         _drop_roles(server, maintenance, before)
+        _tell_changed_settings(server, maintenance, settings)
 
 
 def mark(database: str) -> query.Composed:
@@ -255,3 +257,32 @@ def _drop_roles(server: Server, maintenance: str, before: frozenset[str]) -> Non
                     name,
                     str(err).partition("\n")[0],
                 )
+
+
+def _settings_of_roles(
+    admin: psycopg.Connection[tuple[object, ...]],
+) -> dict[str, frozenset[str]]:
+    """Return the settings of each role that hold in all databases."""
+    rows = admin.execute(
+        "select rolname, coalesce(setconfig, '{}') from pg_roles "
+        "left join pg_db_role_setting on setrole = pg_roles.oid and setdatabase = 0"
+    ).fetchall()
+    return {str(name): frozenset(cast("list[str]", settings)) for name, settings in rows}
+
+
+def _tell_changed_settings(
+    server: Server, maintenance: str, before: Mapping[str, frozenset[str]]
+) -> None:
+    with suppress(ServerUnavailable, psycopg.Error), server.connect(maintenance) as admin:
+        for role, settings in _settings_of_roles(admin).items():
+            if role not in before or settings == before[role]:
+                continue
+            changed = {setting.partition("=")[0] for setting in settings ^ before[role]}
+            logger.warning(
+                "The role %s has other settings on the server than before the checks: %s. They "
+                "were set by migrations or a block, belong to the whole server, and stay. Set them "
+                "back with: alter role %s reset NAME",
+                role,
+                ", ".join(sorted(changed)),
+                role,
+            )
