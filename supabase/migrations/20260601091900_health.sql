@@ -87,7 +87,7 @@ create view reminder.health with (security_invoker = true) as
     4, 'watchdog',
     coalesce(max(w.watched_at) > clock_timestamp() - interval '15 minutes', false),
     coalesce(floor(extract(epoch from clock_timestamp() - max(w.watched_at)) / 60) || ' minutes ago', 'never'),
-    'missed-runs'
+    'watchdog-silent'
   from reminder.watchdog_log w
   union all
   select

@@ -16,6 +16,8 @@ import pytest
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/operations/cron-reminder-runbook.md"
 
+HEALTH = PAGE.parents[2] / "supabase/migrations/20260601091900_health.sql"
+
 DONE = "done"
 ESCALATE = "escalate"
 # Goes on with the next block of the section; to an earlier one, or later to the same.
@@ -208,13 +210,11 @@ def _has_more(section: Section, line: int) -> bool:
 
 
 def _leads_on(section: Section, index: int) -> bool:
-    """Whether a block has outcomes; one that changes something may have a check below instead."""
+    """Whether a block has outcomes, in sentences below it or in the rows of a table."""
     block = section.blocks[index]
     following = section.blocks[index + 1 :]
     until = following[0].line if following else 10**9
-    if block.outcomes or any(block.line < row.line < until for row in section.outcomes):
-        return True
-    return block.mark != "READ" and (bool(following) or "Verify with [" in section.text)
+    return bool(block.outcomes) or any(block.line < row.line < until for row in section.outcomes)
 
 
 def ends_from(sections: dict[str, Section], start: str) -> set[str]:
@@ -305,6 +305,15 @@ def test_health_query_names_sections_that_are_there(sections: dict[str, Section]
     assert named <= sections.keys()
 
 
+def test_every_section_that_health_may_name_is_a_link_below_it(
+    sections: dict[str, Section],
+) -> None:
+    view = HEALTH.read_text(encoding="utf-8").split("create view reminder.health", 1)[1]
+    named = set(re.findall(r"'([a-z]+(?:-[a-z]+)+)'", view)) - {"peer-mentor-reminders"}
+    assert named >= sections_in_output(runbook())
+    assert named <= sections["check-health"].links
+
+
 def _broken(old: str, new: str) -> dict[str, Section]:
     assert old in runbook(), f"the page no longer holds {old!r}: this breaks nothing"
     return read_sections(runbook().replace(old, new, 1))
@@ -313,7 +322,7 @@ def _broken(old: str, new: str) -> dict[str, Section]:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("go to [Enable the job](#enable-the-job). A row", "that is odd. A row"),
+        ("go to [Enable the job](#enable-the-job). For", "that is odd. For"),
         ("switched off and forgotten | the blocks below |", "switched off and forgotten | think |"),
         ("No row: a later run has taken it up, done.", "No row: a later run has taken it up."),
         ("[Register again](#register-again), then the", "[Register again](#gone), then the"),

@@ -177,6 +177,7 @@ def test_manual_operation_is_complete(operation: str) -> None:
 
 TROUBLES = [
     "Missed runs",
+    "Watchdog silent",
     "Stuck lock",
     "Service timeout",
     "Alert not delivered",
@@ -222,6 +223,11 @@ def _mark_lines() -> list[tuple[int, str]]:
         for number, line in enumerate(PAGE.read_text(encoding="utf-8").splitlines(), 1)
         if re.match(r"\*\*(READ|WRITE|STOP)\*\* ·", line)
     ]
+
+
+def test_every_block_shows_what_should_come_back() -> None:
+    silent = [str(snippet.fence) for snippet in page().snippets if not snippet.claims.output]
+    assert not silent
 
 
 def test_every_mark_says_why_and_how_long() -> None:
