@@ -182,6 +182,8 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
         ]
         checked = [page for page in pages if page.snippets or page.tables or page.facts]
         log = self._read_log(config, {drill.section for page in checked for drill in page.drills})
+        docs = Path(config.docs_dir).name
+        command = f"pytest {docs} --sql-report {self.config.report}"
         for name, write in wanted.items():
             if not name:
                 continue
@@ -192,7 +194,7 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
                 url = get_relative_url(file.url, here) if file else ""
                 return f"{url}#{anchor}" if anchor else url
 
-            given = Pages(checked, address, self._report, log=log)
+            given = Pages(checked, address, self._report, command, log=log)
             files.append(File.generated(config, name, content=write(given)))
         return files
 

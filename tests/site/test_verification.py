@@ -117,6 +117,10 @@ def test_both_pages_say_when_there_was_no_run(
         expect(page.locator("article")).to_contain_text("No run yet.")
         assert page.locator(".sql-verdict--passed").count() == 0
         assert page.locator(".sql-verdict--unchecked").count() > 0
+        # The path is the one that the build reads.
+        expect(page.locator("article")).to_contain_text(
+            "pytest docs --sql-report .cache/sql-snippets/report.json"
+        )
     assert project
 
 

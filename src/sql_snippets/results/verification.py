@@ -47,7 +47,7 @@ class Pages:
     pages: Sequence[Page]
     address: Callable[[str, str], str]
     report: Report | None = None
-    command: str = "pytest docs --sql-report FILE"
+    command: str = "pytest --sql-report FILE"
     log: Sequence[DoneDrill] | None = field(default=None)
 
 
