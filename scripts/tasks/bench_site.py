@@ -20,7 +20,7 @@ from playwright.sync_api import sync_playwright
 
 from scripts.tasks import corpus
 from scripts.tasks.children import run_measured
-from scripts.tasks.common import environment, say
+from scripts.tasks.common import say
 from scripts.tasks.live_site import copy_for_serving, serve_live
 from scripts.tasks.local_site import (
     BROWSER_ARGUMENTS,
@@ -29,6 +29,7 @@ from scripts.tasks.local_site import (
     serve_folder,
 )
 from scripts.tasks.measured import Aim, Findings, Plot, Table, joined, run_section
+from scripts.tasks.peers import clean_environment
 
 if TYPE_CHECKING:
     import argparse
@@ -166,11 +167,15 @@ def _build_both(folder: Path, size: int, rounds: int) -> tuple[float, float]:
                 *(sys.executable, "-m", "mkdocs", "build", "-q"),
                 *("-f", config, "-d", str(target)),
             ]
-            seconds.append(run_measured(command, cwd=project.folder, env=environment()).seconds)
+            seconds.append(run_measured(command, cwd=project.folder, env=_quiet()).seconds)
     stamped = "sql-stamp" in (folder / "site" / "index.html").read_text(encoding="utf-8")
     if not stamped:
         raise RuntimeError("The plugin put no stamp on the page: this would measure nothing.")
     return statistics.median(times["without.yml"]), statistics.median(times["mkdocs.yml"])
+
+
+def _quiet() -> dict[str, str]:
+    return {**clean_environment(), "NO_MKDOCS_2_WARNING": "1"}
 
 
 def _reading(browser: Browser, rounds: int) -> Findings:
@@ -246,7 +251,7 @@ def _saving(browser: Browser, rounds: int) -> Findings:
     rows, aims = [], []
     with tempfile.TemporaryDirectory(prefix="sql-snippets-bench-") as folder:
         project = copy_for_serving(Path(folder) / "project")
-        with serve_live(project) as address:
+        with serve_live(project, clean_environment()) as address:
             for title, edit in _EDITS.items():
                 page = browser.new_page()
                 page.goto(address + PAGES[title])

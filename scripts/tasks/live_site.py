@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from scripts.tasks.common import ROOT, VENV, TaskError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 _FOLDERS = (
@@ -44,11 +44,18 @@ def copy_for_serving(to: Path) -> Path:
 
 
 @contextmanager
-def serve_live(project: Path) -> Iterator[str]:
-    """Serve the copy on a free port, with its watcher, and give the address of its site."""
+def serve_live(project: Path, env: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Serve the copy on a free port, with its watcher, and give the address of its site.
+
+    Raises TaskError when nothing is served.
+    """
     place = f"127.0.0.1:{_free_port()}"
     log = project.parent / "log"
-    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "SITE_URL": f"http://{place}/"}
+    environment = {
+        **(env or os.environ),
+        "NO_MKDOCS_2_WARNING": "1",
+        "SITE_URL": f"http://{place}/",
+    }
     with (
         log.open("wb") as output,
         subprocess.Popen(

@@ -39,6 +39,9 @@ def prepare_peers() -> Path:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return the environment without what would change how pytest or the checker runs."""
-    prefixes = ("SQL_SNIPPETS_", "PYTEST_", "PYTHONPATH", "GITHUB_", "PG", "COV_")
+    """Return the environment without what would change how pytest or the checker runs.
+
+    Compiled modules are kept, as they are for a user: a start is not to compile them again.
+    """
+    prefixes = ("SQL_SNIPPETS_", "PYTEST_", "PYTHON", "GITHUB_", "PG", "COV_")
     return {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
