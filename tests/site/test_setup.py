@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scripts.tasks.common import ROOT
-from scripts.tasks.prepare import LIBRARY, SHIM, VENDORED, VENDORED_SHIM
+from scripts.tasks.prepare import (
+    LIBRARY,
+    PGLITE,
+    SHIM,
+    VENDORED,
+    VENDORED_PGLITE,
+    VENDORED_SHIM,
+)
+from scripts.tasks.sandbox import files_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,6 +71,9 @@ def test_scripts_of_the_site_are_locked_with_their_hashes() -> None:
 def test_served_scripts_are_the_locked_ones() -> None:
     assert VENDORED.read_bytes() == LIBRARY.read_bytes()
     assert VENDORED_SHIM.read_bytes() == SHIM.read_bytes()
+    assert len(files_of(PGLITE)) >= 5
+    for path in files_of(PGLITE):
+        assert (VENDORED_PGLITE / path.name).read_bytes() == path.read_bytes()
 
 
 def _run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
