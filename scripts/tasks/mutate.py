@@ -9,11 +9,17 @@ from scripts.tasks.prepare import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
+
+
+def command(*arguments: str) -> list[str | Path]:
+    """Return what tries the blocks of the pages that are named."""
+    plugin = ("-p", "sql_snippets.mutation_run", "-p", "no:cacheprovider")
+    return [VENV_PYTHON, "-m", "pytest", "-q", *plugin, *arguments]
 
 
 def main(arguments: Sequence[str]) -> int:
     """Return 0 when every page's score reaches the threshold; arguments go to pytest."""
     prepare("dev")
     pages = [] if any(not argument.startswith("-") for argument in arguments) else ["docs"]
-    plugin = ("-p", "sql_snippets.mutation_run", "-p", "no:cacheprovider")
-    return run([VENV_PYTHON, "-m", "pytest", *plugin, *arguments, *pages])
+    return run(command(*arguments, *pages))

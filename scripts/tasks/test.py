@@ -1,4 +1,4 @@
-"""Pass the tests: lint, types, spelling, every test, and a strict build of the site."""
+"""Pass the tests: lint, types, spelling, every test, teeth of the blocks, a strict build."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scripts.tasks import mutate
 from scripts.tasks.common import REPORT, VENV, VENV_PYTHON, TaskError, is_ci, run, say
 from scripts.tasks.prepare import prepare
 
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str]) -> int:
         ("Types", [tools / "mypy"]),
         ("Spelling", [tools / "codespell"]),
         ("Tests", [VENV_PYTHON, "-m", "pytest", "-n", WORKERS, "--sql-report", REPORT]),
+        ("Teeth", mutate.command("--sql-mutation-seed", "1", "docs")),
         ("Site", [tools / "mkdocs", "build", "--strict"]),
     ]
     failed = []

@@ -52,13 +52,17 @@ _LOCK_MS = 300
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """One way to break something: what it is called, the words that name it, how it is done."""
+    """One way to break something: what it is called, the words that name it, how it is done.
+
+    ``locked_sql`` does it where an incident holds a lock on it, that waits for nobody.
+    """
 
     label: str
     owner: str
     part: str
     sql: str
     fineness: int
+    locked_sql: str = ""
 
 
 def find_mutations(database: Database) -> tuple[Mutation, ...]:
@@ -81,11 +85,13 @@ def find_mutations(database: Database) -> tuple[Mutation, ...]:
             ]
         else:
             word = _RELATION_WORDS[relkind]
+            literal = full.replace("'", "''")
+            rename = f"update pg_class set relname = '{_BROKEN}' where oid = '{literal}'::regclass"  # noqa: S608 - names of the catalog, quoted
             found += [
-                Mutation(f"{verb} {word} {full}", name.lower(), "", sql, 2)
-                for verb, sql in (
-                    ("drop", f"drop {word} {full} cascade"),
-                    ("rename", f"alter {word} {full} rename to {_BROKEN}"),
+                Mutation(f"{verb} {word} {full}", name.lower(), "", sql, 2, locked)
+                for verb, sql, locked in (
+                    ("drop", f"drop {word} {full} cascade", ""),
+                    ("rename", f"alter {word} {full} rename to {_BROKEN}", rename),
                 )
             ]
     return tuple(found)
@@ -149,9 +155,14 @@ def _spread(ranked: Sequence[Mutation], most: int) -> tuple[Mutation, ...]:
 
 
 def apply(mutation: Mutation, database: Database) -> None:
-    """Break it.  Raises psycopg.Error, also where a session of the incident holds a lock on it."""
+    """Break it.  Raises psycopg.Error, also where a lock of the incident is in the way."""
     with database.server.connect(database.name, options=f"-c lock_timeout={_LOCK_MS}") as admin:
-        admin.execute(mutation.sql.encode())
+        try:
+            admin.execute(mutation.sql.encode())
+        except psycopg.errors.LockNotAvailable:
+            if not mutation.locked_sql:
+                raise
+            admin.execute(mutation.locked_sql.encode())
 
 
 @contextmanager

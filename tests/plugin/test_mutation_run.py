@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.plugin.small_project import write_files
 
-ROLE = """\
-do $$ begin
-  if not exists (select from pg_roles where rolname = 'postgres') then
-    create role postgres login;
-  end if;
-  execute format('alter database %I owner to postgres', current_database());
-end $$;
-"""
 SCHEMA = """\
 create table orders (id int primary key, status text not null, note text);
 insert into orders values (1, 'open', 'x'), (2, 'closed', 'y');
@@ -38,6 +28,12 @@ def stuck(sql_database):
         with sql_database.connect() as session:
             return bool(session.execute("select from orders where status = 'stuck'").fetchall())
     return Scenario(is_present)
+
+@pytest.fixture
+def held(sql_database):
+    with sql_database.connect(autocommit=False) as session:
+        session.execute("lock table orders in access share mode")
+        yield Scenario(lambda: True)
 
 @pytest.fixture
 def with_more(sql_database, tmp_path):
@@ -84,6 +80,12 @@ select note from orders;
 select id from orders where status = 'stuck';
 ```
 
+<!-- sql: name=held scenario=held rows=1 -->
+
+```sql
+select mode from pg_locks where relation = 'public.orders'::regclass;
+```
+
 <!-- sql: name=more scenario=with_more -->
 
 ```sql
@@ -125,21 +127,10 @@ select id from orders;
 
 
 @pytest.fixture
-def project(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, cache_dir: Path
-) -> pytest.Pytester:
-    monkeypatch.setenv("SQL_SNIPPETS_CACHE_DIR", str(cache_dir))
-    monkeypatch.setenv("COLUMNS", "200")
-    for name in ("CI", "GITHUB_ACTIONS", "SQL_SNIPPETS_SERVER", "PYTEST_ADDOPTS"):
-        monkeypatch.delenv(name, raising=False)
-    pytester.makeini("[pytest]\nsql_platform = platform\nsql_migrations = migrations\n")
-    pytester.makeconftest(CONFTEST)
-    files = {"platform/1.sql": ROLE, "migrations/1.sql": SCHEMA, "docs/page.md": PAGE}
-    for name, text in files.items():
-        path = pytester.path / name
-        path.parent.mkdir()
-        path.write_text(text, encoding="utf-8")
-    return pytester
+def project(empty_project: pytest.Pytester) -> pytest.Pytester:
+    files = {"conftest.py": CONFTEST, "migrations/1.sql": SCHEMA, "docs/page.md": PAGE}
+    write_files(empty_project, files)
+    return empty_project
 
 
 def _run(project: pytest.Pytester, *arguments: str) -> tuple[int, dict[str, str], str]:
@@ -157,25 +148,26 @@ def test_what_has_teeth_and_what_has_none(project: pytest.Pytester) -> None:
     assert status == 1
     kinds = {name: text.partition(":")[0] for name, text in found.items()}
     assert kinds == {
-        **dict.fromkeys(("column", "reached", "change", "later", "incident"), "red"),
+        **dict.fromkeys(("column", "reached", "change", "later", "incident", "held"), "red"),
         "public.orders": "red",
         "toothless": "green",
         **dict.fromkeys(("more", "nothing", "system", "excluded", "red"), "cannot"),
     }
     assert "orders" in found["column"]
     assert "open_count" in found["reached"]
+    assert "rename table public.orders" in found["held"]
     assert not any("unused" in text for text in found.values())
     assert "it names nothing outside the system's own schemas" in found["system"]
     assert "it is not run: not here" in found["excluded"]
     assert "it fails as it is: the page says rows=7" in found["red"]
-    assert "\npage.md: 6 of 7 (86%), BELOW 90 %" in output
+    assert "\ndocs/page.md: 7 of 8 (88%), BELOW 90 %" in output
     assert "seed 7, " in output
 
 
 def test_the_threshold_decides(project: pytest.Pytester) -> None:
     status, _, output = _run(project, "--sql-mutation-threshold=85")
     assert status == 0
-    assert "86%), at least 85 %" in output
+    assert "88%), at least 85 %" in output
 
 
 def test_a_seed_repeats_a_run(project: pytest.Pytester) -> None:
