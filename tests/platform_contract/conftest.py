@@ -6,36 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.reminder_system.lanes import LANES, open_lane
+from tests.reminder_system.lane_fixtures import database, superuser, template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import psycopg
 
-    from sql_snippets.database.databases import Database, Template
+    from sql_snippets.database.databases import Database
 
-
-@pytest.fixture(scope="session", params=LANES)
-def template(request: pytest.FixtureRequest) -> Iterator[Template]:
-    with open_lane(request.param) as template:
-        yield template
-
-
-@pytest.fixture
-def database(template: Template) -> Iterator[Database]:
-    with template.clone() as database:
-        yield database
+__all__ = ["database", "postgres", "superuser", "template"]
 
 
 @pytest.fixture
 def postgres(database: Database) -> Iterator[psycopg.Connection[Any]]:
     """The role that everything is called as: not a superuser, with the platform's grants."""
     with database.connect() as connection:
-        yield connection
-
-
-@pytest.fixture
-def superuser(database: Database) -> Iterator[psycopg.Connection[Any]]:
-    with database.server.connect(database.name) as connection:
         yield connection

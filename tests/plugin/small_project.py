@@ -10,12 +10,21 @@ if TYPE_CHECKING:
 
     import pytest
 
+ROLE = """\
+do $$ begin
+  if not exists (select from pg_roles where rolname = 'postgres') then
+    create role postgres login;
+  end if;
+  execute format('alter database %I owner to postgres', current_database());
+end $$;
+"""
 PROJECT = {
     "mkdocs.yml": "site_name: Orders\nmarkdown_extensions: [pymdownx.superfences]\n",
     "pytest.ini": (
         "[pytest]\naddopts = -ra --strict-config --strict-markers\nfilterwarnings = error\n"
-        "sql_migrations = migrations\n"
+        "sql_platform = platform\nsql_migrations = migrations\n"
     ),
+    "platform/1_role.sql": ROLE,
 }
 
 

@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.plugin.small_project import ROLE, write
 
-ROLE = """\
-do $$ begin
-  if not exists (select from pg_roles where rolname = 'postgres') then
-    create role postgres login;
-  end if;
-  execute format('alter database %I owner to postgres', current_database());
-end $$;
-"""
 CONFTEST = """\
 import pytest
 from sql_snippets import Scenario
@@ -42,28 +32,15 @@ MIGRATIONS = {
 
 
 @pytest.fixture
-def project(
-    pytester: pytest.Pytester,
-    monkeypatch: pytest.MonkeyPatch,
-    cache_dir: Path,
-    shared_servers: None,  # noqa: ARG001 - what it does is all
-) -> pytest.Pytester:
-    monkeypatch.setenv("SQL_SNIPPETS_CACHE_DIR", str(cache_dir))
-    monkeypatch.setenv("COLUMNS", "200")
-    for name in ("CI", "GITHUB_ACTIONS", "SQL_SNIPPETS_SERVER", "PYTEST_ADDOPTS"):
-        monkeypatch.delenv(name, raising=False)
-    pytester.makeini("[pytest]\nsql_platform = platform\nsql_migrations = migrations\n")
-    pytester.makeconftest(CONFTEST)
-    for folder in ("platform", "migrations", "docs"):
-        pytester.mkdir(folder)
-    (pytester.path / "platform/1.sql").write_text(ROLE, encoding="utf-8")
+def project(empty_project: pytest.Pytester) -> pytest.Pytester:
+    write(empty_project, "conftest.py", CONFTEST)
     for name, text in MIGRATIONS.items():
-        (pytester.path / f"migrations/{name}.sql").write_text(text, encoding="utf-8")
-    return pytester
+        write(empty_project, f"migrations/{name}.sql", text)
+    return empty_project
 
 
 def _blamed(project: pytest.Pytester, page: str, *arguments: str) -> list[str]:
-    (project.path / "docs/page.md").write_text(page, encoding="utf-8")
+    write(project, "docs/page.md", page)
     result = project.runpytest("docs", *arguments)
     assert result.ret == 1
     assert "Traceback" not in str(result.stdout)
@@ -157,9 +134,7 @@ def test_a_history_that_cannot_be_built_again_hides_no_failure(
     project: pytest.Pytester,
 ) -> None:
     (project.path / "migrations/00_role.sql").write_text("create role once", encoding="utf-8")
-    (project.path / "platform/1.sql").write_text(
-        ROLE.replace("login", "login createrole"), encoding="utf-8"
-    )
+    write(project, "platform/1_role.sql", ROLE.replace("login", "login createrole"))
     assert _blamed(project, STATE) == []
 
 
@@ -172,6 +147,5 @@ def test_no_database_of_a_revision_is_left(project: pytest.Pytester) -> None:
         "    assert len(names) == 5  # the server's three, the template, the shared clone\n",
         encoding="utf-8",
     )
-    page = STATE
-    (project.path / "docs/page.md").write_text(page, encoding="utf-8")
+    write(project, "docs/page.md", STATE)
     project.runpytest("docs", "test_left.py").assert_outcomes(passed=1, failed=1)

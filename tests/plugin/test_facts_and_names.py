@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.plugin.small_project import change, write_files
 from tests.plugin.small_recipe import ROLE
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SCHEMA = """\
 create schema shop;
@@ -110,19 +107,8 @@ sql_identifiers = all
 """
 
 
-@pytest.fixture(scope="module")
-def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture
-def project(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, cache_dir: Path
-) -> pytest.Pytester:
-    monkeypatch.setenv("SQL_SNIPPETS_CACHE_DIR", str(cache_dir))
-    monkeypatch.setenv("COLUMNS", "200")
-    for name in ("CI", "GITHUB_ACTIONS", "SQL_SNIPPETS_SERVER", "PYTEST_ADDOPTS"):
-        monkeypatch.delenv(name, raising=False)
+def project(empty_project: pytest.Pytester) -> pytest.Pytester:
     files = {
         "mkdocs.yml": "site_name: Shop\nmarkdown_extensions: [tables, pymdownx.superfences]\n",
         "pytest.ini": INI,
@@ -132,18 +118,12 @@ def project(
         "docs/facts/kinds.sql": KINDS,
         "docs/shop.md": PAGE,
     }
-    for name, text in files.items():
-        path = pytester.path / name
-        path.parent.mkdir(exist_ok=True, parents=True)
-        path.write_text(text, encoding="utf-8")
-    return pytester
+    write_files(empty_project, files)
+    return empty_project
 
 
 def _change(project: pytest.Pytester, old: str, new: str, name: str = "docs/shop.md") -> None:
-    path = project.path / name
-    text = path.read_text(encoding="utf-8")
-    assert text.count(old) == 1, (old, text.count(old))
-    path.write_text(text.replace(old, new), encoding="utf-8")
+    change(project, name, old, new)
 
 
 def _place(project: pytest.Pytester, part: str, name: str = "docs/shop.md") -> str:

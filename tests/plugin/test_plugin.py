@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.plugin.small_project import PROJECT, change, write, write_files
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -101,16 +103,6 @@ comment on column public.orders.placed is 'Day of the order';
 comment on column public.orders.reason is 'Why it was closed';
 insert into public.orders values (1, 'open', '2026-05-04'), (2, 'closed', '2026-05-05');
 """
-ROLE = """\
-do $$
-begin
-  if not exists (select from pg_roles where rolname = 'postgres') then
-    create role postgres login;
-  end if;
-  execute format('alter database %I owner to postgres', current_database());
-end
-$$;
-"""
 CONFTEST = """\
 import pytest
 from sql_snippets import Scenario
@@ -142,13 +134,6 @@ def broken(sql_database):
 def not_a_scenario():
     return 1
 """
-INI = """\
-[pytest]
-addopts = -ra --strict-config --strict-markers
-filterwarnings = error
-sql_platform = platform
-sql_migrations = migrations
-"""
 ALL = [
     "docs/orders.md::open-orders::open-orders",
     "docs/orders.md::open-orders::close",
@@ -161,41 +146,10 @@ ALL = [
 
 
 @pytest.fixture
-def project(
-    pytester: pytest.Pytester,
-    monkeypatch: pytest.MonkeyPatch,
-    cache_dir: Path,
-    shared_servers: None,  # noqa: ARG001 - what it does is all
-) -> pytest.Pytester:
-    monkeypatch.setenv("SQL_SNIPPETS_CACHE_DIR", str(cache_dir))
-    monkeypatch.setenv("SQL_SNIPPETS_NO_CACHE", "true")
-    monkeypatch.setenv("COLUMNS", "200")
-    for name in ("CI", "GITHUB_ACTIONS", "SQL_SNIPPETS_SERVER", "PYTEST_ADDOPTS"):
-        monkeypatch.delenv(name, raising=False)
-    for folder in ("docs", "platform", "migrations"):
-        pytester.mkdir(folder)
-    _write(
-        pytester, "mkdocs.yml", "site_name: Orders\nmarkdown_extensions: [pymdownx.superfences]\n"
-    )
-    _write(pytester, "pytest.ini", INI)
-    _write(pytester, "conftest.py", CONFTEST)
-    _write(pytester, "platform/1_role.sql", ROLE)
-    _write(pytester, "migrations/1_orders.sql", SCHEMA)
-    _write(pytester, "docs/orders.md", PAGE)
-    return pytester
-
-
-def _write(pytester: pytest.Pytester, name: str, text: str) -> Path:
-    path = pytester.path / name
-    path.write_text(text, encoding="utf-8", newline="")
-    return path
-
-
-def _change(pytester: pytest.Pytester, name: str, old: str, new: str) -> None:
-    path = pytester.path / name
-    text = path.read_text(encoding="utf-8")
-    assert text.count(old) == 1, (old, text.count(old))
-    path.write_text(text.replace(old, new), encoding="utf-8")
+def project(empty_project: pytest.Pytester) -> pytest.Pytester:
+    files = {"conftest.py": CONFTEST, "migrations/1_orders.sql": SCHEMA, "docs/orders.md": PAGE}
+    write_files(empty_project, files)
+    return empty_project
 
 
 def _line(text: str, part: str) -> int:
@@ -455,8 +409,8 @@ def test_what_is_wrong_is_red_at_its_place(
     project: pytest.Pytester,
     case: tuple[str, tuple[str, str], list[str] | None, str | None, str],
 ) -> None:
-    name, change, failed, place, message = case
-    _change(project, name, *change)
+    name, edit, failed, place, message = case
+    change(project, name, *edit)
 
     result = project.runpytest("docs", "-v")
 
@@ -477,7 +431,7 @@ def test_what_is_wrong_is_red_at_its_place(
 
 def test_a_renamed_column_is_red_wherever_it_is_used(project: pytest.Pytester) -> None:
     text = SCHEMA.replace("orders.status", "orders.state").replace("  status", "  state")
-    _write(project, "migrations/1_orders.sql", text)
+    write(project, "migrations/1_orders.sql", text)
     result = project.runpytest("docs", "-v", "-k", "not Stuck")
     output = str(result.stdout)
     line = _line(PAGE, "select id, status, placed")
@@ -489,7 +443,7 @@ def test_a_renamed_column_is_red_wherever_it_is_used(project: pytest.Pytester) -
 
 
 def test_a_failure_ends_with_what_to_type(project: pytest.Pytester) -> None:
-    _change(project, "docs/orders.md", "  1 | open   | 2020", "  1 | closed | 2020")
+    change(project, "docs/orders.md", "  1 | open   | 2020", "  1 | closed | 2020")
     result = project.runpytest("docs", "--sql-server", "embedded")
     result.stdout.fnmatch_lines(
         [
@@ -504,7 +458,7 @@ def test_a_failure_ends_with_what_to_type(project: pytest.Pytester) -> None:
 
 
 def test_an_error_of_a_fixture_is_its_own(project: pytest.Pytester) -> None:
-    _change(project, "docs/orders.md", "name=close rows=1", "name=close scenario=broken")
+    change(project, "docs/orders.md", "name=close rows=1", "name=close scenario=broken")
     result = project.runpytest("docs", "-v")
     assert _failed(result) == ["close"]
     result.stdout.fnmatch_lines(
@@ -514,8 +468,8 @@ def test_an_error_of_a_fixture_is_its_own(project: pytest.Pytester) -> None:
 
 
 def test_excluded_blocks_are_skipped_with_the_reason(project: pytest.Pytester) -> None:
-    _change(project, "docs/orders.md", "name=close rows=1", 'name=close skip="only on Sundays"')
-    _change(project, "docs/orders.md", ' fill.reason="it\'s done"', "")
+    change(project, "docs/orders.md", "name=close rows=1", 'name=close skip="only on Sundays"')
+    change(project, "docs/orders.md", ' fill.reason="it\'s done"', "")
     report = project.path / "report.json"
     result = project.runpytest("docs", f"--sql-report={report}")
     result.stdout.fnmatch_lines(["SKIPPED * docs/orders.md: only on Sundays"])
@@ -525,7 +479,7 @@ def test_excluded_blocks_are_skipped_with_the_reason(project: pytest.Pytester) -
 
 
 def test_ids_are_stable_when_text_is_put_above(project: pytest.Pytester) -> None:
-    _write(project, "docs/orders.md", "Some text.\n\n```sql\nselect 1;\n```\n\n" + PAGE)
+    write(project, "docs/orders.md", "Some text.\n\n```sql\nselect 1;\n```\n\n" + PAGE)
     result = project.runpytest("docs", "-v", "--deselect", "docs/orders.md::top")
     assert _verdicts(result) == dict.fromkeys(ALL, "PASSED")
 
@@ -536,15 +490,15 @@ def test_items_are_found_by_their_heading(project: pytest.Pytester) -> None:
 
 
 def test_last_failed_runs_that_one_only(project: pytest.Pytester) -> None:
-    _change(project, "docs/orders.md", "rows=1", "rows=2")
+    change(project, "docs/orders.md", "rows=1", "rows=2")
     assert project.runpytest("docs").ret == 1
-    _change(project, "docs/orders.md", "rows=2", "rows=1")
+    change(project, "docs/orders.md", "rows=2", "rows=1")
     result = project.runpytest("docs", "--lf", "-v")
     assert _verdicts(result) == {ALL[1]: "PASSED"}
 
 
 def test_blocks_run_alike_on_several_workers(project: pytest.Pytester) -> None:
-    _change(project, "docs/orders.md", "rows=1", "rows=2")
+    change(project, "docs/orders.md", "rows=1", "rows=2")
     alone, several = project.path / "one.json", project.path / "two.json"
     assert project.runpytest_subprocess("docs", f"--sql-report={alone}").ret == 1
     result = project.runpytest_subprocess("docs", "-n", "2", f"--sql-report={several}")
@@ -565,7 +519,7 @@ def test_blocks_run_alike_on_several_workers(project: pytest.Pytester) -> None:
 
 
 def test_report(project: pytest.Pytester) -> None:
-    _change(project, "docs/orders.md", "rows=1", "rows=2")
+    change(project, "docs/orders.md", "rows=1", "rows=2")
     project.runpytest("docs", "--sql-report=out/report.json")
     report = json.loads((project.path / "out/report.json").read_text(encoding="utf-8"))
     assert report["format"] == 2
@@ -613,7 +567,7 @@ def test_update_changes_the_output_and_nothing_else(
 ) -> None:
     stale = PAGE.replace("  1 | open   | 2020-01-01", "  9 | gone   | 2020-01-01")
     stale = stale.replace("\n t\n", "\n f\n").replace("## The", "- text\n\n    tail  \n\n## The")
-    page = _write(project, "docs/orders.md", stale.replace("\n", ending))
+    page = write(project, "docs/orders.md", stale.replace("\n", ending))
     arguments = ["docs", "--sql-update", *(["-n", "2"] if workers else [])]
     result = project.runpytest_subprocess(*arguments)
     assert result.ret == 0
@@ -632,15 +586,15 @@ def test_update_keeps_the_indent(project: pytest.Pytester) -> None:
         "# Page\n\n- item\n\n    ```sql\n    select 1 as n;\n    ```\n\n"
         "    ```text\n     m\n    ---\n     2\n    (1 row)\n    ```\n"
     )
-    page = _write(project, "docs/orders.md", text)
+    page = write(project, "docs/orders.md", text)
     assert project.runpytest("docs").ret == 1
     assert project.runpytest("docs", "--sql-update").ret == 0
     assert page.read_text(encoding="utf-8") == text.replace(" m\n", " n\n").replace(" 2\n", " 1\n")
 
 
 def test_update_refuses_a_page_that_changed_meanwhile(project: pytest.Pytester) -> None:
-    _change(project, "docs/orders.md", "  1 | open   | 2020", "  1 | closed | 2020")
-    _write(
+    change(project, "docs/orders.md", "  1 | open   | 2020", "  1 | closed | 2020")
+    write(
         project,
         "conftest.py",
         CONFTEST.replace(
@@ -656,8 +610,8 @@ def test_update_refuses_a_page_that_changed_meanwhile(project: pytest.Pytester) 
 
 
 def test_nothing_to_check_is_a_failure(project: pytest.Pytester) -> None:
-    _write(project, "docs/orders.md", "# Page\n\nText.\n")
-    _write(project, "test_other.py", "def test_other():\n    pass\n")
+    write(project, "docs/orders.md", "# Page\n\nText.\n")
+    write(project, "test_other.py", "def test_other():\n    pass\n")
     result = project.runpytest("docs", "test_other.py", "-v")
     assert result.ret == 1
     assert _verdicts(result)["docs/orders.md::no-sql"] == "FAILED"
@@ -665,13 +619,13 @@ def test_nothing_to_check_is_a_failure(project: pytest.Pytester) -> None:
 
 
 def test_a_page_without_sql_is_fine_beside_others(project: pytest.Pytester) -> None:
-    _write(project, "docs/index.md", "# Page\n\nText.\n")
+    write(project, "docs/index.md", "# Page\n\nText.\n")
     assert project.runpytest("docs").ret == 0
 
 
 def test_other_tests_need_no_page(project: pytest.Pytester) -> None:
-    _write(project, "test_other.py", "def test_other():\n    pass\n")
-    _write(project, "README.md", "```sql\nselect nonsense;\n```\n")
+    write(project, "test_other.py", "def test_other():\n    pass\n")
+    write(project, "README.md", "```sql\nselect nonsense;\n```\n")
     assert project.runpytest("test_other.py").ret == 0
     result = project.runpytest(".", "-v")
     assert result.ret == 0
@@ -688,7 +642,7 @@ def test_a_page_that_cannot_be_read_fails_alone(project: pytest.Pytester) -> Non
 
 
 def test_a_fence_that_is_not_shown_fails(project: pytest.Pytester) -> None:
-    _change(
+    change(
         project,
         "docs/orders.md",
         "## The table",
@@ -708,7 +662,7 @@ def test_a_fence_that_is_not_shown_fails(project: pytest.Pytester) -> None:
 def test_a_migration_that_fails_is_one_sentence(
     project: pytest.Pytester, name: str, text: str, message: str
 ) -> None:
-    _write(project, name, text)
+    write(project, name, text)
     result = project.runpytest("docs", "-v")
     assert set(_verdicts(result).values()) == {"ERROR"}
     assert "Traceback" not in str(result.stdout)
@@ -724,7 +678,7 @@ def test_a_server_that_is_not_there_is_one_sentence(project: pytest.Pytester) ->
 
 
 def test_a_setting_that_cannot_be_used(project: pytest.Pytester) -> None:
-    _write(project, "pytest.ini", INI + "sql_timeout = soon\n")
+    write(project, "pytest.ini", PROJECT["pytest.ini"] + "sql_timeout = soon\n")
     result = project.runpytest("docs")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
@@ -733,8 +687,8 @@ def test_a_setting_that_cannot_be_used(project: pytest.Pytester) -> None:
 
 
 def test_a_block_that_takes_too_long_is_named(project: pytest.Pytester) -> None:
-    _write(project, "pytest.ini", INI + "sql_timeout = 0.2\n")
-    _change(
+    write(project, "pytest.ini", PROJECT["pytest.ini"] + "sql_timeout = 0.2\n")
+    change(
         project,
         "docs/orders.md",
         "select id from orders where",
@@ -745,7 +699,7 @@ def test_a_block_that_takes_too_long_is_named(project: pytest.Pytester) -> None:
 
 
 def test_junit_names_the_page_and_line(project: pytest.Pytester) -> None:
-    _change(project, "docs/orders.md", "rows=1", "rows=2")
+    change(project, "docs/orders.md", "rows=1", "rows=2")
     line = str(_line(PAGE, "update orders set status = 'closed'"))
     for family in ("xunit1", "xunit2"):
         for workers in ([], ["-n", "1"]):
@@ -765,7 +719,7 @@ def test_junit_names_the_page_and_line(project: pytest.Pytester) -> None:
 
 def test_github_annotations(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    _change(project, "docs/orders.md", "select id, status, placed", "select id, statuss, placed")
+    change(project, "docs/orders.md", "select id, status, placed", "select id, statuss, placed")
     result = project.runpytest("docs")
     line = _line(PAGE, "select id, status, placed")
     result.stdout.fnmatch_lines(
@@ -774,7 +728,7 @@ def test_github_annotations(project: pytest.Pytester, monkeypatch: pytest.Monkey
 
 
 def test_no_database_is_left(project: pytest.Pytester) -> None:
-    _write(
+    write(
         project,
         "test_left.py",
         "def test_left(sql_template):\n"
@@ -785,6 +739,6 @@ def test_no_database_is_left(project: pytest.Pytester) -> None:
         "    print(sorted(name for name, in found))\n"
         "    assert len(found) == 2, found  # the template, and the one clone that items share\n",
     )
-    _change(project, "docs/orders.md", "rows=1", "scenario=broken")
+    change(project, "docs/orders.md", "rows=1", "scenario=broken")
     result = project.runpytest("docs", "test_left.py", "-v")
     assert _verdicts(result)["test_left.py::test_left"] == "PASSED"

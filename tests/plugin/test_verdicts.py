@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sql_snippets.results.verdicts import KEPT, Kept, Verdicts, key_of, now
+from tests.plugin.small_project import write_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,19 +53,14 @@ def stuck(sql_database):
         session.execute(incident.SQL)
     return Scenario(lambda: True)
 """
-ROLE = """\
+READER = """\
 do $$ begin
-  if not exists (select from pg_roles where rolname = 'postgres') then
-    create role postgres login;
-  end if;
   if not exists (select from pg_roles where rolname = 'reader') then
     create role reader login;
   end if;
-  execute format('alter database %I owner to postgres', current_database());
 end $$;
 """
 FILES = {
-    "mkdocs.yml": "site_name: Page\nmarkdown_extensions: [pymdownx.superfences]\n",
     "pytest.ini": (
         "[pytest]\npythonpath = .\nsql_platform = platform\nsql_migrations = migrations\n"
         "sql_seed = seed.sql\n"
@@ -72,7 +68,7 @@ FILES = {
     "conftest.py": CONFTEST,
     "helpers/__init__.py": "",
     "helpers/incident.py": "SQL = \"update orders set status = 'stuck' where id = 2\"\n",
-    "platform/role.sql": ROLE,
+    "platform/2_reader.sql": READER,
     "migrations/1.sql": (
         "create table orders (id int, status text);\ngrant select on orders to reader;\n"
         "insert into orders values (1, 'open'), (2, 'closed');\n"
@@ -84,19 +80,12 @@ FILES = {
 
 @pytest.fixture
 def project(
-    pytester: pytest.Pytester,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    shared_servers: None,  # noqa: ARG001 - what it does is all
+    empty_project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> pytest.Pytester:
     monkeypatch.setenv("SQL_SNIPPETS_CACHE_DIR", str(tmp_path / "verdicts"))
-    for name in ("CI", "GITHUB_ACTIONS", "SQL_SNIPPETS_SERVER", "PYTEST_ADDOPTS"):
-        monkeypatch.delenv(name, raising=False)
-    for name, text in FILES.items():
-        path = pytester.path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    return pytester
+    monkeypatch.delenv("SQL_SNIPPETS_NO_CACHE")
+    write_files(empty_project, FILES)
+    return empty_project
 
 
 def _run(project: pytest.Pytester, *arguments: str) -> dict[str, bool | str]:
@@ -181,7 +170,7 @@ CHANGES = {
     "migration": ("migrations/1.sql", "text);", "varchar);", {"count", "look"}),
     "a comment of a migration": ("migrations/1.sql", "text);", "text); --", {"count", "look"}),
     "seed": ("seed.sql", "1", "2", {"count", "look"}),
-    "platform": ("platform/role.sql", "end $$;", "end $$; --", {"count", "look"}),
+    "platform": ("platform/2_reader.sql", "end $$;", "end $$; --", {"count", "look"}),
     "fixture": ("conftest.py", "lambda: True", "lambda: bool(1)", {"look"}),
     "what a fixture imports": ("helpers/incident.py", "id = 2", "id < 3", {"look"}),
     "the package of that": ("helpers/__init__.py", "", "# changed\n", {"look"}),
