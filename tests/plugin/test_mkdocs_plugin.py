@@ -499,8 +499,9 @@ def test_generated_page_shows_what_was_seen_of_a_block(generated: Path) -> None:
     seen = _page(generated, "seen")
     row = next(line for line in seen.splitlines() if ">all</a>" in line)
     assert 'href="../page/#block-look-all"' in row
-    for words in ("Passed", "READ", "STOP", "rows of &lt;x&gt; deleted", "4 ms", "kept from"):
+    for words in ("Passed", "READ", "STOP", "rows of &lt;x&gt; deleted", "4 ms", "(kept)"):
         assert words in row
+    assert "Kept: it passed in an earlier run" in seen
     assert re.search(
         r"<td>4 ms</td><td><span[^>]*>STOP</span> rows of &lt;x&gt; deleted</td></tr>", row
     )

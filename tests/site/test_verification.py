@@ -61,6 +61,7 @@ def test_verification_page_has_every_block_and_leads_to_it(
         "unchanged",
     ):
         expect(facts).to_contain_text(words)
+    expect(page.locator(".md-sidebar--secondary")).to_have_attribute("hidden", "")
     row = rows.filter(has_text="resolve-stuck-lock")
     for words in ("STOP", "12 ms", "Stuck lock"):
         expect(row).to_contain_text(words)

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 # Generated from other pages, so a search would find everything twice.
 _FRONT = "---\nsearch:\n  exclude: true\n---\n\n"
+# The list of headings would take its room from the table, which needs it.
+_WIDE = "---\nsearch:\n  exclude: true\nhide:\n  - toc\n---\n\n"
+_KEPT = "Kept: it passed in an earlier run, and nothing that it rests on has changed since.\n"
 _KINDS = {
     "table": "table against the catalog",
     "facts": "facts",
@@ -141,7 +144,7 @@ def _block_row(given: Pages, snippet: Snippet) -> tuple[str, ...]:
     seen = ""
     if run is not None and run.danger is not None:
         seen = " ".join(filter(None, (_mark(run.danger), escape("; ".join(run.seen)))))
-    again = " (kept from an earlier run)" if run is not None and run.cached else ""
+    again = " (kept)" if run is not None and run.cached else ""
     mark = snippet.claims.mark.value if snippet.claims.mark else None
     return (
         f"{_block_link(given, snippet)}<br>{_section_link(given, snippet.page, snippet.section)}",
@@ -178,7 +181,7 @@ def _other_rows(given: Pages, page: Page, report: Report) -> list[tuple[str, ...
 def verification_page(given: Pages) -> str:
     """Return the page with each item of the site and what the last run found of it."""
     parts = [
-        _FRONT,
+        _WIDE,
         "# Verification\n",
         "What the last run of the checks found. The run writes this page; nobody edits it.\n",
         _no_run(given) if given.report is None else _facts(given, given.report),
@@ -190,6 +193,9 @@ def verification_page(given: Pages) -> str:
             parts.append(f"## {_page_title(page)}\n")
             header = ("Block", "Verdict", "Mark", "Time", "Measured")
             parts.append(_table("blocks", header, rows))
+            runs = [run_of(snippet, given.report) for snippet in page.snippets]
+            if any(run is not None and run.cached for run in runs):
+                parts.append(_KEPT)
         others = _other_rows(given, page, given.report) if given.report else []
         if others:
             parts.append(f"### Other claims of {_page_title(page)}\n")
