@@ -108,7 +108,8 @@ def test_what_the_wheel_holds(wheel: Path) -> None:
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert {Path(name) for name in names if name.parts[0] == "sql_snippets"} == sources
-    assert PurePosixPath("sql_snippets/py.typed") in names
+    for name in ("py.typed", "results/report.schema.json"):
+        assert PurePosixPath("sql_snippets", name) in names
     others = {name for name in names if name.parts[0] != "sql_snippets"}
     assert {name.parts[0].rpartition(".")[2] for name in others} == {"dist-info"}
     assert "LICENSE" in {name.name for name in others}
