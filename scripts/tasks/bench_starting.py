@@ -159,7 +159,7 @@ def _peers(folder: Path, fast: Path, options: argparse.Namespace) -> dict[str, B
     (folder / "test_blocks.py").write_text(
         _PEER_TEST.format(count=options.blocks), encoding="utf-8"
     )
-    command = [
+    command: list[str | Path] = [
         *(*prefix, prepare_peers(), "-m", "pytest", "-p", "no:cacheprovider"),
         *("-p", "no:codeblocks", "-p", "no:pytest_markdown_docs"),
         f"--postgresql-exec={programs[-1]}",
@@ -169,14 +169,23 @@ def _peers(folder: Path, fast: Path, options: argparse.Namespace) -> dict[str, B
         ("`pytest-postgresql`", folder / "base"),
         ("`pytest-postgresql`, data in memory", fast / "base"),
     ):
-        there, env = [*command, f"--basetemp={base}"], clean_environment()
-        first = partial(seconds_until, " PASSED", [*there, "-vv"], cwd=folder, env=env)
-        whole = partial(run_measured, [*there, "-q"], cwd=folder, env=env)
+        base.mkdir()
         found[name] = (
-            _median(options.rounds, first),
-            _median(options.rounds, lambda: whole().seconds),  # noqa: B023 - called in this round
+            _median(options.rounds, partial(_first_of_peer, command, folder, base)),
+            _median(options.rounds, partial(_whole_of_peer, command, folder, base)),
         )
     return found
+
+
+def _first_of_peer(command: list[str | Path], folder: Path, base: Path) -> float:
+    place = f"--basetemp={tempfile.mktemp(dir=base)}"  # noqa: S306 - pytest makes it, in our folder
+    env = clean_environment()
+    return seconds_until(" PASSED", [*command, place, "-vv"], cwd=folder, env=env)
+
+
+def _whole_of_peer(command: list[str | Path], folder: Path, base: Path) -> float:
+    place = f"--basetemp={tempfile.mktemp(dir=base)}"  # noqa: S306 - pytest makes it, in our folder
+    return run_measured([*command, place, "-q"], cwd=folder, env=clean_environment()).seconds
 
 
 def _can_run(prefix: tuple[str, ...]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -56,7 +57,9 @@ def run_measured(
 def seconds_until(
     word: str, command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str]
 ) -> float:
-    """Return how long a program takes until it prints ``word``; it is ended then.
+    """Return how long a program takes until it prints ``word``; it is interrupted then.
+
+    An interrupt, and no signal that ends it at once: it is to stop the server that it started.
 
     Raises `TaskError` if it ends without.
     """
@@ -75,7 +78,7 @@ def seconds_until(
             said.append(line)
             if word in line:
                 seconds = time.perf_counter() - began
-                process.terminate()
+                process.send_signal(signal.SIGINT)
                 process.communicate()
                 return seconds
     raise TaskError(f"{' '.join(map(str, command))} did not say {word!r}:\n{''.join(said)[-3000:]}")
