@@ -38,6 +38,10 @@ ALERTS = {
         ("MissedRun.html", "missed-runs"),
         ("operations/cron-reminder-runbok/#stuck_lock", "stuck-lock"),
         ("alert-not-deliverd", "alert-not-delivered"),
+        ("heartbeat", "watchdog-and-heartbeat"),
+        ("watchdog", "watchdog-and-heartbeat"),
+        ("lock", "stuck-lock"),
+        ("runs", "missed-runs"),
     ],
 )
 def test_wrong_address_offers_the_nearest_section(
@@ -53,13 +57,20 @@ def test_wrong_address_offers_the_nearest_section(
     expect(page.locator(f"[id='{anchor}']")).to_be_in_viewport()
 
 
-@pytest.mark.parametrize("asked", ["no-such-page", "operations/old-name/", "x", "a%E0b", "%25"])
-def test_address_like_no_section_offers_none(page: Page, site: str, asked: str) -> None:
+@pytest.mark.parametrize(
+    "asked",
+    ["failed", "job-failed", "no-such-page", "operations/old-name/", "x", "a%E0b", "%25"],
+)
+def test_address_like_no_section_offers_the_check_that_names_one(
+    page: Page, site: str, asked: str
+) -> None:
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(site + asked, wait_until="networkidle")
     expect(page.locator("h1")).to_have_text("This page is not here")
-    expect(page.locator(".nearest")).to_be_hidden()
+    expect(page.locator(".nearest")).to_contain_text("Not sure which section?")
+    link = page.locator(".nearest a")
+    assert urlsplit(link.get_attribute("href") or "").fragment == "check-health"
     assert errors == []
 
 
@@ -72,7 +83,7 @@ def test_page_for_wrong_addresses_lists_all_alerts_without_javascript(
         page.goto(site + "missed_run")
         names = page.locator(".md-content li code").all_inner_texts()
         assert sorted(names) == sorted(ALERTS)
-        expect(page.locator(".nearest")).to_be_hidden()
+        expect(page.locator(".nearest a")).to_have_text("Check health")
     finally:
         context.close()
 
