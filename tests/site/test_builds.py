@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RUNBOOK = "operations/cron-reminder-runbook"
-# Pages that are read in the repository too; the home page is made of the site's own boxes.
-ON_GITHUB = sorted(path for path in (ROOT / "docs").rglob("*.md") if path.name != "index.md")
+# All of them are read in the repository too.
+ON_GITHUB = sorted((ROOT / "docs").rglob("*.md"))
 LIMIT = 300_000  # bytes, compressed, of all that a page needs before its diagram
 ADDRESS = "http://127.0.0.1/"
 
@@ -143,6 +143,7 @@ def test_nothing_that_only_the_site_understands(path: Path) -> None:
     text = re.sub(r"`[^`\n]*`", "", _outside_fences(path))
     assert not re.search(r"^(?:!!!|\?\?\?|===) ", text, re.MULTILINE), "use > [!WARNING]"
     assert not re.search(r"\{ ?[#.:]", text), "attributes in braces are text on GitHub"
+    assert not text.startswith("---"), "front matter is a table on GitHub"
     for kind in re.findall(r"^> \[!(.*?)\]", text, re.MULTILINE):
         assert kind in {"NOTE", "TIP", "IMPORTANT", "WARNING", "CAUTION"}
     assert not re.findall(r"!\[[^\]]*\]\((?:https?:|/)", text), "images are relative"

@@ -154,17 +154,12 @@ def test_first_useful_action_is_in_sight_on_a_phone(browser: Browser, site: str)
 
 def test_every_link_of_the_home_page_leads_to_a_section(page: Page, site: str) -> None:
     _open(page, site)
-    anchors = page.locator(".home a[href*='#']").evaluate_all(
+    anchors = page.locator(".home a[href*='#']:not(.headerlink)").evaluate_all(
         "links => links.map(link => new URL(link.href).hash.slice(1))"
     )
     wanted = [anchor for anchor in anchors if not anchor.startswith("__")]
     _open(page, site + RUNBOOK)
-    home = {"symptoms", "tasks", "marks"}  # the page's own headings
-    missing = [
-        anchor
-        for anchor in wanted
-        if anchor not in home and page.locator(f"[id='{anchor}']").count() != 1
-    ]
+    missing = [anchor for anchor in wanted if page.locator(f"[id='{anchor}']").count() != 1]
     assert missing == []
 
 
@@ -233,6 +228,5 @@ def test_text_and_sql_are_there_without_javascript(browser: Browser, site: str) 
         _open(page, site + RUNBOOK)
         known = read_page(RUNBOOK_FILE, load_site(ROOT)).snippets
         assert page.locator(".sql-block:visible").count() == len(known)
-        expect(page.locator("pre.mermaid")).to_be_visible()
     finally:
         context.close()

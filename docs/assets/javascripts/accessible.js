@@ -5,9 +5,11 @@
 ;(() => {
   "use strict"
 
-  const scrollers = ".md-typeset pre > code, .md-typeset .md-typeset__scrollwrap, .sql-stamp__reason"
+  const scrollers =
+    ".md-typeset pre > code, .md-typeset .md-typeset__scrollwrap, .sql-stamp__reason, .diagram"
 
   function nameOf(element) {
+    if (element.matches(".diagram")) return "Diagram"
     if (!element.matches("code")) return element.matches(".sql-stamp__reason") ? "Failure" : "Table"
     return element.closest(".language-sql") ? "SQL" : "Output"
   }

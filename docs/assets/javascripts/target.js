@@ -14,9 +14,17 @@
   let wanted = location.hash
   let release = () => {}
 
+  function idOf(hash) {
+    try {
+      return decodeURIComponent(hash.slice(1))
+    } catch {
+      return ""
+    }
+  }
+
   function hold() {
     release()
-    const target = document.getElementById(wanted.slice(1)) // anchors here are plain letters
+    const target = document.getElementById(idOf(wanted))
     wanted = ""
     if (!target) return
     const growth = new ResizeObserver(() => requestAnimationFrame(() => target.scrollIntoView()))

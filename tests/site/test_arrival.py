@@ -1,0 +1,157 @@
+"""Somebody arrives: by an alert's link on a slow phone, at the home page, or without JavaScript."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from scripts.tasks.common import ROOT
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page, Route
+
+RUNBOOK = "operations/cron-reminder-runbook/"
+RUNBOOK_FILE = ROOT / "docs" / "operations" / "cron-reminder-runbook.md"
+PHONE = (390, 844)
+LEAST_SIZE = 11  # CSS pixels of a letter that can still be read on a phone
+
+
+@pytest.fixture
+def phone(page: Page) -> Page:
+    width, height = PHONE
+    page.set_viewport_size({"width": width, "height": height})
+    return page
+
+
+@pytest.mark.parametrize(
+    ("fragment", "anchor"), [("stuck-lock", "stuck-lock"), ("s%74uck-lock", "stuck-lock")]
+)
+def test_section_is_in_sight_before_any_script_has_come(
+    phone: Page, site: str, fragment: str, anchor: str
+) -> None:
+    held: list[Route] = []
+    phone.route("**/*.js", lambda route: held.append(route))  # noqa: PLW0108 - Playwright takes no built-in
+    phone.goto(f"{site}{RUNBOOK}#{fragment}", wait_until="commit")
+    section = phone.locator(f"[id='{anchor}']")
+    expect(section).to_be_in_viewport()
+    assert held
+    assert phone.evaluate("document.readyState") == "loading"
+    top = section.bounding_box()
+    header = phone.locator(".md-header").bounding_box()
+    assert top is not None
+    assert header is not None
+    assert header["height"] < top["y"] < PHONE[1] / 3
+    for route in held:
+        route.continue_()
+    phone.unroute("**/*.js")
+    phone.wait_for_load_state("networkidle")
+    expect(section).to_be_in_viewport()
+
+
+def test_our_scripts_hold_nothing_up(page: Page, site: str) -> None:
+    page.goto(site + RUNBOOK)
+    eager = page.evaluate(
+        """[...document.scripts].map(script => [script.src, script.defer || script.async])
+            .filter(([src, later]) => src && !later).map(([src]) => src)"""
+    )
+    assert [name for name in eager if "/bundle." not in name] == []
+
+
+@pytest.mark.parametrize("fragment", ["no-such-section", "%E0%A4%A", ""])
+def test_wrong_fragment_does_no_harm(page: Page, site: str, fragment: str) -> None:
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(f"{site}{RUNBOOK}#{fragment}", wait_until="networkidle")
+    assert page.evaluate("scrollY") == 0
+    assert errors == []
+
+
+def _alert_sections() -> set[str]:
+    """Return where the rows of the runbook's symptoms that are alerts lead."""
+    text = RUNBOOK_FILE.read_text(encoding="utf-8")
+    table = text.partition("### Find your symptom\n")[2].partition("\n\nNot sure?")[0]
+    rows = [row for row in table.splitlines() if re.match(r"\| (?:Alert:|The heartbeat)", row)]
+    found = {match[1] for row in rows if (match := re.search(r"\]\(#([^)]+)\)", row))}
+    assert len(found) >= 6
+    return found
+
+
+def test_home_has_every_kind_of_alert_and_the_way_out(page: Page, site: str) -> None:
+    page.goto(site)
+    tiles = page.locator(".home-symptoms a[href*='#']:not(.headerlink)")
+    links = tiles.evaluate_all("all => all.map(a => new URL(a.href).hash.slice(1))")
+    assert _alert_sections() <= set(links)
+    assert {"find-your-symptom", "escalate"} <= set(links)
+
+
+def test_flow_is_a_list_and_no_source_without_javascript(browser: Browser, site: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    try:
+        page = context.new_page()
+        page.goto(site + RUNBOOK)
+        expect(page.locator("pre.mermaid")).to_be_hidden()
+        expect(page.get_by_text("Cron fires.")).to_be_visible()
+    finally:
+        context.close()
+
+
+def test_diagram_can_be_read_on_a_phone(phone: Page, site: str) -> None:
+    phone.goto(site + RUNBOOK, wait_until="networkidle")
+    phone.wait_for_selector("div.mermaid", state="attached")
+    scroller = phone.locator(".diagram")
+    expect(scroller).to_have_attribute("tabindex", "0")
+    expect(scroller).to_have_attribute("aria-label", re.compile("Diagram"))
+    width = scroller.locator("div.mermaid").evaluate("e => e.getBoundingClientRect().width")
+    # As drawn it is 960 pixels wide with letters of 16.
+    assert width / 960 * 16 >= LEAST_SIZE
+    assert phone.evaluate("document.documentElement.scrollWidth") == PHONE[0]
+
+
+def test_no_table_of_the_runbook_is_wider_than_a_phone(phone: Page, site: str) -> None:
+    phone.goto(site + RUNBOOK, wait_until="networkidle")
+    cards = phone.locator("table[data-cards]")
+    assert cards.count() >= 12
+    wide = phone.evaluate(
+        """() => [...document.querySelectorAll(".md-typeset__scrollwrap:has([data-cards])")]
+            .filter(e => e.scrollWidth > e.clientWidth).map(e => e.textContent.slice(0, 80))"""
+    )
+    assert wide == []
+    row = phone.locator("#missed-runs ~ * table[data-cards] tbody tr").first
+    assert row.locator("td").evaluate_all("all => all.map(e => e.dataset.label)") == [
+        "You see",
+        "Cause",
+        "Resolve",
+    ]
+    for cell in row.locator("td").all():
+        box = cell.bounding_box()
+        assert box is not None
+        assert box["x"] + box["width"] <= PHONE[0]
+    roles = cards.first.evaluate(
+        "e => [e, e.tBodies[0], e.tBodies[0].rows[0]].map(part => part.getAttribute('role'))"
+    )
+    assert roles == ["table", "rowgroup", "row"]
+
+
+def test_table_stays_a_table_on_a_desktop(page: Page, site: str) -> None:
+    page.goto(site + RUNBOOK, wait_until="networkidle")
+    expect(page.locator("table[data-cards] td").first).to_have_css("display", "table-cell")
+    expect(page.locator("table[data-cards] thead").first).to_have_css("position", "static")
+
+
+def test_button_back_to_the_top_covers_no_text(phone: Page, site: str) -> None:
+    phone.goto(f"{site}{RUNBOOK}#stuck-lock", wait_until="networkidle")
+    phone.mouse.move(200, 400)
+    phone.mouse.wheel(0, 900)
+    phone.wait_for_timeout(300)
+    phone.mouse.wheel(0, -300)
+    button = phone.locator(".md-top")
+    expect(button).to_be_visible()
+    expect(button).to_have_css("opacity", "1")
+    box = button.bounding_box()
+    assert box is not None
+    assert box["y"] > PHONE[1] * 0.85
+    assert box["x"] > PHONE[0] * 0.8
+    assert min(box["width"], box["height"]) >= 24
