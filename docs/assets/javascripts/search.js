@@ -3,13 +3,15 @@
  *
  * The theme takes each word for the beginning of one, so that the "a" of a pasted error text finds
  * every title with an A.  And it puts the page above its sections, also when the words stand in a
- * section alone: its row would open the page at the top.
+ * section alone: its row would open the page at the top.  It also listens for keys alone, and what
+ * is pasted or spoken presses none.
  */
 ;(() => {
   "use strict"
 
   const list = document.querySelector(".md-search-result__list")
-  if (!list) return
+  const field = document.querySelector(".md-search__input")
+  if (!list || !field) return
 
   const QUERY = 2 // the type of the theme's messages to its worker
   const SMALL = new Set(
@@ -37,8 +39,12 @@
 
   function lead(item) {
     const [page, section] = item.querySelectorAll(".md-search-result__link")
-    if (page && section && found(section) >= found(page)) page.href = section.href
+    if (!page || !section) return
+    const words = withoutSmallWords(field.value).split(/[\s_-]+/).filter(Boolean).length
+    if (found(section) >= found(page) || found(page) < words) page.href = section.href
   }
+
+  field.addEventListener("input", () => field.dispatchEvent(new KeyboardEvent("keyup")))
 
   new MutationObserver(() => list.querySelectorAll(".md-search-result__item").forEach(lead)).observe(
     list,
