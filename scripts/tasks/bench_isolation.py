@@ -120,7 +120,10 @@ def _slope(place: _Place, kind: str, way: _Way, count: int, options: argparse.Na
     for _ in range(options.rounds):
         once.append(way(place, mark, blocks[:count]))
         twice.append(way(place, mark, blocks))
-    return (min(twice) - min(once)) / count
+    slope = (min(twice) - min(once)) / count
+    if slope <= 0:
+        raise TaskError(f"{kind}: twice the blocks took no longer. Other work hides it; take more.")
+    return slope
 
 
 def _psql(place: _Place, _: str, blocks: Sequence[str]) -> float:

@@ -66,7 +66,9 @@ def measure(options: argparse.Namespace) -> Findings:
     with (
         tempfile.TemporaryDirectory(prefix="sql-snippets-bench-") as folder,
         tempfile.TemporaryDirectory(
-            prefix="sql-snippets-bench-", dir=memory if memory.is_dir() else None
+            # Not the name of our servers: what is left of those is cleared away.
+            prefix="bench-peer-",
+            dir=memory if memory.is_dir() else None,
         ) as fast,
     ):
         ours = _ours(Path(folder) / "ours", options)
