@@ -204,8 +204,8 @@ def _reading(browser: Browser, rounds: int) -> Findings:
         "Reading this site on a phone",
         ("Page", "Weight, kB", "First picture, s"),
         tuple(rows),
-        "Weight: all that is loaded with an empty cache, compressed, before the diagram. First "
-        f"picture: `first-contentful-paint` with 1.6 Mbit/s, 150 ms, a processor slowed {_CPU_RATE} "
+        "Weight: all that is loaded with an empty cache, compressed, before the diagram. "
+        f"First picture: `first-contentful-paint` with 1.6 Mbit/s, 150 ms, a processor slowed {_CPU_RATE} "
         f"times; median of {rounds}.",
     )
     return Findings((table,), tuple(aims))
