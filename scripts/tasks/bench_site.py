@@ -205,8 +205,8 @@ def _reading(browser: Browser, rounds: int) -> Findings:
         ("Page", "Weight, kB", "First picture, s"),
         tuple(rows),
         "Weight: all that is loaded with an empty cache, compressed, before the diagram. "
-        f"First picture: `first-contentful-paint` with 1.6 Mbit/s, 150 ms, a processor slowed {_CPU_RATE} "
-        f"times; median of {rounds}.",
+        f"First picture: `first-contentful-paint` with 1.6 Mbit/s, 150 ms, a processor slowed "
+        f"{_CPU_RATE} times; median of {rounds}.",
     )
     return Findings((table,), tuple(aims))
 
