@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import shutil
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ SANDBOX = "tests/sql_snippets/sandbox"
 INCIDENTS = "tests/sql_snippets/incidents.py"
 LINKED = "src/sql_snippets/results/report.schema.json"
 REPORT = ".cache/sql-snippets/report.json"
+RUN_AT = dt.datetime(2026, 11, 5, 23, 59, 59, tzinfo=dt.UTC)
 
 
 def copy_project(to: Path) -> Path:
@@ -66,7 +68,7 @@ def write_report(project: Path, **changes: Any) -> dict[str, Any]:
     recipe = present_recipe(project)
     report = {
         "format": FORMAT,
-        "created": "2026-11-05T23:59:59+00:00",
+        "created": RUN_AT.isoformat(),
         "server": {"kind": "system", "version": "15.14", "real_parts": ["pg_cron"]},
         "migration_head": recipe.migration_head,
         "recipe": recipe.digest(),

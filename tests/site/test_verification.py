@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +11,7 @@ from playwright.sync_api import expect
 from scripts.tasks.local_site import build, serve_folder
 from sql_snippets.reading.pages import read_page
 from sql_snippets.reading.site import load_site
-from tests.site.project_copy import PAGES, copy_project, write_report
+from tests.site.project_copy import PAGES, RUN_AT, copy_project, write_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -135,9 +136,29 @@ def _look(page: Page) -> list[str]:
     return look
 
 
+def test_stamps_say_their_age_and_look_it(
+    page: Page, project: Path, build_again: Callable[[], str]
+) -> None:
+    write_report(project)
+    address = build_again()
+    looks = {}
+    for days, words in ((0, "5 Nov 2026"), (1, "1 day ago"), (30, "30 days ago"), (31, "31 days")):
+        page.clock.set_fixed_time(RUN_AT + dt.timedelta(days=days, hours=1))
+        page.goto(address + RUNBOOK, wait_until="networkidle")
+        expect(page.locator(STAMP)).to_contain_text(words)
+        expect(page.locator(".sql-summary")).to_contain_text(words)
+        assert ("ago" in page.locator(STAMP).inner_text()) is (days > 0)
+        looks[days] = [*_look(page), page.locator(".sql-summary").get_attribute("class")]
+    assert looks[0] == looks[1] == looks[30]
+    for old, fresh in zip(looks[31], looks[0], strict=True):
+        assert old != fresh
+    expect(page.locator(STAMP)).to_contain_text("Passed long ago")
+
+
 def test_stale_stamps_look_stale(page: Page, project: Path, build_again: Callable[[], str]) -> None:
     write_report(project)
     address = build_again()
+    page.clock.set_fixed_time(RUN_AT)
     page.goto(address + RUNBOOK, wait_until="networkidle")
     expect(page.locator(STAMP)).to_contain_text("Passed")
     fresh = _look(page)

@@ -33,6 +33,21 @@ _FRONT = "---\nsearch:\n  exclude: true\n---\n\n"
 # The list of headings would take its room from the table, which needs it.
 _WIDE = "---\nsearch:\n  exclude: true\nhide:\n  - toc\n---\n\n"
 _KEPT = "Kept: it passed in an earlier run, and nothing that it rests on has changed since.\n"
+_WORDS_OF_A_STAMP = """\
+## What a stamp says
+
+Below each block a stamp says what the last run of that block found.
+
+| Words | Meaning |
+| --- | --- |
+| Passed | Everything that the page says of the block was true when it ran. |
+| Out of date | It passed, but the files that make the database were changed since. |
+| Not checked | There is no run of this text: it is new, or was changed after the run. |
+| platform parts: stand-ins | The hosting platform's parts were played by equal ones in plain SQL. |
+| real, and names | These parts were the real ones. |
+| with the incident produced | The block ran on a database that had the trouble of its section. |
+| measured READ, WRITE or STOP | What the run was seen to do, whatever the mark says. |
+"""
 _KINDS = {
     "table": "table against the catalog",
     "facts": "facts",
@@ -200,6 +215,7 @@ def verification_page(given: Pages) -> str:
         if others:
             parts.append(f"### Other claims of {_page_title(page)}\n")
             parts.append(_table("claims", ("Claim", "Verdict", "Kind", "Time"), others))
+    parts.append(_WORDS_OF_A_STAMP)
     return "\n".join(parts)
 
 
