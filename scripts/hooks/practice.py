@@ -22,8 +22,8 @@ from mkdocs.utils import get_relative_url
 
 from sql_snippets.database.recipes import read_sql
 from sql_snippets.model import Step
-from sql_snippets.project import present_recipe
-from sql_snippets.reading.pages import read_page
+from sql_snippets.project import present_recipe, present_settings
+from sql_snippets.reading.known_pages import read_known_page
 from sql_snippets.reading.site import load_site
 from sql_snippets.running.editor import APPLICATION_NAME
 
@@ -75,6 +75,7 @@ class _Practice:
         self.engine = engine
         self.root = Path(config.config_file_path).parent
         self.site = load_site(self.root)
+        self.cache_dir = present_settings(self.root).cache_dir
         self.incidents = _read_incidents(self.root / INCIDENTS)
         self.asset = ""
         self.bytes = 0
@@ -102,7 +103,7 @@ class _Practice:
         """Return the sections of a page that have a drill, by their anchors."""
         if "sql: drill=" not in source.read_text(encoding="utf-8"):
             return {}
-        drills = read_page(source, self.site).drills
+        drills = read_known_page(source, self.site, self.cache_dir).drills
         return {drill.section: _describe(drill, self.incidents) for drill in drills}
 
 

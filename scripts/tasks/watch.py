@@ -8,14 +8,18 @@ date: a page alone when only a page was saved, everything when the database may 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import sys
 import tempfile
 import time
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scripts.tasks.common import REPORT, ROOT, VENV_PYTHON, run, say
+import pytest
+
+from scripts.tasks.common import REPORT, ROOT, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,9 +30,9 @@ _WATCHED = (
     ("supabase", (".sql",)),
     ("tests/sql_snippets", (".sql", ".py")),
 )
-_LOOK_SECONDS = 0.15
+_LOOK_SECONDS = 0.1
 # An editor that saves several files, or one in two steps, is waited for.
-_QUIET_SECONDS = 0.3
+_QUIET_SECONDS = 0.15
 
 Times = dict[Path, int]
 
@@ -94,12 +98,25 @@ def _write(path: Path, report: Mapping[str, Any]) -> None:
     temporary.replace(path)
 
 
+def _run_pytest(arguments: list[str]) -> None:
+    """Run it in a fork of this process, which has imported what takes longest to import.
+
+    What belongs to the project, its scenarios above all, is imported in the fork, as it is then.
+    Assertions stay plain because the imported modules cannot be rewritten any more.
+    """
+    child = multiprocessing.get_context("fork").Process(
+        target=pytest.main, args=(["--assert=plain", *arguments],)
+    )
+    child.start()
+    child.join()
+
+
 def check(pages: list[str]) -> None:
     """Run the checks of ``pages`` and bring the report up to date."""
     say(f"Checking {', '.join(pages)} again")
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder) / "report.json"
-        run([VENV_PYTHON, "-m", "pytest", *pages, "--sql-report", fresh, "-q", "--no-header"])
+        _run_pytest([*pages, "--sql-report", str(fresh), "-q", "--no-header"])
         new = _read(fresh)
     if new is None:
         say("The checks wrote no report (see above). The stamps stay as they are")
@@ -110,6 +127,8 @@ def check(pages: list[str]) -> None:
 def watch(parent: int) -> None:
     """Look until the server, which is the process that started this, has gone."""
     before = look(ROOT)
+    for plugin in entry_points(group="pytest11"):
+        plugin.load()
     while os.getppid() == parent:
         time.sleep(_LOOK_SECONDS)
         now = look(ROOT)

@@ -20,7 +20,7 @@ from mkdocs.utils import get_relative_url
 
 from sql_snippets.database.recipes import RecipeError
 from sql_snippets.model import Page
-from sql_snippets.project import ProjectError, present_recipe
+from sql_snippets.project import ProjectError, present_settings, recipe_of
 from sql_snippets.reading.built_html import (
     Insertion,
     ShownBlock,
@@ -30,6 +30,7 @@ from sql_snippets.reading.built_html import (
     insert,
     read_blocks,
 )
+from sql_snippets.reading.known_pages import read_known_page
 from sql_snippets.reading.pages import read_page
 from sql_snippets.reading.site import Site, SiteError, load_site
 from sql_snippets.results.drill_log import DrillLogError, read_drill_log
@@ -138,6 +139,7 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
         self._serving = False
         self._site: Site | None = None
         self._report: Report | None = None
+        self._cache_dir: Path | None = None
         self._known: dict[str, Page] = {}
         self._uris: dict[str, str] = {}
 
@@ -162,12 +164,15 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
         except ReportError as err:
             self._report = None
             _log.warning("%s", err)
-        if self._report is None:
-            return
+        self._cache_dir = None
         try:
-            self._report = compare_with(self._report, present_recipe(root))
+            settings = present_settings(root)
+            self._cache_dir = settings.cache_dir
+            if self._report is not None:
+                self._report = compare_with(self._report, recipe_of(settings))
         except (ProjectError, RecipeError, SettingsError) as err:
-            _log.warning("Whether the database has changed since the last run: %s", err)
+            if self._report is not None:
+                _log.warning("Whether the database has changed since the last run: %s", err)
 
     def on_files(self, files: Files, /, *, config: MkDocsConfig) -> Files:
         """Add the pages that are generated from the report."""
@@ -236,6 +241,7 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
         if self._site is None or source is None:
             return Page(uri)
         if uri not in self._known:
-            self._known[uri] = read_page(Path(source), self._site)
+            path, site, kept = Path(source), self._site, self._cache_dir
+            self._known[uri] = read_known_page(path, site, kept) if kept else read_page(path, site)
             self._uris[self._known[uri].path] = uri
         return self._known[uri]

@@ -63,12 +63,20 @@ def read_ini(root: Path) -> Mapping[str, str]:
     return {name[len(_PREFIX) :]: value for name, value in names if name.startswith(_PREFIX)}
 
 
+def present_settings(root: Path) -> Settings:
+    """Return the settings of a run of ``pytest`` in ``root`` without options.
+
+    Raise `ProjectError` or `SettingsError` when they cannot be told.
+    """
+    return decide(root, command_line={}, environment=os.environ, ini=read_ini(root))
+
+
 def present_recipe(root: Path) -> Recipe:
     """Return the recipe of the database as its files are now.
 
     Raise `ProjectError`, `SettingsError` or `RecipeError` when it cannot be told.
     """
-    return recipe_of(decide(root, command_line={}, environment=os.environ, ini=read_ini(root)))
+    return recipe_of(present_settings(root))
 
 
 def recipe_of(settings: Settings) -> Recipe:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -10,8 +9,8 @@ import pytest
 from playwright.sync_api import expect
 
 from scripts.hooks.alert_sections import read_alerts
-from scripts.tasks.common import ROOT
 from scripts.tasks.local_site import build, serve_folder
+from tests.site.project_copy import copy_project
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +38,7 @@ ALERTS = {
         ("operations/cron-reminder-runbok/#stuck_lock", "stuck-lock"),
         ("alert-not-deliverd", "alert-not-delivered"),
         ("heartbeat", "watchdog-and-heartbeat"),
-        ("watchdog", "watchdog-and-heartbeat"),
+        ("watchdog", "watchdog-silent"),
         ("lock", "stuck-lock"),
         ("runs", "missed-runs"),
     ],
@@ -123,9 +122,7 @@ def test_reader_who_scrolls_away_is_not_taken_back(page: Page, site: str) -> Non
 
 def test_old_name_of_a_renamed_section_still_leads_to_it(page: Page, tmp_path: Path) -> None:
     project = tmp_path / "project"
-    for name in ("docs", "overrides", "scripts", "tests/reminder_system"):
-        shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "mkdocs.yml", project)
+    copy_project(project)
     file = project / "docs" / "operations" / "cron-reminder-runbook.md"
     text = file.read_text(encoding="utf-8")
     old = "### Recovered\n"
