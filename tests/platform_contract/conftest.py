@@ -1,21 +1,35 @@
-"""One suite, two servers: the stand-ins, and the real extensions where they are installed."""
+"""One suite for all servers: the stand-ins, and the real extensions where they are installed.
+
+``SQL_CONTRACT_URL`` names one more, such as that of a real Supabase started on this machine.
+"""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.reminder_system.lane_fixtures import database, superuser, template
+from tests.reminder_system.lane_fixtures import database, superuser
+from tests.reminder_system.lanes import LANES, open_lane
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import psycopg
 
-    from sql_snippets.database.databases import Database
+    from sql_snippets.database.databases import Database, Template
 
 __all__ = ["database", "postgres", "superuser", "template"]
+
+_URL = os.environ.get("SQL_CONTRACT_URL")
+_SERVERS = [*LANES, *([pytest.param(_URL, id="url")] if _URL else [])]
+
+
+@pytest.fixture(scope="session", params=_SERVERS)
+def template(request: pytest.FixtureRequest) -> Iterator[Template]:
+    with open_lane(request.param) as template:
+        yield template
 
 
 @pytest.fixture
