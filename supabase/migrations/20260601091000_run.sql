@@ -189,8 +189,10 @@ set search_path = ''
 as $$
 declare
   v_pid integer;
+  v_since timestamptz;
+  v_holder integer;
 begin
-  select a.pid into v_pid
+  select a.pid, a.state_change into v_pid, v_since
   from pg_catalog.pg_stat_activity a
   where a.pid = reminder.lock_holder()
     and a.state <> 'active'
@@ -201,7 +203,19 @@ begin
         where l.status = 'running' and l.backend_pid = a.pid
       )
     );
-  return v_pid is not null and pg_terminate_backend(v_pid, 2000);
+  if v_pid is null then
+    return false;
+  end if;
+  -- A run that comes to its end at this moment holds the lock at one look and is idle at the next.
+  -- Only a session that was idle before and after it was seen to hold the lock is a dead one.
+  v_holder := reminder.lock_holder();
+  perform pg_catalog.pg_stat_clear_snapshot();
+  return v_holder is not distinct from v_pid
+    and exists (
+      select from pg_catalog.pg_stat_activity a
+      where a.pid = v_pid and a.state <> 'active' and a.state_change = v_since
+    )
+    and pg_terminate_backend(v_pid, 2000);
 exception when insufficient_privilege then
   -- Somebody ran it as a superuser.  The view stuck_lock shows the session.
   return false;

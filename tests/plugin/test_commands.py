@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import time
@@ -124,7 +125,9 @@ def test_a_command_that_fails_is_told_with_its_last_words(folder: Path) -> None:
     assert len(others) == 30
 
 
-def test_a_command_that_is_not_there(folder: Path) -> None:
+def test_a_command_that_is_not_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A folder on it that may not be looked into would make it a matter of permission.
+    monkeypatch.setenv("PATH", os.defpath)
     assert _failure(folder, "run: no-such-tool up") == (
         f"sql_migrations in the ini file: the command `no-such-tool up` cannot be run in {folder}: "
         "No such file or directory. Install the program, or name it by its path."

@@ -266,14 +266,19 @@ def _write(project: Path, blocks: dict[str, str]) -> None:
 
 
 def _start(project: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "pytest", "docs", "-v", "-p", "no:cacheprovider", *arguments],
-        cwd=project,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    # Whoever started these tests in the background has them ignore it, and so would the run.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "pytest", "docs", "-v", "-p", "no:cacheprovider", *arguments],
+            cwd=project,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _run(project: Path, *arguments: str) -> tuple[int, str]:
