@@ -57,6 +57,20 @@ class Trial:
         """Whether there is something left to try."""
         return not self.killed_by and not self.reason and bool(self.candidates)
 
+    def report(self) -> pytest.TestReport:
+        """Return what pytest counts: with teeth is passed, what cannot have any is skipped."""
+        path, line, _ = self.item.location
+        skipped = self.reason and (path, (line or 0) + 1, self.reason)
+        return pytest.TestReport(
+            nodeid=self.item.nodeid,
+            location=self.item.location,
+            keywords={},
+            outcome="skipped" if skipped else "passed",
+            longrepr=skipped or None,
+            when="call",
+            toothless=not skipped and self.killed_by is None,
+        )
+
 
 def _is_late(item: SqlItem) -> bool:
     """Whether something runs before the block, which must not notice in its place."""
@@ -89,6 +103,8 @@ class MutationRun:
         self._choose(workplace)
         while any(trial.is_open for trial in self.trials):
             self._try_next(workplace)
+        for trial in self.trials:
+            trial.item.ihook.pytest_runtest_logreport(report=trial.report())
         self.seconds = monotonic() - start
         return True
 
@@ -140,6 +156,11 @@ class MutationRun:
                     continue
                 for trial in early:
                     trial.note(mutation, failures_on(trial.item, template))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
+        """Count what has no teeth by itself: only the threshold makes a failure of it."""
+        return ("toothless", "T", "TOOTHLESS") if getattr(report, "toothless", False) else None
 
     @pytest.hookimpl(wrapper=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> object:

@@ -161,6 +161,7 @@ def test_what_has_teeth_and_what_has_none(project: pytest.Pytester) -> None:
     assert "it is not run: not here" in found["excluded"]
     assert "it fails as it is: the page says rows=7" in found["red"]
     assert "\ndocs/page.md: 7 of 8 (88%), BELOW 90 %" in output
+    assert "7 passed, 5 skipped, 1 toothless" in output
     assert "seed 7, " in output
 
 
