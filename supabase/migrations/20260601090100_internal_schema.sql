@@ -3,7 +3,6 @@
 --
 -- To undo, after every later migration:
 --   drop schema reminder cascade;  -- loses settings, dispatched reminders and alerts
---   alter default privileges grant execute on functions to public;
 
 create schema reminder;
 comment on schema reminder is
