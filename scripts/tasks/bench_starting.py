@@ -130,21 +130,21 @@ def _ours(folder: Path, options: argparse.Namespace) -> dict[str, Both]:
         shutil.rmtree(cache, ignore_errors=True)
         return run(cache)
 
+    def whole(*more: str, cache: Path | None = None) -> float:
+        return project.run("docs", *more, expects=passed, cache=cache).seconds
+
     rounds: int = options.rounds
     found = {
         "nothing cached": (
             _median(rounds, lambda: cold(lambda at: project.first_verdict(cache=at))),
-            _median(
-                rounds,
-                lambda: cold(lambda at: project.run("docs", expects=passed, cache=at).seconds),
-            ),
+            _median(rounds, lambda: cold(lambda at: whole(cache=at))),
         )
     }
     for state, more in zip(_WARM, ((_NO_CACHE,), ()), strict=True):
-        project.run("docs", *more, expects=passed)
+        whole(*more)
         found[state] = (
             _median(rounds, partial(project.first_verdict, *more)),
-            _median(rounds, lambda: project.run("docs", *more, expects=passed).seconds),  # noqa: B023 - called in this round
+            _median(rounds, partial(whole, *more)),
         )
     return found
 
@@ -180,14 +180,18 @@ def _peers(folder: Path, fast: Path, options: argparse.Namespace) -> dict[str, B
 
 
 def _first_of_peer(command: list[str | Path], folder: Path, base: Path) -> float:
-    place = f"--basetemp={tempfile.mktemp(dir=base)}"  # noqa: S306 - pytest makes it, in our folder
-    env = clean_environment()
-    return seconds_until(" PASSED", [*command, place, "-vv"], cwd=folder, env=env)
+    command = [*command, _new_folder(base), "-vv"]
+    return seconds_until(" PASSED", command, cwd=folder, env=clean_environment())
 
 
 def _whole_of_peer(command: list[str | Path], folder: Path, base: Path) -> float:
-    place = f"--basetemp={tempfile.mktemp(dir=base)}"  # noqa: S306 - pytest makes it, in our folder
-    return run_measured([*command, place, "-q"], cwd=folder, env=clean_environment()).seconds
+    command = [*command, _new_folder(base), "-q"]
+    return run_measured(command, cwd=folder, env=clean_environment()).seconds
+
+
+def _new_folder(base: Path) -> str:
+    # pytest makes the folder itself: emptying an old one would be measured too.
+    return f"--basetemp={Path(tempfile.mkdtemp(dir=base)) / 'run'}"
 
 
 def _can_run(prefix: tuple[str, ...]) -> bool:

@@ -37,6 +37,10 @@ class Workplace:
             self._template = replace(self._keeper.get(), alone=self.alone)
         return self._template
 
+    def open(self) -> None:
+        """Open the template and the clone.  Raises what that raised."""
+        _ = self.shared
+
     @property
     def shared(self) -> Database:
         """The one clone whose runs are rolled back."""

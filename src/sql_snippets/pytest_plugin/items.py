@@ -111,7 +111,7 @@ class SqlItem(ItemWithFixtures):
     def prepare(self) -> None:
         """Open what is needed, so that its errors are shown as those of the set-up."""
         with in_one_sentence():
-            self.workplace.shared  # noqa: B018 - opens it
+            self.workplace.open()
 
     def setup(self) -> None:
         """Find the verdict of an earlier run, or take the turn and set everything up."""
