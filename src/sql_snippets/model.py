@@ -142,6 +142,11 @@ class Snippet:
         """Name of the item, stable when text above it changes."""
         return f"{self.page}::{self.section}::{self.name}"
 
+    @property
+    def start(self) -> Location:
+        """The place of the first character of the SQL, or of the fence when it is empty."""
+        return self.locate(0) if self.origins else self.fence
+
     def locate(self, offset: int) -> Location:
         """Return the author's place of the character ``offset`` (0-based) of ``sql``."""
         before = self.sql[:offset]
@@ -197,6 +202,11 @@ class TableRow:
     cells: tuple[str, ...]
     spans: tuple[Span | None, ...] = ()
     values: tuple[tuple[CellValue, ...], ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The first cell."""
+        return self.cells[0] if self.cells else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,6 +378,25 @@ class Failure:
     message: str
     sqlstate: str | None = None
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One placeholder: the type of its value, and the word or block that gives it."""
+
+    name: str
+    type: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What one item gave.  ``outcome`` is that of a block that could be sent."""
+
+    failures: list[Failure] = field(default_factory=list)
+    outcome: Outcome | None = None
+    seconds: float = 0.0
+    parameters: tuple[Parameter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ def _is_known(site: Site, monkeypatch: pytest.MonkeyPatch) -> bool:
         return read_page(path, site)
 
     with monkeypatch.context() as patch:
-        patch.setattr(known_pages, "read_page", render)
+        patch.setattr("sql_snippets.reading.pages.read_page", render)
         _read(site)
     return not rendered
 
@@ -124,7 +124,7 @@ def test_the_key_holds_the_versions_of_the_packages() -> None:
 def test_a_site_whose_pages_depend_on_more_is_not_kept(
     site: Site, monkeypatch: pytest.MonkeyPatch, extension: str
 ) -> None:
-    monkeypatch.setattr(known_pages, "read_page", lambda path, _: path)
+    monkeypatch.setattr("sql_snippets.reading.pages.read_page", lambda path, _: path)
     more = replace(site, extensions=(*site.extensions, extension))
     _read(more)
     assert not list(site.root.glob("cache/pages/*"))

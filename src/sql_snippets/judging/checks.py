@@ -66,7 +66,7 @@ def describe_error(
     ``sql`` is what was sent, which differs from the block when it has placeholders; ``offset`` of
     the error already counts in the block.
     """
-    place = start_of(snippet) if error.offset is None else snippet.locate(error.offset)
+    place = snippet.start if error.offset is None else snippet.locate(error.offset)
     message = error.message
     if error.sqlstate == QUERY_CANCELED:
         message = f'block "{snippet.name}" was stopped: {message}'
@@ -83,7 +83,7 @@ def _check_error(
         return [] if error is None else [describe_error(snippet, error, sql, suggest)]
     if error is None:
         message = f"the page says error={expected}, but the block ran without an error"
-        return [Failure(start_of(snippet), message)]
+        return [Failure(snippet.start, message)]
     if error.sqlstate != expected:
         prefix = f"the page says error={expected}, the error is {error.sqlstate}: "
         return [describe_error(snippet, error, sql, suggest, prefix)]
@@ -116,7 +116,7 @@ def _check_rows(snippet: Snippet, outcome: Outcome) -> list[Failure]:
     if expected is None or count == expected:
         return []
     got = f"{outcome.tag} has no rows" if count is None else f"there are {count}"
-    return [Failure(start_of(snippet), f"the page says rows={expected}, {got}")]
+    return [Failure(snippet.start, f"the page says rows={expected}, {got}")]
 
 
 def _check_columns(snippet: Snippet, outcome: Outcome) -> list[Failure]:
@@ -128,7 +128,7 @@ def _check_columns(snippet: Snippet, outcome: Outcome) -> list[Failure]:
     def show(columns: Sequence[Column]) -> str:
         return ", ".join(f"{column.name} {column.type}" for column in columns)
 
-    place = start_of(snippet)
+    place = snippet.start
     if outcome.columns is None:
         return [Failure(place, f'the page says columns="{show(expected)}", nothing is returned')]
     message = "the columns are not those the page says"
@@ -151,20 +151,20 @@ def check_confirm(snippet: Snippet, outcome: Outcome, *, present: bool) -> list[
     """Check that a diagnosis returns rows if, and only if, the incident is ``present``."""
     count = len(outcome.rows)
     if present and outcome.columns is None:
-        return [Failure(start_of(snippet), "step=confirm must return rows; this returns none")]
+        return [Failure(snippet.start, "step=confirm must return rows; this returns none")]
     if present and count == 0:
         message = "step=confirm must return at least 1 row with the incident; it returned 0"
-        return [Failure(start_of(snippet), message)]
+        return [Failure(snippet.start, message)]
     if not present and count > 0:
         message = f"step=confirm must return 0 rows on a healthy database; it returned {count}"
-        return [Failure(start_of(snippet), message)]
+        return [Failure(snippet.start, message)]
     return []
 
 
 def check_verify(snippet: Snippet, outcome: Outcome, *, resolved: bool) -> list[Failure]:
     """Check that a verification returns one row that says whether the incident is ``resolved``."""
     names = [column.name for column in outcome.columns or ()]
-    place = start_of(snippet)
+    place = snippet.start
     if RESOLVED not in names:
         has = f"the columns are {', '.join(names)}" if names else "there are no columns"
         return [Failure(place, f'step=verify must return a boolean column "{RESOLVED}"; {has}')]
@@ -205,7 +205,7 @@ def _check_mark(snippet: Snippet, outcome: Outcome) -> list[Failure]:
     if mark is None or danger is None:
         return []
     message = contradiction(mark, danger, failed=outcome.error is not None)
-    return [] if message is None else [Failure(start_of(snippet), message)]
+    return [] if message is None else [Failure(snippet.start, message)]
 
 
 def check_snippet(

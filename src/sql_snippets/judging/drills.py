@@ -12,7 +12,6 @@ from sql_snippets.judging.checks import (
     check_output,
     check_verify,
     problems_of,
-    start_of,
 )
 from sql_snippets.model import Drill, Failure, Outcome, Scenario, Snippet, Step
 
@@ -45,7 +44,7 @@ def _check_make_up(drill: Drill) -> list[Failure]:
         failures += _named(snippet, "of the drill", problems_of(snippet.problems))
         if snippet.excluded is not None:
             message = f"it is skipped ({snippet.excluded}), so the section cannot be followed"
-            failures += _named(snippet, "of the drill", [Failure(start_of(snippet), message)])
+            failures += _named(snippet, "of the drill", [Failure(snippet.start, message)])
     failures += [
         Failure(drill.location, f"the drill proves nothing: it has no block with step={step.value}")
         for step in Step
@@ -161,7 +160,7 @@ def run_drill(
         if _has_gone(drill, scenario):
             return []
         message = f'incident "{drill.scenario}" is still there after resolve {fix} {when}'
-        return [Failure(start_of(last_fix), message)]
+        return [Failure(last_fix.start, message)]
 
     def verify(when: str, *, resolved: bool) -> list[Failure]:
         return _verify(drill, on_incident, when, resolved=resolved, shown=shown)

@@ -22,7 +22,6 @@ from sql_snippets.model import (
     Unchecked,
     ValueKind,
 )
-from sql_snippets.sqltext.lexer import Kind, pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,41 +61,11 @@ def check_facts(table: FactsTable, database: Connectable, *, timeout: float) -> 
     return sorted(findings, key=lambda finding: finding.failure.location)
 
 
-def checked_codes(table: FactsTable) -> set[int]:
-    """Return the inline code, by its number on the page, that a query vouches for."""
-    labels = {fact.label for fact in table.facts}
-    columns = _bound_columns(table)
-    return {
-        value.code
-        for row in table.rows
-        for index, cell in enumerate(row.values)
-        if index in columns or (index and _label(row) in labels)
-        for value in cell
-        if value.code is not None
-    }
-
-
-def _bound_columns(table: FactsTable) -> set[int]:
-    """Return the columns that the query of a whole table names, as it quotes them."""
-    whole = [fact.sql for fact in table.facts if fact.label is None]
-    quoted = {
-        sql[piece.start + 1 : piece.end - 1].lower()
-        for sql in whole
-        for piece in pieces(sql)
-        if piece.kind is Kind.IDENTIFIER
-    }
-    return {index for index, header in enumerate(table.header) if header.lower() in quoted}
-
-
-def _label(row: TableRow) -> str:
-    return row.cells[0] if row.cells else ""
-
-
 def _match_labels(table: FactsTable) -> Iterator[Finding]:
     """Hold the rows of the table against the labels of the file, both ways."""
     if table.facts and table.facts[0].label is None:
         return
-    shown = [_label(row) for row in table.rows]
+    shown = [row.label for row in table.rows]
     for label, group in groupby(sorted(shown)):
         if len(list(group)) > 1:
             row = table.rows[len(shown) - 1 - shown[::-1].index(label)]
@@ -110,8 +79,8 @@ def _match_labels(table: FactsTable) -> Iterator[Finding]:
             message = f'the table at {table.location} has no row "{entry.label}"{meant}'
             yield Finding(Failure(entry.location, message))
     for row in table.rows:
-        if _label(row) not in known:
-            label = _label(row)
+        if row.label not in known:
+            label = row.label
             message = (
                 f'nothing checks the row "{label}": add `-- fact: {label}` and a query to '
                 f"{table.source}, or `-- unchecked: {label}: reason`"
@@ -148,7 +117,7 @@ def _ask(
 def _check_fact(
     table: FactsTable, fact: Fact, _names: list[str], rows: list[_Row]
 ) -> Iterator[Finding]:
-    row = next((row for row in table.rows if _label(row) == fact.label), None)
+    row = next((row for row in table.rows if row.label == fact.label), None)
     if row is None:
         return
     if len(rows) != 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sql_snippets.database.catalog import nearest
@@ -13,16 +13,14 @@ from sql_snippets.judging.checks import (
     check_run,
     check_snippet,
     describe_error,
-    start_of,
     suggest_from,
 )
 from sql_snippets.judging.drills import NOT_PRODUCED, Run, run_drill
-from sql_snippets.model import Drill, Failure, Outcome, Scenario, Snippet
+from sql_snippets.model import Drill, Failure, Outcome, Scenario, Snippet, Trial
 from sql_snippets.running.danger import NAMED_EFFECTS
 from sql_snippets.running.editor import run_as_editor, run_isolated
 from sql_snippets.sqltext.parameters import (
     BROKEN,
-    Parameter,
     check_structure,
     describe,
     hostile_values,
@@ -39,16 +37,6 @@ if TYPE_CHECKING:
 
 Outcomes = dict[str, Outcome]
 """What the blocks gave that have been run in a database, by their ids."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """What one item gave.  ``outcome`` is that of a block that could be sent."""
-
-    failures: list[Failure] = field(default_factory=list)
-    outcome: Outcome | None = None
-    seconds: float = 0.0
-    parameters: tuple[Parameter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +71,7 @@ def fill_in(
         # A scenario's values serve several blocks; not each of them asks for all.
         if name in own:
             message = f"fill.{name} is not used: there is no <{name}> in the block"
-            failures.append(Failure(start_of(snippet), message))
+            failures.append(Failure(snippet.start, message))
     return failures or filled
 
 
@@ -243,7 +231,7 @@ def try_in_scenario(  # noqa: PLR0913 - each says one thing about one run
     ``just_before`` is called when all is ready for it.
     """
     if not scenario.is_present():
-        return Trial([Failure(start_of(snippet), NOT_PRODUCED.format(snippet.claims.scenario))])
+        return Trial([Failure(snippet.start, NOT_PRODUCED.format(snippet.claims.scenario))])
     outcomes: Outcomes = {}
     failures = _run_earlier(database, snippet, scenario.values, timeout, outcomes)
     if failures:
@@ -253,7 +241,7 @@ def try_in_scenario(  # noqa: PLR0913 - each says one thing about one run
     trial = _judge(snippet, reply, suggest_from(database), shown)
     if snippet.claims.ends and not trial.failures and scenario.is_present():
         why = f'incident "{snippet.claims.scenario}" is still there after this block has run'
-        trial = replace(trial, failures=[Failure(start_of(snippet), why)])
+        trial = replace(trial, failures=[Failure(snippet.start, why)])
     return _try_hostile(snippet, trial, scenario.values, database, timeout, outcomes)
 
 

@@ -1,4 +1,4 @@
-"""What all items share: a place on a page, and how they are set up, checked and shown."""
+"""What all items share: a place on a page, and how they are set up and shown."""
 
 from __future__ import annotations
 
@@ -6,17 +6,8 @@ import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sql_snippets.database import catalog
-from sql_snippets.judging.checks import check_output
-from sql_snippets.judging.trials import Trial
-from sql_snippets.model import Failure, Finding, Location, Outcome, Scenario, Snippet
-from sql_snippets.pytest_plugin.accepting import edit_of_output, edits_of_cells
-from sql_snippets.pytest_plugin.claims import (
-    ClaimsFailed,
-    draw,
-    failures_of,
-    frames_of_the_project,
-)
+from sql_snippets.model import Location, Trial
+from sql_snippets.pytest_plugin.claims import draw, failures_of, frames_of_the_project
 from sql_snippets.pytest_plugin.databases import in_one_sentence
 from sql_snippets.pytest_plugin.kept import key_for
 from sql_snippets.pytest_plugin.run import run_of
@@ -25,7 +16,7 @@ from sql_snippets.results.report import Entry, Kind, Verdict
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     import pytest
@@ -84,18 +75,6 @@ class SqlItem(ItemWithFixtures):
             return self.attempt.substitutes[name]
         return super().fixture(name)
 
-    def scenario(self, name: str, place: Location) -> Scenario:
-        """Return what the fixture of a scenario yields; `setup` has set it up."""
-        if not self.has_fixture(name):
-            found = catalog.nearest(name, self.fixture_names())
-            meant = f'; did you mean "{found}"?' if found else ""
-            raise ClaimsFailed([Failure(place, f'there is no fixture "{name}"{meant}')])
-        value = self.fixture(name)
-        if not isinstance(value, Scenario):
-            message = f'fixture "{name}" yields {type(value).__name__}, not a Scenario'
-            raise ClaimsFailed([Failure(place, message)])
-        return value
-
     def texts(self) -> Iterable[str] | None:
         """Return the SQL that is run, None when no database is asked."""
         return None
@@ -136,44 +115,12 @@ class SqlItem(ItemWithFixtures):
             self.check()
 
     def check(self) -> None:
-        """Check what the page says; raise when it is not true."""
-        raise NotImplementedError
+        """Check what the page says; raise ClaimsFailed when it is not true."""
+        run_of(self.config).check(self)
 
     def mutable_texts(self) -> Iterable[str] | None:
         """Return the texts whose names say what the verdict depends on."""
         return self.texts()
-
-    def shown(self, snippet: Snippet, outcome: Outcome) -> list[Failure]:
-        """Compare the output on the page, or accept the new one where that was asked for."""
-        failures = check_output(snippet, outcome)
-        output = snippet.claims.output
-        if not failures or output is None:
-            return failures
-        self.attempt.output_differs = True
-        if not self.settings.update:
-            return failures
-        digests = run_of(self.config).digests
-        volatile = snippet.claims.volatile
-        self.attempt.edits.append(
-            edit_of_output(output, outcome, volatile, root=self.root, digests=digests)
-        )
-        return []
-
-    def settle(self, findings: Sequence[Finding]) -> None:
-        """Fail with what was found, or accept what is true where that was asked for."""
-        fixes = {fix for finding in findings for fix in finding.fixes}
-        self.attempt.output_differs = bool(fixes)
-        if self.settings.update:
-            digests = run_of(self.config).digests
-            self.attempt.edits += edits_of_cells(fixes, root=self.root, digests=digests)
-            findings = [finding for finding in findings if not finding.fixes]
-        self.conclude(Trial([finding.failure for finding in findings]))
-
-    def conclude(self, trial: Trial) -> None:
-        """Keep what the run gave for the report, and fail when something is not true."""
-        self.attempt.trial = trial
-        if trial.failures:
-            raise ClaimsFailed(trial.failures)
 
     def reportinfo(self) -> tuple[os.PathLike[str] | str, int | None, str]:
         """Name the Markdown file and line; pytest counts lines from 0."""

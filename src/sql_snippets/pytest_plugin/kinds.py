@@ -1,4 +1,4 @@
-"""The kinds of items: what each rests on, and how it is checked."""
+"""The kinds of items: what each is about, and what its verdict rests on."""
 
 from __future__ import annotations
 
@@ -8,12 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sql_snippets.database.recipes import read_sql, stand_in_for
-from sql_snippets.judging.checks import problems_of, start_of
-from sql_snippets.judging.facts import check_facts, checked_codes
-from sql_snippets.judging.identifiers import Name, check_identifiers, names_on
-from sql_snippets.judging.tables import check_table
-from sql_snippets.judging.trials import Trial, try_alone, try_drill, try_in_scenario
+from sql_snippets.judging.identifiers import Name, names_on
+from sql_snippets.judging.vouched import checked_codes
 from sql_snippets.model import (
     BoundTable,
     Drill,
@@ -24,9 +20,6 @@ from sql_snippets.model import (
     Snippet,
     Unchecked,
 )
-from sql_snippets.project import recipe_of
-from sql_snippets.pytest_plugin.claims import ClaimsFailed
-from sql_snippets.pytest_plugin.databases import clone
 from sql_snippets.pytest_plugin.items import SqlItem
 from sql_snippets.results.report import (
     Entry,
@@ -53,10 +46,6 @@ class FaultItem(SqlItem):
         super().__init__(place=failure.location, **kwargs)
         self.failure = failure
 
-    def check(self) -> None:
-        """Fail."""
-        raise ClaimsFailed([self.failure])
-
 
 class BlockItem(SqlItem):
     """One SQL block with its claims."""
@@ -64,7 +53,7 @@ class BlockItem(SqlItem):
     kind: Kind = "block"
 
     def __init__(self, *, snippet: Snippet, **kwargs: Any) -> None:
-        super().__init__(place=start_of(snippet), section=snippet.section, **kwargs)
+        super().__init__(place=snippet.start, section=snippet.section, **kwargs)
         self.snippet = snippet
         if snippet.excluded is not None and not snippet.problems:
             self.add_marker(pytest.mark.skip(reason=snippet.excluded))
@@ -89,37 +78,6 @@ class BlockItem(SqlItem):
         elif self.has_fixture(name):
             self.fixture("sql_database")
             self.fixture(name)
-
-    def check(self) -> None:
-        """Run the block and compare with what the page says."""
-        snippet = self.snippet
-        if snippet.problems:
-            raise ClaimsFailed(problems_of(snippet.problems))
-        timeout, effects = self.settings.timeout, self.settings.effects
-        if snippet.claims.scenario is None:
-            template, shared = self.workplace.template, self.workplace.shared
-            trial = try_alone(
-                snippet,
-                template,
-                shared,
-                timeout=timeout,
-                shown=self.shown,
-                effects=effects,
-                just_before=self.attempt.just_before,
-            )
-        else:
-            scenario = self.scenario(snippet.claims.scenario, snippet.fence)
-            database = self.fixture("sql_database")
-            trial = try_in_scenario(
-                snippet,
-                scenario,
-                database,
-                timeout=timeout,
-                shown=self.shown,
-                effects=effects,
-                just_before=self.attempt.just_before,
-            )
-        self.conclude(trial)
 
     def entry(self, verdict: Verdict, reason: str | None) -> Entry:
         """Add what only a block has."""
@@ -159,12 +117,6 @@ class TableItem(SqlItem):
         """Return the table."""
         return self.table
 
-    def check(self) -> None:
-        """Compare the table with the catalog."""
-        if self.table.problems:
-            raise ClaimsFailed(problems_of(self.table.problems))
-        self.settle(check_table(self.table, self.workplace.shared))
-
 
 class FactsItem(SqlItem):
     """One Markdown table whose values are what queries return."""
@@ -183,13 +135,6 @@ class FactsItem(SqlItem):
         """Return the table with its queries."""
         return self.table
 
-    def check(self) -> None:
-        """Compare the table with what its queries return."""
-        if self.table.problems:
-            raise ClaimsFailed(problems_of(self.table.problems))
-        database = self.workplace.shared
-        self.settle(check_facts(self.table, database, timeout=self.settings.timeout))
-
 
 class UncheckedItem(SqlItem):
     """A row of a facts table that no query checks: never passed, always shown with its reason."""
@@ -203,9 +148,6 @@ class UncheckedItem(SqlItem):
         name = f"{table.name}.{slug}"
         super().__init__(place=place, section=table.section, name=name, **kwargs)
         self.add_marker(pytest.mark.skip(reason=f'"{row.label}" is not checked: {row.reason}'))
-
-    def check(self) -> None:
-        """Do nothing: it is skipped."""
 
 
 class IdentifiersItem(SqlItem):
@@ -224,18 +166,6 @@ class IdentifiersItem(SqlItem):
     def subject(self) -> object | None:
         """Return the page: what its blocks make counts as known."""
         return self.page
-
-    def check(self) -> None:
-        """Look for each of them in the database."""
-        settings = self.settings
-        stand_ins = {stand_in_for(read_sql(path)) for path in recipe_of(settings).platform}
-        failures = check_identifiers(
-            self.page,
-            mentioned_names(self.page, settings),
-            self.workplace.shared,
-            also_known={name for name in stand_ins if name},
-        )
-        self.conclude(Trial(failures))
 
 
 class DrillItem(SqlItem):
@@ -266,23 +196,6 @@ class DrillItem(SqlItem):
         if self.has_fixture(self.drill.scenario):
             self.fixture("sql_database")
             self.fixture(self.drill.scenario)
-
-    def check(self) -> None:
-        """Follow the section."""
-        drill = self.drill
-        if drill.problems:
-            raise ClaimsFailed(problems_of(drill.problems))
-        scenario = self.scenario(drill.scenario, drill.location)
-        with clone(self.workplace.template) as healthy:
-            trial = try_drill(
-                drill,
-                scenario,
-                healthy=healthy,
-                incident=self.fixture("sql_database"),
-                timeout=self.settings.timeout,
-                shown=self.shown,
-            )
-        self.conclude(trial)
 
 
 def _sql_of(snippet: Snippet) -> Iterator[str]:

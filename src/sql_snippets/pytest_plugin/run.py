@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from sql_snippets.database.keeping import Broker, OwnKeeper
@@ -33,6 +34,7 @@ class Run:
     settings: Settings
     workplace: Workplace
     verdicts: Verdicts
+    check: Callable[[pytest.Item], None]
     keeper: OwnKeeper | None = None
     broker: Broker | None = None
     server_key: str | None = None

@@ -30,10 +30,11 @@ def pytest_configure(config: pytest.Config) -> None:
     verdicts = Verdicts(settings.cache_dir, settings.root)
     address = getattr(config, "workerinput", {}).get(ATTRIBUTE)
     if address is not None:
-        run = Run(settings, Workplace(OthersKeeper(Address(*address)), is_shared=True), verdicts)
+        workplace = Workplace(OthersKeeper(Address(*address)), is_shared=True)
+        run = Run(settings, workplace, verdicts, _check)
     else:
         keeper = OwnKeeper(lambda: _open_template(settings))
-        run = Run(settings, Workplace(keeper, is_shared=False), verdicts, keeper)
+        run = Run(settings, Workplace(keeper, is_shared=False), verdicts, _check, keeper)
     config.stash[RUN] = run
     is_worker = hasattr(config, "workerinput")
     if not is_worker:
@@ -84,6 +85,13 @@ def pytest_report_header(config: pytest.Config) -> str | None:
             made = f"migrations by `{recipe.command.text}`"
     server = settings.server if "://" not in settings.server else "URL"
     return f"sql-snippets: server {server}, role {settings.role}, {made}"
+
+
+def _check(item: pytest.Item) -> None:
+    # A run in which nothing changed does without all that this imports.
+    from sql_snippets.pytest_plugin.checking import check  # noqa: PLC0415 - see above
+
+    check(item)
 
 
 def _open_template(settings: Settings) -> AbstractContextManager[Template]:

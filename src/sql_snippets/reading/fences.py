@@ -26,7 +26,7 @@ from pymdownx.superfences import (
 )
 
 from sql_snippets.reading.site import Site, SiteError, new_markdown
-from sql_snippets.reading.source import TracedLine, carry, cut
+from sql_snippets.reading.source import TracedLine, carry, cut, relative_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -361,9 +361,3 @@ class Pipeline:
             return cast("list[str]", parse(lines, file_name, **options))
 
         snippets.parse_snippets = parse_traced
-
-
-def relative_name(path: Path, root: Path) -> str:
-    """Return a path as reports name it: relative to the project where it is inside of it."""
-    path = path.resolve()
-    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()

@@ -17,9 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sql_snippets import model
-from sql_snippets.reading.fences import relative_name
-from sql_snippets.reading.pages import read_page
-from sql_snippets.reading.source import read_text
+from sql_snippets.reading.source import read_text, relative_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,17 +66,24 @@ def read_known_page(path: Path, site: Site, cache_dir: Path) -> model.Page:
     """Do as `read_page` does, with what an earlier run has kept in ``cache_dir``."""
     options = plain_options(site)
     if options is None:
-        return read_page(path, site)
+        return _read(path, site)
     text = read_text(path)
     name = relative_name(path, site.root)
     key = hash_of([own_digest(), sys.version, installed(), options, str(site.root), name, text])
     entry = cache_dir / "pages" / f"{hash_of([str(site.root), name])[:32]}.json"
     page = _find(entry, key, site.root)
     if page is None:
-        page = read_page(path, site)
+        page = _read(path, site)
         if read_text(path) == text:
             _keep(entry, key, page, site.root)
     return page
+
+
+def _read(path: Path, site: Site) -> model.Page:
+    # Where all pages are known, what renders them is not even imported.
+    from sql_snippets.reading.pages import read_page  # noqa: PLC0415 - see above
+
+    return read_page(path, site)
 
 
 def _find(entry: Path, key: str, root: Path) -> model.Page | None:

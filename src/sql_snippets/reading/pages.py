@@ -37,7 +37,7 @@ from sql_snippets.reading.directives import (
     split_page_words,
 )
 from sql_snippets.reading.facts_file import FactsError, read_facts
-from sql_snippets.reading.fences import Comment, Fence, Pipeline, Trail, is_sql, relative_name
+from sql_snippets.reading.fences import Comment, Fence, Pipeline, Trail, is_sql
 from sql_snippets.reading.rendered import Block, Heading, Item, Rendered, Table, Text, read_html
 from sql_snippets.reading.rendered import Directive as DirectiveMark
 from sql_snippets.reading.site import Site, SiteError
@@ -48,6 +48,7 @@ from sql_snippets.reading.source import (
     count_front_matter,
     cut,
     read_text,
+    relative_name,
     trace,
 )
 from sql_snippets.reading.unshown import find_unshown

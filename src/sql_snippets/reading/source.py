@@ -191,3 +191,9 @@ def carry(
         if isinstance(old, TracedLine):
             carried[j] = retrace(after[j], old, tab_length)
     return carried
+
+
+def relative_name(path: Path, root: Path) -> str:
+    """Return a path as reports name it: relative to the project where it is inside of it."""
+    path = path.resolve()
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()

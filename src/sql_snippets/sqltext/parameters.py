@@ -7,12 +7,11 @@ name, the value that is filled in tells.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from psycopg.pq import DiagnosticField, ExecStatus
 
-from sql_snippets.model import Failure
+from sql_snippets.model import Failure, Parameter
 from sql_snippets.sqltext.lexer import Kind, Token, statements, tokens
 from sql_snippets.sqltext.placeholders import Placeholder, PlaceholderError, fill, find
 
@@ -31,15 +30,6 @@ BROKEN = frozenset({SYNTAX_ERROR, "42P01", "42703", "42883", "42602", "42622"})
 # column of a few dozen characters, and no zero byte is in it, which no text can hold.
 HOSTILE = "O'Hara\"\\'); drop table x; --/* $$ $q$ \u2028 \N{PILE OF POO}"
 _QUOTED = frozenset({Kind.STRING, Kind.ESCAPE_STRING, Kind.UNICODE_STRING})
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One placeholder: the type of its value, and the word or block that gives it."""
-
-    name: str
-    type: str
-    source: str
 
 
 def source_of(snippet: Snippet, name: str) -> str:
