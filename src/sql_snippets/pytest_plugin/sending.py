@@ -34,7 +34,7 @@ def pytest_runtest_makereport(
     if isinstance(item, SqlItem) and call.when == "call" and isinstance(error, ClaimsFailed):
         blame(item, error)
     report = yield
-    if not isinstance(item, SqlItem):
+    if not isinstance(item, SqlItem) or (report.passed and report.when != "call"):
         return report
     run = run_of(item.config)
     failures: tuple[Failure, ...] = ()
