@@ -48,7 +48,7 @@ def _servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
 @pytest.fixture
 def shared_servers(_servers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs in this process find the server of an earlier one with the same recipe."""
-    monkeypatch.setattr("sql_snippets.pytest_plugin.session.open_template", _servers)
+    monkeypatch.setattr("sql_snippets.pytest_plugin.opening.open_template", _servers)
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,9 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from sql_snippets.database import commands
-from sql_snippets.database.databases import MigrationFailed, open_template, server_key
-from sql_snippets.database.recipes import Command, Recipe, RecipeError
+from sql_snippets.database.databases import open_template
+from sql_snippets.database.keys import server_key
+from sql_snippets.database.recipes import Command, MigrationFailed, Recipe, RecipeError
 from sql_snippets.results import stamps
 from sql_snippets.results.verification import Pages, verification_page
 from sql_snippets.servers.server import Server

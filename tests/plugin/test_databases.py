@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sql_snippets.database.databases import (
-    MigrationFailed,
     Template,
     attach_template,
     open_live_database,
     open_template,
 )
-from sql_snippets.database.recipes import Recipe, RecipeError
+from sql_snippets.database.recipes import MigrationFailed, Recipe, RecipeError
 from sql_snippets.running.editor import run_as_editor
 from sql_snippets.servers import prepared
 from sql_snippets.servers.server import ServerUnavailable

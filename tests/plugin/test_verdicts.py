@@ -123,7 +123,7 @@ def test_no_server_is_started_for_it(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a server was started")
 
-    monkeypatch.setattr("sql_snippets.pytest_plugin.session.open_template", refuse)
+    monkeypatch.setattr("sql_snippets.pytest_plugin.opening.open_template", refuse)
     result = project.runpytest("docs")
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(["2 passed before and nothing has changed since:*"])

@@ -10,8 +10,8 @@ import psycopg
 from psycopg import sql as query
 
 from sql_snippets.database import commands, messages
-from sql_snippets.database.recipes import Recipe, read_sql, stand_in_for
-from sql_snippets.model import Location, ServerError
+from sql_snippets.database.recipes import MigrationFailed, Recipe, read_sql, stand_in_for
+from sql_snippets.model import Location
 from sql_snippets.sqltext import lexer
 
 if TYPE_CHECKING:
@@ -26,19 +26,6 @@ WORKER_SETTINGS: Mapping[str, str] = {
     "pg_cron": "cron.database_name",
     "pg_net": "pg_net.database_name",
 }
-
-
-class MigrationFailed(Exception):  # noqa: N818 - the name says what happened
-    """A file of the recipe or its command failed; the message says where, and what was said."""
-
-    @classmethod
-    def at(cls, location: Location, error: ServerError) -> MigrationFailed:
-        """Return the failure of a file at a place in it."""
-        lines = [f"{location}: {error.sqlstate} {error.message}"]
-        lines += [f"  DETAIL: {error.detail}"] if error.detail else []
-        lines += [f"  HINT: {error.hint}"] if error.hint else []
-        lines += [f"  CONTEXT: {error.context}"] if error.context else []
-        return cls("\n".join(lines))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING, cast
 import psycopg
 from psycopg import sql as query
 
-from sql_snippets.database.building import WORKER_SETTINGS, Built, MigrationFailed, build, run_file
+from sql_snippets.database.building import WORKER_SETTINGS, Built, build, run_file
+from sql_snippets.database.keys import prepared_key
 from sql_snippets.servers import prepared, url
 from sql_snippets.servers.binaries import Binaries, find_binaries
 from sql_snippets.servers.cluster import Cluster, open_cluster
@@ -28,22 +28,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Database",
-    "MigrationFailed",
     "Template",
     "attach_template",
     "open_live_database",
     "open_revisions",
     "open_template",
-    "server_key",
 ]
 
 PREFIX = "sql_snippets_"
 TEMPLATE = f"{PREFIX}template"
 # The database that Supabase's own settings and cron.job name.
 MAINTENANCE = "postgres"
-
-# Part of the cache key: raise it when this module or the cluster's settings change what is stored.
-_PREPARED_FORMAT = "2"
 
 # The catalogs whose rows are of no database, and which of the rows.
 _WHOLE_SERVER = {
@@ -209,25 +204,6 @@ class Template:
         return self.server.connect(self.maintenance)
 
 
-def server_key(choice: str, recipe: Recipe) -> str | None:
-    """Return a hash of the programs and the recipe that make the database, without starting it.
-
-    None for a URL, as what else is on that server is not known, and for a recipe of which not all
-    is known.  Raises ServerUnavailable.
-    """
-    if choice not in {"embedded", "system"} or not recipe.is_known:
-        return None
-    binaries = find_binaries(choice)
-    programs = [binaries.tool("postgres"), *binaries.library_dir.glob("*")]
-    programs += (binaries.share_dir / "extension").glob("*.control")
-    states = [(path.name, path.stat()) for path in sorted(programs)]
-    parts = [
-        _key(binaries, recipe),
-        *((name, state.st_size, state.st_mtime_ns) for name, state in states),
-    ]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
 def attach_template(text: str) -> Template:
     """Return the template that another process holds open, from its ``to_json``."""
     values = json.loads(text)
@@ -337,7 +313,7 @@ def _prepared_server(
 
 def _prepare(cluster: Cluster, recipe: Recipe, workers: tuple[str, ...], cache_dir: Path) -> Built:
     """Fill the cluster's data directory, from the cache where it can be, and leave it stopped."""
-    key = _key(cluster.binaries, recipe)
+    key = prepared_key(cluster.binaries, recipe)
     # What is not known to be the same is made each time.
     keeping = prepared.locked_entry(cache_dir, key) if recipe.is_known else nullcontext()
     with keeping as entry:
@@ -487,12 +463,6 @@ def _preload(workers: tuple[str, ...], database: str) -> Mapping[str, str]:
         return {}
     served = {WORKER_SETTINGS[name]: database for name in workers}
     return {"shared_preload_libraries": ",".join(workers), **served}
-
-
-def _key(binaries: Binaries, recipe: Recipe) -> str:
-    extensions = [(name, binaries.extension_version(name)) for name in sorted(recipe.stand_ins())]
-    parts = (_PREPARED_FORMAT, str(binaries.bin_dir), binaries.version, recipe.digest(), extensions)
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
 def _rename(admin: psycopg.Connection[tuple[object, ...]], old: str, new: str) -> None:

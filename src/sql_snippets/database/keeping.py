@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import psycopg
 
-from sql_snippets.database.databases import MigrationFailed, Template, attach_template
-from sql_snippets.database.recipes import RecipeError
+from sql_snippets.database.databases import Template, attach_template
+from sql_snippets.database.recipes import MigrationFailed, RecipeError
 from sql_snippets.servers.server import ServerUnavailable
 
 if TYPE_CHECKING:
@@ -31,11 +31,6 @@ if TYPE_CHECKING:
 
 _HOST = "127.0.0.1"
 _TRIES = 2
-
-DIED = (
-    "The server died while this was run. What had not been run yet went on with a new one; "
-    "if it happens again, no further server is started."
-)
 
 
 class Keeper(Protocol):
@@ -177,7 +172,7 @@ class Broker:
     A connection that ends, for whatever reason, gives its turn back.
     """
 
-    def __init__(self, keeper: OwnKeeper) -> None:
+    def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
         key = secrets.token_hex(32)
         # A port and not a socket in a folder: nothing of it can be left behind.

@@ -14,11 +14,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from sql_snippets.model import Location, ServerError
+
 _STAND_IN = re.compile(r"--\s*stand-in for extension:\s*(?P<name>[A-Za-z0-9_-]+)\s*$")
 
 
 class RecipeError(Exception):
     """A file of the recipe is missing or cannot be read as UTF-8 text."""
+
+
+class MigrationFailed(Exception):  # noqa: N818 - the name says what happened
+    """A file of the recipe or its command failed; the message says where, and what was said."""
+
+    @classmethod
+    def at(cls, location: Location, error: ServerError) -> MigrationFailed:
+        """Return the failure of a file at a place in it."""
+        lines = [f"{location}: {error.sqlstate} {error.message}"]
+        lines += [f"  DETAIL: {error.detail}"] if error.detail else []
+        lines += [f"  HINT: {error.hint}"] if error.hint else []
+        lines += [f"  CONTEXT: {error.context}"] if error.context else []
+        return cls("\n".join(lines))
 
 
 _COMMAND = re.compile(r"\s*(run|files)\s*:")

@@ -20,7 +20,7 @@ class Workplace:
     """The databases of one process, opened when they are asked for and renewed when they died."""
 
     def __init__(self, keeper: Keeper, *, is_shared: bool) -> None:
-        self._keeper = keeper
+        self.keeper = keeper
         self.is_shared = is_shared
         self._template: Template | None = None
         self._shared: Database | None = None
@@ -34,7 +34,7 @@ class Workplace:
     def template(self) -> Template:
         """The template.  Raises what opening it raised."""
         if self._template is None:
-            self._template = replace(self._keeper.get(), alone=self.alone)
+            self._template = replace(self.keeper.get(), alone=self.alone)
         return self._template
 
     def open(self) -> None:
@@ -126,17 +126,17 @@ class Workplace:
         self._forget()
         # Its refusal is for those who ask next, not for whoever asks whether the old one lives.
         with suppress(Exception):
-            self._keeper.get(identity(template))
+            self.keeper.get(identity(template))
         return True
 
     def close(self) -> None:
         """Drop what is ours."""
         self._forget()
         self.end()
-        self._keeper.close()
+        self.keeper.close()
 
     def _take(self, *, alone: bool) -> None:
-        self._turn.enter_context(self._keeper.turn(alone=alone))
+        self._turn.enter_context(self.keeper.turn(alone=alone))
         self._is_alone = alone
 
     def _forget(self) -> None:

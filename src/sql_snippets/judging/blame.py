@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from sql_snippets.database.databases import MigrationFailed, Template, open_revisions
-from sql_snippets.database.recipes import RecipeError
+from sql_snippets.database.databases import Template, open_revisions
+from sql_snippets.database.recipes import MigrationFailed, RecipeError
 from sql_snippets.servers.server import ServerUnavailable
 
 if TYPE_CHECKING:

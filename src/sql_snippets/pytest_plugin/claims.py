@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pluggy
-import psycopg
 import pytest
 from _pytest._code.code import (
     ReprEntryNative,
@@ -19,7 +18,7 @@ from _pytest._code.code import (
 
 from sql_snippets.model import Failure, Location
 from sql_snippets.results.diagnostics import draw_failure
-from sql_snippets.servers.server import ServerUnavailable
+from sql_snippets.servers.server import is_of_the_server
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +42,7 @@ def failures_of(error: BaseException, place: Location) -> tuple[Failure, ...]:
     """Return what is wrong, empty when the error is none of the page's or the server's."""
     if isinstance(error, ClaimsFailed):
         return error.failures
-    if isinstance(error, psycopg.Error | ServerUnavailable):
+    if is_of_the_server(error):
         return (Failure(place, str(error).strip()),)
     return ()
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
 
-from sql_snippets.database.databases import Database, MigrationFailed, Template
-from sql_snippets.database.recipes import RecipeError
+from sql_snippets.database.recipes import MigrationFailed, RecipeError
 from sql_snippets.pytest_plugin.run import run_of
 from sql_snippets.pytest_plugin.with_fixtures import python_of
-from sql_snippets.servers.server import ServerUnavailable
+from sql_snippets.servers.server import is_of_the_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sql_snippets.database.databases import Database, Template
 
 
 @contextmanager
@@ -23,8 +23,10 @@ def in_one_sentence() -> Iterator[None]:
     """Show the reason why there is no database, not the way through this program to it."""
     try:
         yield
-    except (ServerUnavailable, MigrationFailed, RecipeError, psycopg.Error, OSError) as err:
-        raise pytest.fail.Exception(str(err).strip(), pytrace=False) from None
+    except Exception as err:
+        if isinstance(err, MigrationFailed | RecipeError | OSError) or is_of_the_server(err):
+            raise pytest.fail.Exception(str(err).strip(), pytrace=False) from None
+        raise
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from sql_snippets.database.databases import server_key
+from sql_snippets.database.keys import server_key
 from sql_snippets.database.recipes import RecipeError
 from sql_snippets.project import recipe_of
 from sql_snippets.pytest_plugin.run import Run, run_of

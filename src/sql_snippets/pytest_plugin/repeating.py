@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sql_snippets.database.databases import MigrationFailed
+from sql_snippets.database.recipes import MigrationFailed
 from sql_snippets.judging.blame import find_migration
 from sql_snippets.judging.drills import NOT_PRODUCED
 from sql_snippets.model import Failure

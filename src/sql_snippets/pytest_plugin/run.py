@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from sql_snippets.database.keeping import Broker, OwnKeeper
+    from sql_snippets.database.databases import Template
+    from sql_snippets.database.keeping import Broker
     from sql_snippets.database.workplace import Workplace
     from sql_snippets.model import Failure
     from sql_snippets.reading.site import Site
@@ -32,10 +33,9 @@ class Run:
     """
 
     settings: Settings
-    workplace: Workplace
     verdicts: Verdicts
     check: Callable[[pytest.Item], None]
-    keeper: OwnKeeper | None = None
+    make_workplace: Callable[[], Workplace]
     broker: Broker | None = None
     server_key: str | None = None
     python_digests: dict[tuple[Path, ...], str] = field(default_factory=dict)
@@ -54,12 +54,32 @@ class Run:
     edits: dict[tuple[Path, int, int], Edit | CellEdit] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
+    _workplace: Workplace | None = None
+
+    @property
+    def workplace(self) -> Workplace:
+        """The databases of this process."""
+        if self._workplace is None:
+            self._workplace = self.make_workplace()
+        return self._workplace
+
+    @property
+    def opened(self) -> Template | None:
+        """The template, if anything has asked for it."""
+        return self._workplace.opened if self._workplace is not None else None
+
+    def end_turn(self) -> None:
+        """Give the turn back, if one was taken."""
+        if self._workplace is not None:
+            self._workplace.end()
+
     def end(self) -> None:
         """End what was started."""
         if self.broker is not None:
             self.broker.close()
             self.broker = None
-        self.workplace.close()
+        if self._workplace is not None:
+            self._workplace.close()
 
 
 RUN = pytest.StashKey[Run]()

@@ -5,24 +5,26 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
 
-from sql_snippets.database.keeping import DIED
 from sql_snippets.model import Failure
 from sql_snippets.pytest_plugin.claims import ClaimsFailed, failures_of
 from sql_snippets.pytest_plugin.items import SqlItem
-from sql_snippets.pytest_plugin.repeating import blame
 from sql_snippets.pytest_plugin.run import ATTRIBUTE, run_of
 from sql_snippets.results.diagnostics import draw_failure
 from sql_snippets.results.report import ServerFacts, Verdict
 from sql_snippets.results.verdicts import entry_of
-from sql_snippets.servers.server import ServerUnavailable
+from sql_snippets.servers.server import is_of_the_server
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from sql_snippets.database.databases import Template
+
+_DIED = (
+    "The server died while this was run. What had not been run yet went on with a new one; "
+    "if it happens again, no further server is started."
+)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -32,6 +34,9 @@ def pytest_runtest_makereport(
     """Send along what the report needs; under xdist this is how it reaches the controller."""
     error = call.excinfo.value if call.excinfo is not None else None
     if isinstance(item, SqlItem) and call.when == "call" and isinstance(error, ClaimsFailed):
+        # Imported with what runs and judges, of which a run in which nothing fails has no need.
+        from sql_snippets.pytest_plugin.repeating import blame  # noqa: PLC0415 - see above
+
         blame(item, error)
     report = yield
     if not isinstance(item, SqlItem) or (report.passed and report.when != "call"):
@@ -41,7 +46,7 @@ def pytest_runtest_makereport(
     if report.failed and call.excinfo is not None:
         if _lost_server(item, call.excinfo.value):
             place = str(item.place)
-            report.longrepr = f"{place}: error: {DIED}\n{_first_line(call.excinfo.value)}"
+            report.longrepr = f"{place}: error: {_DIED}\n{_first_line(call.excinfo.value)}"
         failures = failures_of(call.excinfo.value, item.place) if call.when == "call" else ()
         failures = failures or (Failure(item.place, _first_line(call.excinfo.value)),)
     verdict: Verdict | None = None
@@ -63,7 +68,7 @@ def pytest_runtest_makereport(
             "key": item.key if item.kept is None else None,
             "failures": [asdict(failure) for failure in failures],
             "edits": [{**asdict(edit), "path": str(edit.path)} for edit in item.attempt.edits],
-            **(item.kept.facts if item.kept is not None else _facts(run.workplace.opened)),
+            **(item.kept.facts if item.kept is not None else _facts(run.opened)),
         },
     )
     return report
@@ -83,9 +88,7 @@ def _lost_server(item: SqlItem, error: BaseException) -> bool:
     if isinstance(error, ClaimsFailed):
         suspicious = any((f.sqlstate or "").startswith(("08", "57P")) for f in error.failures)
     else:
-        suspicious = isinstance(
-            error, psycopg.Error | ServerUnavailable | OSError | pytest.fail.Exception
-        )
+        suspicious = isinstance(error, OSError | pytest.fail.Exception) or is_of_the_server(error)
     return suspicious and item.workplace.has_died()
 
 

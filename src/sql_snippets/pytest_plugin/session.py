@@ -6,10 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sql_snippets.database.databases import Template, open_template
-from sql_snippets.database.keeping import Address, Broker, OthersKeeper, OwnKeeper
 from sql_snippets.database.recipes import RecipeError
-from sql_snippets.database.workplace import Workplace
 from sql_snippets.project import recipe_of
 from sql_snippets.pytest_plugin.gathering import Results
 from sql_snippets.pytest_plugin.options import settings_from
@@ -19,8 +16,9 @@ from sql_snippets.results.verdicts import Verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from contextlib import AbstractContextManager
 
+    from sql_snippets.database.keeping import Broker
+    from sql_snippets.database.workplace import Workplace
     from sql_snippets.settings import Settings
 
 
@@ -29,12 +27,12 @@ def pytest_configure(config: pytest.Config) -> None:
     settings = settings_from(config)
     verdicts = Verdicts(settings.cache_dir, settings.root)
     address = getattr(config, "workerinput", {}).get(ATTRIBUTE)
-    if address is not None:
-        workplace = Workplace(OthersKeeper(Address(*address)), is_shared=True)
-        run = Run(settings, workplace, verdicts, _check)
-    else:
-        keeper = OwnKeeper(lambda: _open_template(settings))
-        run = Run(settings, Workplace(keeper, is_shared=False), verdicts, _check, keeper)
+    run = Run(
+        settings,
+        verdicts,
+        check=_check,
+        make_workplace=lambda: _make_workplace(settings, address),
+    )
     config.stash[RUN] = run
     is_worker = hasattr(config, "workerinput")
     if not is_worker:
@@ -54,10 +52,10 @@ def pytest_configure_node(node: Any) -> None:
     """Tell an xdist worker where the run's server is; it starts when the first worker asks."""
     run = run_of(node.config)
     # A worker on another machine starts a server of its own.
-    if run.keeper is None or not node.gateway.spec.popen:
+    if not node.gateway.spec.popen:
         return
     if run.broker is None:
-        run.broker = Broker(run.keeper)
+        run.broker = _make_broker(run)
     node.workerinput[ATTRIBUTE] = (run.broker.address.port, run.broker.address.key)
 
 
@@ -67,7 +65,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     try:
         return (yield)
     finally:
-        run_of(item.config).workplace.end()
+        run_of(item.config).end_turn()
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -87,17 +85,23 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     return f"sql-snippets: server {server}, role {settings.role}, {made}"
 
 
+# What a run in which nothing has to be run does without is imported here and no sooner: psycopg and
+# what runs and judges would be half of its time.
+
+
 def _check(item: pytest.Item) -> None:
-    # A run in which nothing changed does without all that this imports.
     from sql_snippets.pytest_plugin.checking import check  # noqa: PLC0415 - see above
 
     check(item)
 
 
-def _open_template(settings: Settings) -> AbstractContextManager[Template]:
-    return open_template(
-        settings.server,
-        recipe_of(settings),
-        cache_dir=settings.cache_dir,
-        allow_remote=settings.allow_remote_server,
-    )
+def _make_workplace(settings: Settings, address: tuple[int, str] | None) -> Workplace:
+    from sql_snippets.pytest_plugin.opening import make_workplace  # noqa: PLC0415 - see above
+
+    return make_workplace(settings, address)
+
+
+def _make_broker(run: Run) -> Broker:
+    from sql_snippets.pytest_plugin.opening import make_broker  # noqa: PLC0415 - see above
+
+    return make_broker(run.workplace)

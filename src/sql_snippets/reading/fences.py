@@ -27,6 +27,7 @@ from pymdownx.superfences import (
 
 from sql_snippets.reading.site import Site, SiteError, new_markdown
 from sql_snippets.reading.source import TracedLine, carry, cut, relative_name
+from sql_snippets.reading.uncoloured import leave_out_colours
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -284,6 +285,7 @@ class Pipeline:
         self.md = new_markdown(site, page)
         self.trail = Trail()
         self._held: dict[str, list[str]] = {}
+        leave_out_colours(self.md)
         self._watch()
 
     def render(self, text: str, source: list[TracedLine]) -> tuple[str, Trail]:

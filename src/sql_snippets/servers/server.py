@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import psycopg
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import psycopg
 
 CONNECT_SECONDS = 10
 
@@ -53,6 +54,10 @@ class Server:
         ``options`` are command-line options for the session, such as ``-c name=value``.
         Raises ServerUnavailable when the login is refused or nobody answers.
         """
+        # Here, as whoever needs only the names of this module does without: it takes longer to
+        # import than all else that a run without anything to run imports.
+        import psycopg  # noqa: PLC0415 - see above
+
         try:
             with _without_libpq_environment():
                 return psycopg.connect(
@@ -78,6 +83,15 @@ class Server:
     def without_secrets(self, text: str) -> str:
         """Return ``text`` with the password struck out wherever it stands."""
         return text.replace(self.password, "********") if self.password else text
+
+
+def is_of_the_server(error: BaseException) -> bool:
+    """Whether an error came from PostgreSQL or from the way to it."""
+    # Nobody can have raised one of psycopg's who has not imported it.
+    psycopg = sys.modules.get("psycopg")
+    return isinstance(error, ServerUnavailable) or (
+        psycopg is not None and isinstance(error, psycopg.Error)
+    )
 
 
 @contextmanager
