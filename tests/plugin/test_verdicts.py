@@ -129,6 +129,22 @@ def test_no_server_is_started_for_it(
     result.stdout.fnmatch_lines(["2 passed before and nothing has changed since:*"])
 
 
+def test_what_runs_and_renders_is_not_even_imported_for_it(project: pytest.Pytester) -> None:
+    ask = (
+        "import sys\n\ndef pytest_sessionfinish():\n"
+        '    late = ("psycopg", "sql_snippets.judging.trials", "sql_snippets.reading.pages")\n'
+        '    print("imported:", *(name for name in late if name in sys.modules))\n'
+    )
+    (project.path / "conftest.py").write_text(f"{CONFTEST}\n{ask}", encoding="utf-8")
+    first, second = (project.runpytest_subprocess("docs", "-s") for _ in range(2))
+    first.assert_outcomes(passed=2)
+    assert "imported: psycopg sql_snippets.judging.trials sql_snippets.reading.pages" in str(
+        first.stdout
+    )
+    second.assert_outcomes(passed=2)
+    assert "imported:\n" in str(second.stdout)
+
+
 def test_it_is_not_run_again_on_workers_either(project: pytest.Pytester) -> None:
     assert _run(project) == RAN
     project.runpytest_subprocess("docs", "-n", "2", "--sql-report=report.json")

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 _OF_THE_TEXT = ("stripnl", "stripall", "ensurenl", "tabsize", "encoding")
 
 
-class _NoTokens(StyleMeta):
+class _NoTokens(StyleMeta):  # type: ignore[misc]  # it comes without types
     def __iter__(self) -> Iterator[tuple[Any, dict[str, Any]]]:
         return iter(())
 
 
-class _NoStyle(Style, metaclass=_NoTokens):
+class _NoStyle(Style, metaclass=_NoTokens):  # type: ignore[misc]  # it comes without types
     """A style with nothing to say: the usual ones are worked out anew for each block."""
 
 
