@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import runpy
 from dataclasses import asdict
 from html import escape
@@ -107,6 +108,19 @@ class _Practice:
         return {drill.section: _describe(drill, self.incidents) for drill in drills}
 
 
+def _with_place(html: str, anchor: str, *, is_first: bool) -> str:
+    """Put a place for the button below a section's title, or for the reason why none at its end.
+
+    It has its height before the script comes, so that nothing moves under the reader's eyes.
+    """
+    title = re.search(rf'<h([1-6]) id="{re.escape(anchor)}".*?</h\1>', html, re.DOTALL)
+    if title is None:
+        return html
+    following = re.compile(rf"<h[1-{title[1]}] |\Z").search(html, title.end())
+    at = title.end() if is_first or following is None else following.start()
+    return f'{html[:at]}<div class="practice" data-section="{escape(anchor)}"></div>{html[at:]}'
+
+
 _current: dict[str, _Practice] = {}  # of the build under way, by the file of its settings
 
 
@@ -141,4 +155,6 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
         return html
     address = get_relative_url(practice.asset, page.url)
     here = json.dumps({"database": address, "bytes": practice.bytes, "sections": sections})
+    for anchor, section in sections.items():
+        html = _with_place(html, anchor, is_first="incident" in section)
     return f'{html}\n<div class="practice-data" hidden data-practice="{escape(here)}"></div>\n'

@@ -51,6 +51,54 @@ def test_section_is_in_sight_before_any_script_has_come(
     expect(section).to_be_in_viewport()
 
 
+TOPS = """() => [...document.querySelectorAll(".md-content__inner > :not([hidden])")]
+  .map(e => [e.tagName + e.textContent.trim().slice(0, 40), e.getBoundingClientRect()])
+  .filter(([, box]) => box.height && box.top >= 0 && box.bottom < innerHeight)
+  .map(([name, box]) => [name, Math.round(box.top)])"""
+
+
+@pytest.mark.parametrize("anchor", ["stuck-lock", "service-timeout", "check-health"])
+def test_nothing_moves_under_the_readers_eyes(phone: Page, site: str, anchor: str) -> None:
+    held: list[Route] = []
+    late = True
+
+    def hold(route: Route) -> None:
+        if late:
+            held.append(route)
+        else:
+            route.continue_()
+
+    phone.route("**/*.js", hold)
+    phone.goto(f"{site}{RUNBOOK}#{anchor}", wait_until="commit")
+    expect(phone.locator(f"[id='{anchor}']")).to_be_in_viewport()
+    phone.wait_for_timeout(500)
+    before = dict(phone.evaluate(TOPS))
+    late = False
+    for route in held:
+        route.continue_()
+    phone.wait_for_selector("div.mermaid", state="attached")
+    expect(phone.locator("[data-practice]")).to_be_attached()
+    phone.wait_for_timeout(500)
+    after = dict(phone.evaluate(TOPS))
+    both = before.keys() & after.keys()
+    assert len(both) > 2
+    assert {name: before[name] for name in both} == {
+        name: pytest.approx(after[name], abs=3) for name in both
+    }
+
+
+def test_room_is_kept_for_the_diagram(page: Page, site: str) -> None:
+    page.route("**/*.js", lambda route: route.abort())
+    page.goto(site + RUNBOOK)
+    height = "e => e.getBoundingClientRect().height"
+    kept = page.locator(".diagram").evaluate(height)
+    page.unroute("**/*.js")
+    page.reload()
+    page.wait_for_selector("div.mermaid", state="attached")
+    page.wait_for_timeout(500)
+    assert page.locator(".diagram").evaluate(height) == pytest.approx(kept, abs=10)
+
+
 def test_our_scripts_hold_nothing_up(page: Page, site: str) -> None:
     page.goto(site + RUNBOOK)
     eager = page.evaluate(

@@ -40,7 +40,7 @@ SMALL = "reminders-after-contact"  # a section to show things on that are the sa
 
 
 def _panel(page: Page, section: str) -> Locator:
-    return page.locator(f"[id='{section}'] + .practice")
+    return page.locator(f".practice[data-section='{section}']")
 
 
 def _open(page: Page, site: str) -> None:

@@ -22,10 +22,7 @@
     return [button, size]
   }
 
-  function offer(heading, section, data) {
-    const place = document.createElement("div")
-    place.className = "practice"
-    heading.after(place)
+  function offer(place, heading, section, data) {
     if (section.cannot) {
       place.textContent = `Cannot be practised in the browser: ${section.cannot}`
       return
@@ -44,13 +41,17 @@
     end()
     end = () => {}
     const element = document.querySelector("[data-practice]")
+    const places = document.querySelectorAll(".practice[data-section]")
     // A browser starts no thread from a file, and needs one here.
-    if (!element || !able || location.protocol === "file:") return
+    if (!element || !able || location.protocol === "file:") {
+      for (const place of places) place.remove()
+      return
+    }
     const data = JSON.parse(element.dataset.practice)
     data.recipe = new URL(data.database, location.href).href
-    for (const [anchor, section] of Object.entries(data.sections)) {
-      const heading = document.getElementById(anchor)
-      if (heading) offer(heading, section, data)
+    for (const place of places) {
+      const anchor = place.dataset.section
+      offer(place, document.getElementById(anchor), data.sections[anchor], data)
     }
   }
 

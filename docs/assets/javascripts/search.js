@@ -20,10 +20,15 @@
     ),
   )
 
-  /** Leave out what every text has, unless it is quoted or all there is. */
+  // The number of a run or of a try; an SQLSTATE has five digits.
+  const NUMBER = /^\d{1,4}\W?$/
+
+  /** Leave out what every text has or this one alone, unless it is quoted or all there is. */
   function withoutSmallWords(query) {
     if (query.includes('"')) return query
-    const words = query.split(/\s+/).filter((word) => !SMALL.has(word.toLowerCase()))
+    const words = query
+      .split(/\s+/)
+      .filter((word) => !SMALL.has(word.toLowerCase()) && !NUMBER.test(word))
     return words.some(Boolean) ? words.join(" ") : query
   }
 

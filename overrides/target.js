@@ -1,0 +1,75 @@
+/**
+ * Brings the section that was linked to into sight, and keeps it there while the page grows.
+ *
+ * A browser goes to the section when the last script has come, which takes seconds on a phone.
+ * Until then scripts put forms, buttons and the diagram above it.  After an instant navigation the
+ * theme scrolls before the page has its height.  Whoever touches the page is left alone.
+ */
+;(() => {
+  "use strict"
+
+  // The theme runs this once more for every page that it puts in the place of another.
+  if (document.readyState !== "loading") return
+
+  const SETTLED = 4000 // milliseconds without growth after which a page has its height
+  const TOUCHES = ["wheel", "touchstart", "pointerdown", "keydown"]
+
+  // The address cannot be asked later: the theme writes the section it scrolled past into it.
+  let wanted = location.hash
+  let release = () => {}
+
+  function idOf(hash) {
+    try {
+      return decodeURIComponent(hash.slice(1))
+    } catch {
+      return ""
+    }
+  }
+
+  function hold() {
+    release()
+    const target = document.getElementById(idOf(wanted))
+    if (!target) return
+    let timer
+    function wait() {
+      clearTimeout(timer)
+      // Before the scripts have come, which may take longer, it has not even begun to grow.
+      if (document.readyState === "complete") timer = setTimeout(() => release(), SETTLED)
+    }
+    function bring() {
+      // At once: a frame later the reader would have seen the page jump.
+      target.scrollIntoView()
+      wait()
+    }
+    const growth = new ResizeObserver(bring)
+    release = () => {
+      growth.disconnect()
+      clearTimeout(timer)
+      removeEventListener("load", wait)
+      for (const name of TOUCHES) removeEventListener(name, release, true)
+      release = () => {}
+    }
+    addEventListener("load", wait)
+    for (const name of TOUCHES) addEventListener(name, release, true)
+    growth.observe(document.body)
+    for (const child of document.querySelector(".md-content__inner").children) growth.observe(child)
+    bring()
+  }
+
+  function note(event) {
+    const link = event.target.closest?.("a[href]")
+    if (link) wanted = new URL(link.href, location.href).hash
+  }
+
+  addEventListener("click", note, true)
+  hold()
+  addEventListener("DOMContentLoaded", () => {
+    // The first page is the one that is held already.
+    let first = true
+    window.document$.subscribe(() => {
+      if (!first) hold()
+      first = false
+      wanted = ""
+    })
+  })
+})()
