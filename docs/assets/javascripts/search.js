@@ -21,13 +21,14 @@
   )
 
   // The number of a run or of a try; an SQLSTATE has five digits.
-  const NUMBER = /^\d{1,4}\W?$/
+  const NUMBER = /^\d{1,4}$/
 
   /** Leave out what every text has or this one alone, unless it is quoted or all there is. */
   function withoutSmallWords(query) {
     if (query.includes('"')) return query
     const words = query
       .split(/\s+/)
+      .map((word) => word.replace(/[.,:;!?]+$/, "")) // "again:" would be the name of a field
       .filter((word) => !SMALL.has(word.toLowerCase()) && !NUMBER.test(word))
     return words.some(Boolean) ? words.join(" ") : query
   }
