@@ -103,12 +103,12 @@ def find_difference(shown: Sequence[ShownBlock], known: Sequence[Snippet]) -> st
     return None
 
 
-def annotate(html: str, page: Page, report: Report | None) -> str:
+def annotate(html: str, blocks: Sequence[ShownBlock], page: Page, report: Report | None) -> str:
     """Return a page's HTML with marks, stamps and outputs shown as such.
 
-    Blocks and snippets are paired in order, so `find_difference` must have found none.
+    ``blocks`` are those of the HTML.  They are paired with the page's snippets in order, so
+    `find_difference` must have found none.
     """
-    blocks = read_blocks(html)
     snippets = iter(page.snippets)
     insertions: list[Insertion] = []
     for index, block in enumerate(blocks):
@@ -226,10 +226,10 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
         """Compare the page with what the checks know, then add the stamps."""
         del config
         known = self._read(page.file.src_uri, page.file.abs_src_path)
-        shown = [block for block in read_blocks(output) if block.is_sql]
-        difference = find_difference(shown, known.snippets)
+        blocks = read_blocks(output)
+        difference = find_difference([block for block in blocks if block.is_sql], known.snippets)
         if difference is None:
-            return annotate(output, known, self._report)
+            return annotate(output, blocks, known, self._report)
         message = f"{page.file.src_uri}: {difference}."
         if not self._serving:
             raise PluginError(f"sql-snippets: {message}")
