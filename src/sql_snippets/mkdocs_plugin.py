@@ -103,6 +103,18 @@ def find_difference(shown: Sequence[ShownBlock], known: Sequence[Snippet]) -> st
     return None
 
 
+def _around_blocks(output: str, content: str) -> tuple[str, str, str]:
+    """Return the part of a finished page in which all its code stands, and what is around it.
+
+    The navigation names every page of the site: to read it on each of them takes the square of
+    their number.  Where anything has changed the content since, the part is the whole page.
+    """
+    before, found, after = output.partition(content) if content else (output, "", "")
+    if not found or "<code" in f"{before}{after}".lower():
+        return "", output, ""
+    return before, content, after
+
+
 def annotate(html: str, blocks: Sequence[ShownBlock], page: Page, report: Report | None) -> str:
     """Return a page's HTML with marks, stamps and outputs shown as such.
 
@@ -226,10 +238,11 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
         """Compare the page with what the checks know, then add the stamps."""
         del config
         known = self._read(page.file.src_uri, page.file.abs_src_path)
-        blocks = read_blocks(output)
+        before, html, after = _around_blocks(output, page.content or "")
+        blocks = read_blocks(html)
         difference = find_difference([block for block in blocks if block.is_sql], known.snippets)
         if difference is None:
-            return annotate(output, blocks, known, self._report)
+            return f"{before}{annotate(html, blocks, known, self._report)}{after}"
         message = f"{page.file.src_uri}: {difference}."
         if not self._serving:
             raise PluginError(f"sql-snippets: {message}")

@@ -226,6 +226,25 @@ def test_block_that_only_the_page_has_stops_the_build(
     assert re.search(r"4 SQL blocks and the checks know 3.*drop table x;", caplog.text)
 
 
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_block_of_the_theme_stops_the_build(
+    project: Path, caplog: pytest.LogCaptureFixture, place: str
+) -> None:
+    raw = '<div class="language-sql highlight"><pre><CODE>drop table y;</CODE></pre></div>\n'
+    content = f"{raw}{{{{ super() }}}}" if place == "before" else f"{{{{ super() }}}}{raw}"
+    (project / "theme").mkdir()
+    (project / "theme" / "main.html").write_text(
+        f'{{% extends "base.html" %}}{{% block content %}}{content}{{% endblock %}}',
+        encoding="utf-8",
+    )
+    config = CONFIG.replace("{name: mkdocs,", "{name: mkdocs, custom_dir: theme,")
+    assert config != CONFIG
+    (project / "mkdocs.yml").write_text(config, encoding="utf-8")
+    with pytest.raises(Abort):
+        _build(project)
+    assert "drop table y;" in caplog.text
+
+
 def test_block_that_differs_from_what_is_checked_stops_the_build(
     project: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
