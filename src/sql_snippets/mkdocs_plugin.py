@@ -19,6 +19,7 @@ from mkdocs.structure.files import File
 from mkdocs.utils import get_relative_url
 
 from sql_snippets.database.recipes import RecipeError
+from sql_snippets.mkdocs_live import SCRIPT, LiveStamps
 from sql_snippets.model import Page
 from sql_snippets.project import ProjectError, present_settings, recipe_of
 from sql_snippets.reading.built_html import (
@@ -227,11 +228,12 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
     def on_serve(
         self, server: LiveReloadServer, /, *, config: MkDocsConfig, builder: Callable[..., None]
     ) -> None:
-        """Build again when the checks have written a new report."""
+        """Show new stamps when the checks have written a new report, and build again."""
         del builder
-        folder = self._path(config).parent
-        folder.mkdir(parents=True, exist_ok=True)
-        server.watch(str(folder), recursive=False)
+        path = self._path(config)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        server.watch(str(path.parent), recursive=False)
+        LiveStamps(Path(config.config_file_path).parent, path).join(server)
 
     @event_priority(-100)  # last, so that what is compared is what is written
     def on_post_page(self, output: str, /, *, page: SitePage, config: MkDocsConfig) -> str:
@@ -242,7 +244,8 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
         blocks = read_blocks(html)
         difference = find_difference([block for block in blocks if block.is_sql], known.snippets)
         if difference is None:
-            return f"{before}{annotate(html, blocks, known, self._report)}{after}"
+            script = SCRIPT if self._serving and known.snippets else ""
+            return f"{before}{annotate(html, blocks, known, self._report)}{script}{after}"
         message = f"{page.file.src_uri}: {difference}."
         if not self._serving:
             raise PluginError(f"sql-snippets: {message}")

@@ -31,6 +31,7 @@ MAY_IMPORT = {
 EDGES = {
     "cli": set[str](),
     "mkdocs_plugin": {"mkdocs"},
+    "mkdocs_live": {"mkdocs"},
     "pytest_plugin": {"pytest", "_pytest"},
     "mutation_run": {"pytest"},
 }

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
 from mkdocs.exceptions import Abort
+from mkdocs.livereload import LiveReloadServer
 
+from sql_snippets.mkdocs_live import ADDRESS, LiveStamps
 from sql_snippets.project import present_recipe, read_ini
 from sql_snippets.reading.built_html import add_class, add_id, insert, read_blocks
 from sql_snippets.reading.pages import read_page
@@ -280,6 +284,47 @@ def test_serving_shows_the_page_in_spite_of_a_difference(
     build(config)
     assert (project / "site" / "page" / "index.html").is_file()
     assert "page.md: the page shows 0 SQL blocks and the checks know 3" in caplog.text
+
+
+def _ask(server: LiveReloadServer, path: str) -> tuple[str, bytes]:
+    said: list[str] = []
+    app: Any = server.get_app()
+    environ = {"PATH_INFO": path, "REQUEST_METHOD": "GET"}
+    body = b"".join(app(environ, lambda status, _: said.append(status)))
+    return said[0], body
+
+
+def test_open_pages_are_told_of_a_new_report_without_a_build(project: Path) -> None:
+    report = _report(project, _passed(project))
+    server = LiveReloadServer(lambda: None, "127.0.0.1", 0, str(project))
+    try:
+        LiveStamps(project, report).join(server)
+        assert _ask(server, ADDRESS) == ("200 OK", b"{}")
+        _report(project, _passed(project, verdict="failed", reason="It is <not> so."))
+        os.utime(report, ns=(1, 1))
+        for _ in range(200):
+            if (answer := _ask(server, ADDRESS)[1]) != b"{}":
+                break
+            time.sleep(0.05)
+        sql, html = json.loads(answer)[ALL]
+        assert sql == _known(project).sql
+        assert "sql-stamp--failed" in html
+        assert "It is &lt;not&gt; so." in html
+        # What cannot be read is left to the build, and what is asked besides to the server.
+        report.write_text("{", encoding="utf-8")
+        time.sleep(0.3)
+        assert _ask(server, ADDRESS) == ("200 OK", answer)
+        assert _ask(server, "/nowhere")[0].startswith("404")
+    finally:
+        server.server_close()
+
+
+def test_only_a_page_that_is_served_asks_for_new_stamps(project: Path) -> None:
+    assert ADDRESS not in _build(project)
+    config = load_config(config_file=str(project / "mkdocs.yml"))
+    config.plugins.on_startup(command="serve", dirty=False)
+    build(config)
+    assert ADDRESS in (project / "site" / "page" / "index.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
