@@ -300,11 +300,11 @@ class _Edit:
         seconds = time.perf_counter() - began
         source.write_text(was, encoding="utf-8")
         page.locator(stamp).wait_for(state="detached", timeout=_LONG)
-        # The next edit is to meet a server that has nothing left to do.
+        # The next edit is to meet a server that has nothing left to do: it builds once more.
         page.locator(f"[id^=block-][id$=-{self.block}] + .sql-stamp:has-text('Passed')").wait_for(
             timeout=_LONG
         )
-        page.wait_for_timeout(1000)
+        page.wait_for_timeout(4000)
         return seconds
 
 
