@@ -86,7 +86,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 
 # What a run in which nothing has to be run does without is imported here and no sooner: psycopg and
-# what runs and judges would be half of its time.
+# what runs and judges take as long as all else that is imported.
 
 
 def _check(item: pytest.Item) -> None:
