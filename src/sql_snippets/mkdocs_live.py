@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import threading
 import time
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from sql_snippets.database.recipes import RecipeError
 from sql_snippets.project import ProjectError, present_settings, recipe_of
@@ -22,7 +23,6 @@ from sql_snippets.settings import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
-    from typing import Any
 
     from mkdocs.livereload import LiveReloadServer
 
@@ -79,34 +79,43 @@ class LiveStamps:
         self._root = root
         self._report = report
         self._answer = b"{}"
+        self._seen = self._changed()
 
-    def join(self, server: LiveReloadServer) -> None:
-        """Answer for the stamps on a server that does not run yet, and follow the report."""
-        others: Callable[..., Iterable[bytes]] = server.get_app()  # type: ignore[assignment]
+    def answer_on(self, server: LiveReloadServer) -> None:
+        """Let a server that does not run yet answer for the stamps."""
+        others: Any = server.get_app()
 
         def app(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
             if environ.get("PATH_INFO") != ADDRESS:
-                return others(environ, start)
+                answer: Iterable[bytes] = others(environ, start)
+                return answer
             headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
             start("200 OK", headers)
             return [self._answer]
 
         server.set_app(app)
-        threading.Thread(target=self._follow, args=(self._changed(),), daemon=True).start()
 
-    def _follow(self, seen: int) -> None:
+    def follow(self) -> None:
+        """Take up every new report from now on, in a thread that ends with the process."""
+        threading.Thread(target=self._follow, daemon=True).start()
+
+    def take_up(self) -> None:
+        """Answer with the stamps of the report if it has changed and can be read.
+
+        Why it cannot be is said by the build that follows.
+        """
+        if (now := self._changed()) == self._seen:
+            return
+        self._seen = now
+        with suppress(
+            *(ReportError, ProjectError, RecipeError, SettingsError, SiteError, PageError), OSError
+        ):
+            self._answer = json.dumps(stamps_of(self._root, self._report)).encode()
+
+    def _follow(self) -> None:
         while True:
             time.sleep(_LOOK_SECONDS)
-            if (now := self._changed()) == seen:
-                continue
-            seen = now
-            try:
-                self._answer = json.dumps(stamps_of(self._root, self._report)).encode()
-            except (
-                *(ReportError, ProjectError, RecipeError, SettingsError, SiteError, PageError),
-                OSError,
-            ):
-                continue  # the build that follows says it
+            self.take_up()
 
     def _changed(self) -> int:
         try:

@@ -233,7 +233,9 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
         path = self._path(config)
         path.parent.mkdir(parents=True, exist_ok=True)
         server.watch(str(path.parent), recursive=False)
-        LiveStamps(Path(config.config_file_path).parent, path).join(server)
+        live = LiveStamps(Path(config.config_file_path).parent, path)
+        live.answer_on(server)
+        live.follow()
 
     @event_priority(-100)  # last, so that what is compared is what is written
     def on_post_page(self, output: str, /, *, page: SitePage, config: MkDocsConfig) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -298,21 +297,21 @@ def test_open_pages_are_told_of_a_new_report_without_a_build(project: Path) -> N
     report = _report(project, _passed(project))
     server = LiveReloadServer(lambda: None, "127.0.0.1", 0, str(project))
     try:
-        LiveStamps(project, report).join(server)
+        live = LiveStamps(project, report)
+        live.answer_on(server)
+        live.take_up()
         assert _ask(server, ADDRESS) == ("200 OK", b"{}")
         _report(project, _passed(project, verdict="failed", reason="It is <not> so."))
         os.utime(report, ns=(1, 1))
-        for _ in range(200):
-            if (answer := _ask(server, ADDRESS)[1]) != b"{}":
-                break
-            time.sleep(0.05)
+        live.take_up()
+        answer = _ask(server, ADDRESS)[1]
         sql, html = json.loads(answer)[ALL]
         assert sql == _known(project).sql
         assert "sql-stamp--failed" in html
         assert "It is &lt;not&gt; so." in html
         # What cannot be read is left to the build, and what is asked besides to the server.
         report.write_text("{", encoding="utf-8")
-        time.sleep(0.3)
+        live.take_up()
         assert _ask(server, ADDRESS) == ("200 OK", answer)
         assert _ask(server, "/nowhere")[0].startswith("404")
     finally:
