@@ -13,6 +13,8 @@ import os
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
+from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from scripts.tasks.common import REPORT, ROOT, say
+from sql_snippets.results.underway import underway
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,9 +33,16 @@ _WATCHED = (
     ("supabase", (".sql",)),
     ("tests/sql_snippets", (".sql", ".py")),
 )
-_LOOK_SECONDS = 0.1
+_LOOK_SECONDS = 0.05
 # An editor that saves several files, or one in two steps, is waited for.
-_QUIET_SECONDS = 0.15
+_QUIET_SECONDS = 0.1
+# What a check imports when it needs it, and would have to import each time.
+_NEEDED = (
+    "sql_snippets.judging.blame",
+    "sql_snippets.pytest_plugin.checking",
+    "sql_snippets.pytest_plugin.opening",
+    "sql_snippets.reading.pages",
+)
 
 Times = dict[Path, int]
 
@@ -102,10 +112,11 @@ def _run_pytest(arguments: list[str]) -> None:
     """Run it in a fork of this process, which has imported what takes longest to import.
 
     What belongs to the project, its scenarios above all, is imported in the fork, as it is then.
-    Assertions stay plain because the imported modules cannot be rewritten any more.
+    Assertions stay plain because the imported modules cannot be rewritten any more.  No block is
+    tested with Hypothesis, whose plugin imports all of it to say so at the end.
     """
     child = multiprocessing.get_context("fork").Process(
-        target=pytest.main, args=(["--assert=plain", *arguments],)
+        target=pytest.main, args=(["--assert=plain", "-p", "no:hypothesispytest", *arguments],)
     )
     child.start()
     child.join()
@@ -131,17 +142,22 @@ def watch(parent: int) -> None:
     before = look(ROOT)
     for plugin in entry_points(group="pytest11"):
         plugin.load()
+    for name in _NEEDED:
+        import_module(name)
     while os.getppid() == parent:
         time.sleep(_LOOK_SECONDS)
         now = look(ROOT)
         if now == before:
             continue
-        while (later := _after_a_while()) != now:
-            now = later
-        pages = affected(differences(before, now), ROOT)
-        before = now
-        if pages:
-            check(pages)
+        # A build waits for the checks of a page; those of everything take too long for that.
+        is_short = PAGES not in affected(differences(before, now), ROOT)
+        with underway(REPORT) if is_short else nullcontext():
+            while (later := _after_a_while()) != now:
+                now = later
+            pages = affected(differences(before, now), ROOT)
+            before = now
+            if pages:
+                check(pages)
 
 
 def _after_a_while() -> Times:

@@ -1,55 +1,83 @@
-"""New stamps for pages that are open while their author edits: a build of the site takes longer.
+"""New verdicts for pages that are open while their author edits: a build of the site takes longer.
 
-The server of ``mkdocs serve`` is asked for them by a script that only its pages have.  A stamp is
-put below a block only where the page shows the text that was run.
+The server of ``mkdocs serve`` is asked for them by a script that only its pages have.  A block's
+verdict comes with the text that was run, which takes the place of the text shown if that is older.
 """
 
 from __future__ import annotations
 
 import json
+import tempfile
 import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 
 from sql_snippets.database.recipes import RecipeError
 from sql_snippets.project import ProjectError, present_settings, recipe_of
 from sql_snippets.reading.known_pages import read_known_page
 from sql_snippets.reading.site import SiteError, load_site
 from sql_snippets.reading.source import PageError
-from sql_snippets.results.stamps import ReportError, compare_with, read_report, stamp
+from sql_snippets.results.report import hash_sql
+from sql_snippets.results.stamps import ReportError, compare_with, read_report, stamp, summary
+from sql_snippets.results.underway import is_underway
 from sql_snippets.settings import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Mapping
 
     from mkdocs.livereload import LiveReloadServer
 
+    from sql_snippets.model import Page
+
 ADDRESS = "/sql-snippets-stamps.json"
-SCRIPT = f"""<script>
-(() => {{
-  let last = "{{}}"
-  // The theme runs this once more for every page that it puts in the place of another.
-  window.sqlSnippetsStamps ??= setInterval(async () => {{
-    const answer = await fetch("{ADDRESS}").catch(() => null)
-    const text = answer?.ok ? await answer.text() : last
-    if (text === last) return
-    last = text
-    const stamps = JSON.parse(text)
-    for (const old of document.querySelectorAll(".sql-stamp")) {{
-      const [sql, html] = stamps[old.dataset.sqlId] ?? []
-      const shown = old.previousElementSibling?.querySelector("code")?.textContent
-      if (sql !== undefined && shown?.trimEnd() === sql.trimEnd()) old.outerHTML = html
-    }}
-  }}, 150)
-}})()
+_SCRIPT = """<script>
+// The theme runs this once more for every page that it puts in the place of another.
+window.sqlSnippetsPage = {path: %(path)s, shown: %(shown)s, version: ""}
+window.sqlSnippetsLive ??= (async () => {
+  for (;; await new Promise((resolve) => setTimeout(resolve, 100))) {
+    const page = window.sqlSnippetsPage
+    const asked = new URLSearchParams({page: page.path, seen: page.version})
+    const answer = await fetch(`%(address)s?${asked}`).catch(() => null)
+    if (answer?.status !== 200) continue
+    const {version, summary, blocks} = await answer.json()
+    page.version = version
+    // Where a block was added or removed, only a build can show what stands where.
+    const same = Object.keys(blocks).join() === Object.keys(page.shown).join()
+    for (const old of document.querySelectorAll(".sql-stamp")) {
+      const {text, sql, html} = blocks[old.dataset.sqlId] ?? {}
+      const shown = page.shown[old.dataset.sqlId]
+      if (text !== shown && same) {
+        old.previousElementSibling.querySelector("code").textContent = sql
+        page.shown[old.dataset.sqlId] = text
+      }
+      if (text && (text === shown || same)) old.outerHTML = html
+    }
+    const line = document.querySelector(".sql-summary")
+    if (line && same) line.outerHTML = summary
+  }
+})()
 </script>"""
 _LOOK_SECONDS = 0.05
+# How long a build waits for the checks: a page that is shown without them is shown once more.
+PATIENCE_SECONDS = 3.0
+# How long a report lies unused before a build is asked for: one for what was saved uses it sooner.
+_UNUSED_SECONDS = 1.0
 
 
-def stamps_of(root: Path, path: Path) -> dict[str, tuple[str, str]]:
-    """Return the SQL and the stamp of each block that the report at ``path`` knows, by its id.
+def script_of(page: Page) -> str:
+    """Return what keeps the stamps of a page up to date while it is open."""
+    shown = {snippet.id: hash_sql(snippet.sql) for snippet in page.snippets}
+    values = {"path": page.path, "shown": shown, "address": ADDRESS}
+    texts = {name: json.dumps(value).replace("</", "<\\/") for name, value in values.items()}
+    return _SCRIPT % {**texts, "address": ADDRESS}
+
+
+def stamps_of(root: Path, path: Path) -> dict[str, dict[str, Any]]:
+    """Return, by page, what the report at ``path`` says of its blocks as they stand there now.
 
     Raises what reading the report, the settings, the site or one of its pages raises.
     """
@@ -66,10 +94,27 @@ def stamps_of(root: Path, path: Path) -> dict[str, tuple[str, str]]:
         if (root / name).is_file()
     ]
     return {
-        snippet.id: (snippet.sql, stamp(snippet, report))
+        page.path: {
+            "summary": summary(page.snippets, report),
+            "blocks": {
+                snippet.id: {
+                    "text": hash_sql(snippet.sql),
+                    "sql": snippet.sql,
+                    "html": stamp(snippet, report),
+                }
+                for snippet in page.snippets
+            },
+        }
         for page in pages
-        for snippet in page.snippets
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """What is said of each page, and which report says it; nothing before there is a new one."""
+
+    version: str
+    pages: Mapping[str, bytes]
 
 
 class LiveStamps:
@@ -78,26 +123,46 @@ class LiveStamps:
     def __init__(self, root: Path, report: Path) -> None:
         self._root = root
         self._report = report
-        self._answer = b"{}"
-        self._seen = self._changed()
+        self._answers = _Answers("", {})
+        self._built = self._seen = self._changed()
+        self._signals = tempfile.TemporaryDirectory(prefix="sql-snippets-")
 
-    def answer_on(self, server: LiveReloadServer) -> None:
-        """Let a server that does not run yet answer for the stamps."""
+    def attach(self, server: LiveReloadServer) -> None:
+        """Let a server that does not run yet answer for the stamps, and build when it is asked."""
+        server.watch(self._signals.name, recursive=False)
         others: Any = server.get_app()
 
         def app(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
             if environ.get("PATH_INFO") != ADDRESS:
                 answer: Iterable[bytes] = others(environ, start)
                 return answer
+            asked = parse_qs(environ.get("QUERY_STRING", ""))
+            answers = self._answers
+            content = answers.pages.get(asked.get("page", [""])[0])
+            if content is None or [answers.version] == asked.get("seen"):
+                start("204 No Content", [("Cache-Control", "no-store")])
+                return []
             headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
             start("200 OK", headers)
-            return [self._answer]
+            return [content]
 
         server.set_app(app)
 
     def follow(self) -> None:
         """Take up every new report from now on, in a thread that ends with the process."""
         threading.Thread(target=self._follow, daemon=True).start()
+
+    def close(self) -> None:
+        """Remove what was made."""
+        self._signals.cleanup()
+
+    def before_build(self) -> None:
+        """Wait a moment for checks that are underway, so that one build shows what they say."""
+        patient_until = time.monotonic() + PATIENCE_SECONDS
+        while is_underway(self._report) and time.monotonic() < patient_until:
+            time.sleep(_LOOK_SECONDS)
+        self.take_up()
+        self._built = self._seen
 
     def take_up(self) -> None:
         """Answer with the stamps of the report if it has changed and can be read.
@@ -110,12 +175,27 @@ class LiveStamps:
         with suppress(
             *(ReportError, ProjectError, RecipeError, SettingsError, SiteError, PageError), OSError
         ):
-            self._answer = json.dumps(stamps_of(self._root, self._report)).encode()
+            version = str(now)
+            self._answers = _Answers(
+                version,
+                {
+                    name: json.dumps({"version": version, **said}).encode()
+                    for name, said in stamps_of(self._root, self._report).items()
+                },
+            )
+
+    def ask_for_build(self) -> None:
+        """Ask the server for a build if the last one did not know the report."""
+        is_unused = time.time() - self._seen / 1e9 > _UNUSED_SECONDS
+        if self._built != self._seen and is_unused:
+            self._built = self._seen
+            Path(self._signals.name, "report").write_text(str(self._seen), encoding="utf-8")
 
     def _follow(self) -> None:
         while True:
             time.sleep(_LOOK_SECONDS)
             self.take_up()
+            self.ask_for_build()
 
     def _changed(self) -> int:
         try:

@@ -19,7 +19,7 @@ from mkdocs.structure.files import File
 from mkdocs.utils import get_relative_url
 
 from sql_snippets.database.recipes import RecipeError
-from sql_snippets.mkdocs_live import SCRIPT, LiveStamps
+from sql_snippets.mkdocs_live import LiveStamps, script_of
 from sql_snippets.model import Page
 from sql_snippets.project import ProjectError, present_settings, recipe_of
 from sql_snippets.reading.built_html import (
@@ -150,6 +150,7 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
 
     def __init__(self) -> None:
         self._serving = False
+        self._live: LiveStamps | None = None
         self._site: Site | None = None
         self._report: Report | None = None
         self._cache_dir: Path | None = None
@@ -166,6 +167,8 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
 
     def on_pre_build(self, *, config: MkDocsConfig) -> None:
         """Read the site's settings and the last report; a site without a report is fine."""
+        if self._live is not None:
+            self._live.before_build()
         self._known.clear()
         root = Path(config.config_file_path).parent
         try:
@@ -230,12 +233,14 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
     ) -> None:
         """Show new stamps when the checks have written a new report, and build again."""
         del builder
-        path = self._path(config)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        server.watch(str(path.parent), recursive=False)
-        live = LiveStamps(Path(config.config_file_path).parent, path)
-        live.answer_on(server)
-        live.follow()
+        self._live = LiveStamps(Path(config.config_file_path).parent, self._path(config))
+        self._live.attach(server)
+        self._live.follow()
+
+    def on_shutdown(self) -> None:
+        """Leave nothing behind."""
+        if self._live is not None:
+            self._live.close()
 
     @event_priority(-100)  # last, so that what is compared is what is written
     def on_post_page(self, output: str, /, *, page: SitePage, config: MkDocsConfig) -> str:
@@ -246,7 +251,7 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
         blocks = read_blocks(html)
         difference = find_difference([block for block in blocks if block.is_sql], known.snippets)
         if difference is None:
-            script = SCRIPT if self._serving and known.snippets else ""
+            script = script_of(known) if self._serving and known.snippets else ""
             return f"{before}{annotate(html, blocks, known, self._report)}{script}{after}"
         message = f"{page.file.src_uri}: {difference}."
         if not self._serving:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import pytest
 from mkdocs.commands.build import build
@@ -20,9 +24,10 @@ from sql_snippets.reading.pages import read_page
 from sql_snippets.reading.site import load_site
 from sql_snippets.results.report import FORMAT, hash_claims, hash_sql
 from sql_snippets.results.stamps import ReportError, Verdict, read_report, show_seconds, verdict_of
+from sql_snippets.results.underway import underway
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from sql_snippets.model import Snippet
 
@@ -285,37 +290,111 @@ def test_serving_shows_the_page_in_spite_of_a_difference(
     assert "page.md: the page shows 0 SQL blocks and the checks know 3" in caplog.text
 
 
-def _ask(server: LiveReloadServer, path: str) -> tuple[str, bytes]:
+def _ask(server: LiveReloadServer, path: str, **asked: str) -> tuple[str, bytes]:
     said: list[str] = []
     app: Any = server.get_app()
-    environ = {"PATH_INFO": path, "REQUEST_METHOD": "GET"}
+    environ = {"PATH_INFO": path, "QUERY_STRING": urlencode(asked), "REQUEST_METHOD": "GET"}
     body = b"".join(app(environ, lambda status, _: said.append(status)))
     return said[0], body
 
 
-def test_open_pages_are_told_of_a_new_report_without_a_build(project: Path) -> None:
-    report = _report(project, _passed(project))
+@pytest.fixture
+def server(project: Path) -> Iterator[LiveReloadServer]:
     server = LiveReloadServer(lambda: None, "127.0.0.1", 0, str(project))
-    try:
-        live = LiveStamps(project, report)
-        live.answer_on(server)
+    yield server
+    server.server_close()
+
+
+@pytest.fixture
+def live(project: Path, server: LiveReloadServer) -> Iterator[LiveStamps]:
+    live = LiveStamps(project, _report(project, _passed(project)))
+    live.attach(server)
+    yield live
+    live.close()
+
+
+def test_open_pages_are_told_of_a_new_report_without_a_build(
+    project: Path, server: LiveReloadServer, live: LiveStamps
+) -> None:
+    live.take_up()
+    assert _ask(server, ADDRESS, page="docs/page.md", seen="")[0] == "204 No Content"
+    report = _report(project, _passed(project, verdict="failed", reason="It is <not> so."))
+    os.utime(report, ns=(1, 1))
+    live.take_up()
+    status, answer = _ask(server, ADDRESS, page="docs/page.md", seen="")
+    assert status == "200 OK"
+    said = json.loads(answer)
+    known = read_page(project / "docs" / "page.md", load_site(project))
+    assert "1 of 3 SQL blocks on this page failed" in said["summary"]
+    assert list(said["blocks"]) == [snippet.id for snippet in known.snippets]
+    block = said["blocks"][ALL]
+    assert block["sql"] == _known(project).sql
+    assert "sql-stamp--failed" in block["html"]
+    assert "It is &lt;not&gt; so." in block["html"]
+    # Nothing twice, and nothing of a page without a verdict.
+    seen = said["version"]
+    assert _ask(server, ADDRESS, page="docs/page.md", seen=seen)[0] == "204 No Content"
+    assert _ask(server, ADDRESS, page="docs/index.md", seen="")[0] == "204 No Content"
+    # What cannot be read is left to the build, and what is asked besides to the server.
+    report.write_text("{", encoding="utf-8")
+    live.take_up()
+    assert _ask(server, ADDRESS, page="docs/page.md", seen="") == ("200 OK", answer)
+    assert _ask(server, "/nowhere")[0].startswith("404")
+
+
+def test_a_build_is_asked_for_only_when_the_last_one_did_not_know_the_report(
+    project: Path, server: LiveReloadServer, live: LiveStamps
+) -> None:
+    asked: list[Any] = []
+    [watched] = [path for path in server._watched_paths if "sql-snippets" in path]  # noqa: SLF001 - what it watches
+
+    def look() -> int:
         live.take_up()
-        assert _ask(server, ADDRESS) == ("200 OK", b"{}")
-        _report(project, _passed(project, verdict="failed", reason="It is <not> so."))
-        os.utime(report, ns=(1, 1))
-        live.take_up()
-        answer = _ask(server, ADDRESS)[1]
-        sql, html = json.loads(answer)[ALL]
-        assert sql == _known(project).sql
-        assert "sql-stamp--failed" in html
-        assert "It is &lt;not&gt; so." in html
-        # What cannot be read is left to the build, and what is asked besides to the server.
-        report.write_text("{", encoding="utf-8")
-        live.take_up()
-        assert _ask(server, ADDRESS) == ("200 OK", answer)
-        assert _ask(server, "/nowhere")[0].startswith("404")
-    finally:
-        server.server_close()
+        live.ask_for_build()
+        asked[:] = [path.read_text(encoding="utf-8") for path in Path(watched).iterdir()]
+        return len(asked)
+
+    assert look() == 0
+    # A build that was started by what was saved knows it ...
+    _report(project, _passed(project, seconds=2))
+    live.before_build()
+    assert look() == 0
+    # ... and one that comes in the next moment will.
+    report = _report(project, _passed(project, seconds=3))
+    now = time.time_ns()
+    os.utime(report, ns=(now + 10**12, now + 10**12))
+    assert look() == 0
+    os.utime(report, ns=(now - 10**12, now - 10**12))
+    assert look() == 1
+    before = list(asked)
+    assert look() == 1
+    assert asked == before
+    live.close()
+    assert not Path(watched).exists()
+
+
+def test_a_build_waits_for_checks_that_are_underway(
+    project: Path, live: LiveStamps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = project / ".cache" / "sql-snippets" / "report.json"
+    events: list[str] = []
+
+    def sleep(_seconds: float) -> None:
+        events.append("waited")
+        if len(events) == 3:
+            checks.close()
+
+    monkeypatch.setattr("sql_snippets.mkdocs_live.time.sleep", sleep)
+    live.before_build()
+    assert events == []
+    checks = ExitStack()
+    checks.enter_context(underway(report))
+    live.before_build()
+    assert events == ["waited"] * 3
+    monkeypatch.setattr("sql_snippets.mkdocs_live.PATIENCE_SECONDS", 0)
+    with underway(report):
+        live.before_build()
+    assert events == ["waited"] * 3
 
 
 def test_only_a_page_that_is_served_asks_for_new_stamps(project: Path) -> None:
