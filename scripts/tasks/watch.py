@@ -1,8 +1,8 @@
 """Check again what an author has just saved, so that the open page shows the new verdicts.
 
-Runs beside the server of the site and ends with it.  The server builds again by itself when a page
-or the report changes, so all that is done here is to run the checks and to bring the report up to
-date: a page alone when only a page was saved, everything when the database may differ.
+Runs beside the server of the site and ends with it.  The server shows by itself what a new report
+says, so all that is done here is to run the checks and to bring the report up to date: a page alone
+when only a page was saved, everything when the database may differ.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
 import time
-from contextlib import nullcontext
+from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -22,10 +24,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from scripts.tasks.common import REPORT, ROOT, say
+from scripts.tasks.live_check import LiveCheck, changed_statements
 from sql_snippets.results.underway import underway
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+
+    from sql_snippets.sqltext.lexer import Statement
 
 PAGES = "docs"
 _WATCHED = (
@@ -102,44 +107,70 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def _write(path: Path, report: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # In another folder: the server watches that of the report.
-    temporary = path.parent.parent / f".{path.name}.{os.getpid()}"
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     temporary.replace(path)
 
 
-def _run_pytest(arguments: list[str]) -> None:
+def _pytest(arguments: list[str], plugin: LiveCheck | None) -> None:
+    # So that it can be interrupted even where this was started in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    pytest.main(arguments, plugins=[plugin] if plugin else [])
+
+
+def _run_pytest(
+    arguments: list[str], plugin: LiveCheck | None, is_outdated: Callable[[], bool]
+) -> bool:
     """Run it in a fork of this process, which has imported what takes longest to import.
 
     What belongs to the project, its scenarios above all, is imported in the fork, as it is then.
     Assertions stay plain because the imported modules cannot be rewritten any more.  No block is
     tested with Hypothesis, whose plugin imports all of it to say so at the end.
+
+    Returns whether it came to its end: it is interrupted when what it checks is outdated.
     """
-    child = multiprocessing.get_context("fork").Process(
-        target=pytest.main, args=(["--assert=plain", "-p", "no:hypothesispytest", *arguments],)
-    )
+    arguments = ["--assert=plain", "-p", "no:hypothesispytest", *arguments]
+    child = multiprocessing.get_context("fork").Process(target=_pytest, args=(arguments, plugin))
     child.start()
-    child.join()
+    while child.is_alive():
+        child.join(_LOOK_SECONDS)
+        if child.pid is not None and child.is_alive() and is_outdated():
+            os.kill(child.pid, signal.SIGINT)
+            child.join()
+            return False
+    return True
 
 
-def check(pages: list[str]) -> None:
-    """Run the checks of ``pages`` and bring the report up to date."""
+def check(
+    pages: list[str],
+    changed: list[Statement],
+    is_outdated: Callable[[], bool],
+) -> bool:
+    """Run the checks of ``pages`` and bring the report up to date.
+
+    Returns whether they came to their end.  When everything is checked, the report says all the
+    time what is known so far; ``changed`` are the statements that decide what comes first.
+    """
     say(f"Checking {', '.join(pages)} again")
+    plugin = LiveCheck(REPORT, changed) if PAGES in pages else None
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder) / "report.json"
-        # No migration has broken what failed since a page was saved.
-        blame = () if PAGES in pages else ("--sql-no-blame",)
-        _run_pytest([*pages, *blame, "--sql-report", str(fresh), "-q", "--no-header"])
+        # Whoever has just saved a migration need not be told which one broke what failed since.
+        options = ["--sql-no-blame", "--sql-report", str(fresh), "-q", "--no-header"]
+        if not _run_pytest([*pages, *options], plugin, is_outdated):
+            return False
         new = _read(fresh)
     if new is None:
         say("The checks wrote no report (see above). The stamps stay as they are")
-        return
-    _write(REPORT, merge(_read(REPORT), new, pages))
+    else:
+        _write(REPORT, merge(_read(REPORT), new, pages))
+    return True
 
 
 def watch(parent: int) -> None:
     """Look until the server, which is the process that started this, has gone."""
     before = look(ROOT)
+    texts = _read_sql(before)
     for plugin in entry_points(group="pytest11"):
         plugin.load()
     for name in _NEEDED:
@@ -149,20 +180,35 @@ def watch(parent: int) -> None:
         now = look(ROOT)
         if now == before:
             continue
-        # A build waits for the checks of a page; those of everything take too long for that.
-        is_short = PAGES not in affected(differences(before, now), ROOT)
-        with underway(REPORT) if is_short else nullcontext():
-            while (later := _after_a_while()) != now:
-                now = later
+        with underway(REPORT):
+            now = _settled(now)
             pages = affected(differences(before, now), ROOT)
-            before = now
-            if pages:
-                check(pages)
+            new_texts = _read_sql(now)
+            changed = changed_statements(texts, new_texts)
+            if not pages or check(pages, changed, partial(_differs_from, now)):
+                before, texts = now, new_texts
 
 
-def _after_a_while() -> Times:
-    time.sleep(_QUIET_SECONDS)
-    return look(ROOT)
+def _settled(now: Times) -> Times:
+    while True:
+        time.sleep(_QUIET_SECONDS)
+        if (later := look(ROOT)) == now:
+            return now
+        now = later
+
+
+def _differs_from(times: Times) -> bool:
+    return look(ROOT) != times
+
+
+def _read_sql(times: Times) -> dict[Path, str]:
+    """Return the texts of what the database is made of; a file that has just gone has none."""
+    texts = {}
+    for path in times:
+        if path.suffix == ".sql":
+            with suppress(OSError):
+                texts[path] = path.read_text(encoding="utf-8", errors="replace")
+    return texts
 
 
 if __name__ == "__main__":

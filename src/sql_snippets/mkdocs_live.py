@@ -42,8 +42,9 @@ window.sqlSnippetsLive ??= (async () => {
     const page = window.sqlSnippetsPage
     const asked = new URLSearchParams({page: page.path, seen: page.version})
     const answer = await fetch(`%(address)s?${asked}`).catch(() => null)
-    if (answer?.status !== 200) continue
-    const {version, summary, blocks} = await answer.json()
+    const said = answer?.ok ? await answer.json().catch(() => null) : null
+    if (!said) continue
+    const {version, summary, blocks} = said
     page.version = version
     // Where a block was added or removed, only a build can show what stands where.
     const same = Object.keys(blocks).join() === Object.keys(page.shown).join()
@@ -139,12 +140,11 @@ class LiveStamps:
             asked = parse_qs(environ.get("QUERY_STRING", ""))
             answers = self._answers
             content = answers.pages.get(asked.get("page", [""])[0])
-            if content is None or [answers.version] == asked.get("seen"):
-                start("204 No Content", [("Cache-Control", "no-store")])
-                return []
+            if [answers.version] == asked.get("seen"):
+                content = None
             headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
             start("200 OK", headers)
-            return [content]
+            return [content or b"null"]
 
         server.set_app(app)
 
@@ -187,7 +187,7 @@ class LiveStamps:
     def ask_for_build(self) -> None:
         """Ask the server for a build if the last one did not know the report."""
         is_unused = time.time() - self._seen / 1e9 > _UNUSED_SECONDS
-        if self._built != self._seen and is_unused:
+        if self._built != self._seen and is_unused and not is_underway(self._report):
             self._built = self._seen
             Path(self._signals.name, "report").write_text(str(self._seen), encoding="utf-8")
 

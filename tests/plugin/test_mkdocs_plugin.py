@@ -317,7 +317,8 @@ def test_open_pages_are_told_of_a_new_report_without_a_build(
     project: Path, server: LiveReloadServer, live: LiveStamps
 ) -> None:
     live.take_up()
-    assert _ask(server, ADDRESS, page="docs/page.md", seen="")[0] == "204 No Content"
+    nothing = ("200 OK", b"null")
+    assert _ask(server, ADDRESS, page="docs/page.md", seen="") == nothing
     report = _report(project, _passed(project, verdict="failed", reason="It is <not> so."))
     os.utime(report, ns=(1, 1))
     live.take_up()
@@ -333,8 +334,8 @@ def test_open_pages_are_told_of_a_new_report_without_a_build(
     assert "It is &lt;not&gt; so." in block["html"]
     # Nothing twice, and nothing of a page without a verdict.
     seen = said["version"]
-    assert _ask(server, ADDRESS, page="docs/page.md", seen=seen)[0] == "204 No Content"
-    assert _ask(server, ADDRESS, page="docs/index.md", seen="")[0] == "204 No Content"
+    assert _ask(server, ADDRESS, page="docs/page.md", seen=seen) == nothing
+    assert _ask(server, ADDRESS, page="docs/index.md", seen="") == nothing
     # What cannot be read is left to the build, and what is asked besides to the server.
     report.write_text("{", encoding="utf-8")
     live.take_up()
@@ -365,6 +366,8 @@ def test_a_build_is_asked_for_only_when_the_last_one_did_not_know_the_report(
     os.utime(report, ns=(now + 10**12, now + 10**12))
     assert look() == 0
     os.utime(report, ns=(now - 10**12, now - 10**12))
+    with underway(report):
+        assert look() == 0
     assert look() == 1
     before = list(asked)
     assert look() == 1

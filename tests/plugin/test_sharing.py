@@ -161,6 +161,7 @@ REACHING = [
     "select * from pg_stat_activity",
     "select pg_terminate_backend(pid) from pg_locks",
     "select cron.reaching_by_function()",
+    "select cron.ending_in_a_name()",
     "table cron.reaching_view",
     "insert into public.with_trigger values (1)",
     "create role somebody",
@@ -192,6 +193,9 @@ def reaching(template: Template) -> Iterator[Any]:
                 "begin atomic select count(*) from cron.reaching_view; end;"
                 "create function cron.reaching_by_function() returns bigint language plpgsql as "
                 "$$ begin return cron.inner_one(); end $$;"
+                # The server puts its dollar quotes right behind the last word.
+                "create function cron.ending_in_a_name() returns int language sql as "
+                "'select pid from cron.reaching_view';"
                 "create function public.on_insert() returns trigger language plpgsql as "
                 "$$ begin perform pg_reload_conf(); return new; end $$;"
                 "create table public.with_trigger (id int);"

@@ -118,3 +118,16 @@ def test_open_page_follows_what_is_saved(page: Page, project: Path, live: str) -
     expect(failed).to_contain_text('relation "public.nowhere" does not exist')
     broken.unlink()
     expect(failed).to_contain_text("Passed", timeout=LONG)
+
+    # What is outdated is checked no further, and what had passed passes again.
+    log = project.parent / "log"
+    begun = "Checking docs again"
+    checks = log.read_text(encoding="utf-8").count(begun)
+    broken.write_text("comment on schema public is 'Changed.';\n", encoding="utf-8")
+    while log.read_text(encoding="utf-8").count(begun) == checks:
+        page.wait_for_timeout(100)
+    broken.unlink()
+    while log.read_text(encoding="utf-8").count(begun) == checks + 1:
+        page.wait_for_timeout(100)
+    assert "KeyboardInterrupt" in log.read_text(encoding="utf-8")
+    expect(page.locator(".sql-summary--passed")).to_be_visible(timeout=LONG)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from sql_snippets.database.databases import Database
 
-_WORD = re.compile(r"[^\W\d][\w$]*")
+# A "$" is part of a name, or of the quotes around a body: words are looked for in both ways.
+_WORDS = (re.compile(r"[^\W\d][\w$]*"), re.compile(r"[^\W\d]\w*"))
 
 # What is not of one database: sessions, locks of other databases, roles, the server's settings.
 _WHOLE_SERVER = re.compile(
@@ -107,4 +108,4 @@ def read_definitions(database: Database) -> Definitions:
 
 def words_of(text: str) -> set[str]:
     """Return the words of a text, in lower case."""
-    return {word.lower() for word in _WORD.findall(text)}
+    return {word.lower() for pattern in _WORDS for word in pattern.findall(text)}

@@ -9,7 +9,14 @@ from _pytest.junitxml import xml_key
 
 from sql_snippets.model import Failure, Location
 from sql_snippets.pytest_plugin.run import ATTRIBUTE
-from sql_snippets.results.report import Entry, ReportError, ServerFacts, make_report, write_report
+from sql_snippets.results.report import (
+    Entry,
+    Report,
+    ReportError,
+    ServerFacts,
+    make_report,
+    write_report,
+)
 from sql_snippets.results.rewrite import CellEdit, edit_from, write_back
 from sql_snippets.results.verdicts import Kept, now
 
@@ -84,17 +91,21 @@ class Results:
         if refused and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
-    def _write_report(self) -> None:
+    def report(self) -> Report:
+        """Return the report of what has been gathered so far."""
         run = self.run
-        if run.settings.report is None:
-            return
         # A URL may hold a password, and a report is published.
         kind = "url" if "://" in run.settings.server else run.settings.server
-        report = make_report(
+        return make_report(
             run.entries.values(),
             server=run.server or ServerFacts(kind, "", ()),
             migration_head=run.migration_head,
             recipe=run.recipe,
         )
-        write_report(report, run.settings.report)
+
+    def _write_report(self) -> None:
+        run = self.run
+        if run.settings.report is None:
+            return
+        write_report(self.report(), run.settings.report)
         run.notes.append(f"wrote the report of {len(run.entries)} items: {run.settings.report}")
