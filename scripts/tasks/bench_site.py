@@ -1,7 +1,7 @@
-"""Measure the site: building it with and without the checker's plugin, reading it, writing it.
+"""Measure the site: building it with and without the checker's plugin, and reading it.
 
 The build is that of many pages with blocks and their stamps.  The weight and the first picture are
-those of this site's own pages; the last is the time from saving a page to the new stamp on it.
+those of this site's own pages.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ import gzip
 import statistics
 import sys
 import tempfile
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -21,7 +19,6 @@ from playwright.sync_api import sync_playwright
 from scripts.tasks import corpus
 from scripts.tasks.children import run_measured
 from scripts.tasks.common import say
-from scripts.tasks.live_site import copy_for_serving, serve_live
 from scripts.tasks.local_site import (
     BROWSER_ARGUMENTS,
     build,
@@ -34,16 +31,13 @@ from scripts.tasks.peers import clean_environment
 if TYPE_CHECKING:
     import argparse
 
-    from playwright.sync_api import Browser, Page, Request
+    from playwright.sync_api import Browser, Request
 
 SIZES = (1, 100, 1000)
 MANY = 1000
 BLOCKS = 3
 BUILD_AIM = 1.10
 WEIGHT_LIMIT = 300_000
-SAVED_AIM = 2.0
-# Milliseconds, on a machine that may be busy.
-_LONG = 300_000
 _SITE = """\
 site_name: Bench
 theme:
@@ -88,7 +82,6 @@ def main(arguments: list[str]) -> int:
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="pages")
     parser.add_argument("--rounds", type=int, default=3, help="the median of so many (3)")
-    parser.add_argument("--edits", type=int, default=3, help="the median of so many (3)")
     parser.add_argument("--no-browser", action="store_true", help="leave out what needs Chromium")
 
 
@@ -99,13 +92,13 @@ def measure(options: argparse.Namespace) -> Findings:
     if options.no_browser:
         chromium = None
     elif chromium is None:
-        say("Chromium is not installed: weight, first picture and saving are left out")
+        say("Chromium is not installed: weight and first picture are left out")
     if chromium is not None:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(
                 executable_path=chromium, args=list(BROWSER_ARGUMENTS)
             )
-            found += [_reading(browser, options.rounds), _saving(browser, options.edits)]
+            found.append(_reading(browser, options.rounds))
             browser.close()
     return joined(found)
 
@@ -244,74 +237,6 @@ def _first_picture(browser: Browser, address: str) -> float:
     milliseconds: float = page.evaluate(_FIRST_PICTURE)
     context.close()
     return milliseconds
-
-
-def _saving(browser: Browser, rounds: int) -> Findings:
-    """Change a block, and wait for the verdict in the page that is open all the time."""
-    rows, aims = [], []
-    with tempfile.TemporaryDirectory(prefix="sql-snippets-bench-") as folder:
-        project = copy_for_serving(Path(folder) / "project")
-        with serve_live(project, clean_environment()) as address:
-            for title, edit in _EDITS.items():
-                page = browser.new_page()
-                page.goto(address + PAGES[title])
-                edit.save(page, project, 0, "Passed")  # the database is prepared from here on
-                for verdict in ("Passed", "Failed"):
-                    times = [edit.save(page, project, n, verdict) for n in range(1, rounds + 1)]
-                    seconds = statistics.median(times)
-                    span = f"{min(times):.1f} to {max(times):.1f}"
-                    rows.append((title, verdict, f"{seconds:.1f}", span))
-                    aims.append(
-                        Aim(
-                            f"From saving the page {title} to the verdict {verdict.lower()}",
-                            f"about {SAVED_AIM:g} s",
-                            f"{seconds:.1f} s",
-                            seconds <= SAVED_AIM * 1.1,
-                        )
-                    )
-                page.context.close()
-    table = Table(
-        "From saving a page to the new verdict in the browser",
-        ("Page", "Verdict", "Median, s", "Range, s"),
-        tuple(rows),
-        f"`scripts/serve`, {rounds} edits of one block, each new and so never checked before.",
-    )
-    return Findings((table,), tuple(aims))
-
-
-@dataclass(frozen=True, slots=True)
-class _Edit:
-    """A block of a page, and a name in it after which something can be written."""
-
-    source: str
-    block: str
-    name: str
-
-    def save(self, page: Page, project: Path, number: int, verdict: str) -> float:
-        """Save the block as it never was, and return the seconds until the page shows that."""
-        source = project / self.source
-        was = source.read_text(encoding="utf-8")
-        end = was.index(self.name, was.index(f"name={self.block} ")) + len(self.name)
-        added = f" -- edit {number}" if verdict == "Passed" else f"_wrong_{number}"
-        stamp = f"[id^=block-][id$=-{self.block}]:has-text('{added.strip()}') + .sql-stamp"
-        began = time.perf_counter()
-        source.write_text(was[:end] + added + was[end:], encoding="utf-8")
-        page.locator(f"{stamp}:has-text('{verdict}')").wait_for(timeout=_LONG)
-        seconds = time.perf_counter() - began
-        source.write_text(was, encoding="utf-8")
-        page.locator(stamp).wait_for(state="detached", timeout=_LONG)
-        # The next edit is to meet a server that has nothing left to do: it builds once more.
-        page.locator(f"[id^=block-][id$=-{self.block}] + .sql-stamp:has-text('Passed')").wait_for(
-            timeout=_LONG
-        )
-        page.wait_for_timeout(4000)
-        return seconds
-
-
-_EDITS = {
-    "For authors": _Edit("docs/authors-guide.md", "find-role", "pg_catalog.pg_roles"),
-    "Runbook": _Edit("docs/operations/cron-reminder-runbook.md", "secret-exists", "vault.secrets"),
-}
 
 
 if __name__ == "__main__":

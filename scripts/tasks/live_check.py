@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
@@ -64,23 +65,34 @@ class LiveCheck:
         self._report = report
         self._changed = changed
         self._results: Results | None = None
+        self._opening = Thread()
         self._next_write = 0.0
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Find where the results are gathered, and build the database while pages are read."""
+        self._results = session.config.pluginmanager.get_plugin("sql_snippets_results")
+        workplace = run_of(session.config).workplace
+
+        def open_it() -> None:
+            # Why it cannot be opened is said to whoever asks for it.
+            with suppress(Exception):
+                workplace.open()
+
+        self._opening = Thread(target=open_it)
+        self._opening.start()
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
         """Put first what was touched; where there is no database, each item says why."""
+        self._opening.join()
         if not self._changed or not items:
             return
         with suppress(pytest.fail.Exception), in_one_sentence():
             definitions = run_of(config).workplace.definitions
             names = touched_names(self._changed, definitions)
             items.sort(key=lambda item: not is_touched(item, names, definitions))
-
-    def pytest_sessionstart(self, session: pytest.Session) -> None:
-        """Find where the results are gathered."""
-        self._results = session.config.pluginmanager.get_plugin("sql_snippets_results")
 
     def pytest_runtest_logfinish(self) -> None:
         """Let an open page show what is known; not being able to is said at the end."""
