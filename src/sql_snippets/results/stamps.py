@@ -151,8 +151,10 @@ def change_since(snippet: Snippet, run: Run) -> str | None:
 def verdict_of(snippet: Snippet, report: Report | None) -> Verdict:
     """Return what is known about a block as it stands on the page now."""
     run = run_of(snippet, report)
-    if run is None or report is None:
-        return Verdict.UNCHECKED
+    return Verdict.UNCHECKED if run is None or report is None else _verdict_now(run, report)
+
+
+def _verdict_now(run: Run, report: Report) -> Verdict:
     return Verdict.STALE if report.stale and run.verdict is Verdict.PASSED else run.verdict
 
 
@@ -214,7 +216,7 @@ def stamp(snippet: Snippet, report: Report | None) -> str:
         verdict, word = run.verdict, WORDS[run.verdict]
         facts = _facts(escape(run.reason or snippet.excluded or "excluded"))
     else:
-        verdict = verdict_of(snippet, report)
+        verdict = _verdict_now(run, report)
         word = WORDS[verdict]
         shown = [show_time(report), *where(report)]
         if report.stale:
