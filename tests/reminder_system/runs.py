@@ -152,6 +152,18 @@ def close_gate(connection: psycopg.Connection[Any]) -> None:
     )
 
 
+def wait_at_gate(connection: psycopg.Connection[Any], call: Call) -> None:
+    """Wait until a run waits in its batch.
+
+    Its row says running a moment earlier, between two steps, where a cancel ends it otherwise.
+    """
+    sleeps = "select from pg_stat_activity where pid = %s and wait_event = 'PgSleep'"
+    eventually(
+        lambda: connection.execute(sleeps, (call.pid,)).fetchone() is not None,
+        f"session {call.pid} waits at the gate",
+    )
+
+
 def open_gate(connection: psycopg.Connection[Any]) -> None:
     connection.execute("update test_gate.gate set is_open = true")
 

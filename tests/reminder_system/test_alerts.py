@@ -28,6 +28,7 @@ from tests.reminder_system.runs import (
     open_gate,
     run,
     set_settings,
+    wait_at_gate,
 )
 from tests.sql_snippets.http_receiver import Answer, Receiver, http_receiver
 from tests.sql_snippets.net_worker import running_net_worker
@@ -172,7 +173,7 @@ class TestStreak:
         mend_dispatch(channel.postgres)
         close_gate(channel.postgres)
         with calling(channel.database) as call:
-            eventually(lambda: log(channel.postgres)[-1]["status"] == "running", "it runs")
+            wait_at_gate(channel.postgres, call)
             channel.postgres.execute("select pg_terminate_backend(%s)", (call.pid,))
             call.finish()
         eventually(lambda: lock_holder(channel.postgres) is None, "the lock is free")

@@ -21,6 +21,7 @@ from tests.reminder_system.runs import (
     run,
     set_settings,
     statuses,
+    wait_at_gate,
 )
 from tests.sql_snippets.http_receiver import Answer, Receiver, http_receiver
 from tests.sql_snippets.net_worker import running_net_worker
@@ -93,7 +94,7 @@ def test_is_not_sent_by_a_run_that_was_skipped(database: Database, postgres: Con
     add_assignments(postgres, 1)
     close_gate(postgres)
     with calling(database) as call:
-        eventually(lambda: lock_holder(postgres) == call.pid, "the run holds the lock")
+        wait_at_gate(postgres, call)
         assert run(postgres) is None
         assert queued(postgres) == 0
         open_gate(postgres)

@@ -18,7 +18,6 @@ from tests.reminder_system.runs import (
     DEADLINE,
     PG_CRON,
     RUN,
-    Call,
     break_dispatch,
     calling,
     close_gate,
@@ -32,6 +31,7 @@ from tests.reminder_system.runs import (
     run,
     set_settings,
     statuses,
+    wait_at_gate,
 )
 
 if TYPE_CHECKING:
@@ -56,11 +56,6 @@ def _trigger(database: Database, moment: threading.Barrier, number: int) -> str 
         return run(session, RUN if number % 2 else MANUAL)
 
 
-def wait_until_held(postgres: Connection, call: Call) -> None:
-    eventually(lambda: lock_holder(postgres) == call.pid, f"session {call.pid} holds the lock")
-    eventually(lambda: "running" in statuses(postgres), "its row says running")
-
-
 class TestLogRow:
     def test_is_visible_as_running_while_the_run_goes_on(
         self, database: Database, postgres: Connection
@@ -68,7 +63,7 @@ class TestLogRow:
         add_assignments(postgres, 1)
         close_gate(postgres)
         with calling(database) as call:
-            wait_until_held(postgres, call)
+            wait_at_gate(postgres, call)
             (row,) = log(postgres)
             open_gate(postgres)
             assert call.finish() is None
@@ -134,7 +129,7 @@ class TestLogRow:
         mend_dispatch(postgres)
         close_gate(postgres)
         with calling(database) as call:
-            wait_until_held(postgres, call)
+            wait_at_gate(postgres, call)
             assert run(postgres) is None
             skipped = log(postgres)[-1]
             open_gate(postgres)
@@ -154,7 +149,7 @@ class TestLock:
         add_assignments(postgres, 1)
         close_gate(postgres)
         with calling(database) as call:
-            wait_until_held(postgres, call)
+            wait_at_gate(postgres, call)
             assert run(postgres) is None
             assert run(postgres, MANUAL) is None
             holder = lock_holder(postgres)
@@ -241,7 +236,7 @@ class TestLock:
         add_assignments(postgres, 1)
         close_gate(postgres)
         with calling(database) as call:
-            wait_until_held(postgres, call)
+            wait_at_gate(postgres, call)
             postgres.execute("select pg_cancel_backend(%s)", (call.pid,))
             assert call.finish() == "57014"
             assert lock_holder(postgres) is None
@@ -297,7 +292,7 @@ class TestLock:
         add_assignments(postgres, 1)
         close_gate(postgres)
         with calling(database) as call:
-            wait_until_held(postgres, call)
+            wait_at_gate(postgres, call)
             pid = call.pid
             if end == "terminated":
                 postgres.execute("select pg_terminate_backend(%s)", (pid,))
@@ -362,7 +357,7 @@ class TestAbandonedRun:
         add_assignments(postgres, 1)
         close_gate(postgres)
         with calling(database) as call:
-            wait_until_held(postgres, call)
+            wait_at_gate(postgres, call)
             assert one(postgres, "select reminder.close_abandoned_runs()") == 0
             assert statuses(postgres) == ["running"]
             open_gate(postgres)

@@ -20,6 +20,7 @@ from tests.reminder_system.runs import (
     open_gate,
     run,
     set_settings,
+    wait_at_gate,
 )
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def test_does_not_make_a_run_that_starts_in_the_same_moment_a_skipped_one(
 def test_closes_a_run_whose_session_is_gone(database: Database, watched: Connection) -> None:
     close_gate(watched)
     with calling(database) as call:
-        eventually(lambda: [row["status"] for row in log(watched)] == ["running"], "it runs")
+        wait_at_gate(watched, call)
         assert watch(watched)["abandoned_runs"] == 0
         watched.execute("select pg_terminate_backend(%s)", (call.pid,))
         call.finish()
@@ -85,8 +86,7 @@ def test_cancels_a_run_past_the_hard_limit_and_leaves_a_young_one(
 ) -> None:
     close_gate(watched)
     with calling(database) as call:
-        eventually(lambda: lock_holder(watched) == call.pid, "it holds the lock")
-        eventually(lambda: [row["status"] for row in log(watched)] == ["running"], "it runs")
+        wait_at_gate(watched, call)
         assert watch(watched)["cancelled_pid"] is None
         watched.execute(
             "update public.cron_execution_logs set started_at = started_at - interval '11 minutes'"
@@ -145,8 +145,7 @@ def test_raises_an_alert_for_a_run_that_takes_too_long(
 ) -> None:
     close_gate(watched)
     with calling(database) as call:
-        eventually(lambda: lock_holder(watched) == call.pid, "it holds the lock")
-        eventually(lambda: [row["status"] for row in log(watched)] == ["running"], "it runs")
+        wait_at_gate(watched, call)
         watched.execute(
             "update public.cron_execution_logs set started_at = started_at - interval '31 minutes'"
         )
