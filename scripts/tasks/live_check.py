@@ -94,6 +94,11 @@ class LiveCheck:
             names = touched_names(self._changed, definitions)
             items.sort(key=lambda item: not is_touched(item, names, definitions))
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Let the database be there before it is removed: reading the pages may have failed."""
+        self._opening.join()
+
     def pytest_runtest_logfinish(self) -> None:
         """Let an open page show what is known; not being able to is said at the end."""
         if self._results is None or time.monotonic() < self._next_write:
