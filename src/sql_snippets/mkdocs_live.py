@@ -189,7 +189,8 @@ class LiveStamps:
         is_unused = time.time() - self._seen / 1e9 > _UNUSED_SECONDS
         if self._built != self._seen and is_unused and not is_underway(self._report):
             self._built = self._seen
-            Path(self._signals.name, "report").write_text(str(self._seen), encoding="utf-8")
+            with suppress(OSError):  # the server has just ended, and its folder with it
+                Path(self._signals.name, "report").write_text(str(self._seen), encoding="utf-8")
 
     def _follow(self) -> None:
         while True:
