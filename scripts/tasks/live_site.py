@@ -72,12 +72,23 @@ def serve_live(project: Path, env: Mapping[str, str] | None = None) -> Iterator[
                 raise TaskError(f"The site is not served:\n{log.read_text(encoding='utf-8')}")
             yield f"http://{place}/"
         finally:
-            # Its own session: the watcher and a run of the checks end with it.
-            os.killpg(server.pid, signal.SIGINT)
+            # The watcher, and a run of the checks with it, ends when the server has.
+            server.terminate()
             with suppress(subprocess.TimeoutExpired):
                 server.wait(30)
+            _wait_for_group(server.pid)
             with suppress(ProcessLookupError):
                 os.killpg(server.pid, signal.SIGKILL)
+
+
+def _wait_for_group(group: int) -> None:
+    """Wait until all processes of the server's session have ended, but not for ever."""
+    for _ in range(_TRIES):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
 
 
 def _answers(address: str, server: subprocess.Popen[bytes]) -> bool:

@@ -185,7 +185,7 @@ def watch(parent: int) -> None:
             pages = affected(differences(before, now), ROOT)
             new_texts = _read_sql(now)
             changed = changed_statements(texts, new_texts)
-            if not pages or check(pages, changed, partial(_differs_from, now)):
+            if not pages or check(pages, changed, partial(_is_outdated, now, parent)):
                 before, texts = now, new_texts
 
 
@@ -197,8 +197,8 @@ def _settled(now: Times) -> Times:
         now = later
 
 
-def _differs_from(times: Times) -> bool:
-    return look(ROOT) != times
+def _is_outdated(times: Times, parent: int) -> bool:
+    return os.getppid() != parent or look(ROOT) != times
 
 
 def _read_sql(times: Times) -> dict[Path, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -131,3 +132,15 @@ def test_open_page_follows_what_is_saved(page: Page, project: Path, live: str) -
         page.wait_for_timeout(100)
     assert "KeyboardInterrupt" in log.read_text(encoding="utf-8")
     expect(page.locator(".sql-summary--passed")).to_be_visible(timeout=LONG)
+
+
+def test_leaves_nothing_behind_when_it_is_told_to_end(tmp_path: Path, project: Path) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    with serve_live(project, {**os.environ, "TMPDIR": str(temporary)}):
+        assert list(temporary.glob("mkdocs_*"))
+        _replace(project / PAGE, "How to add a SQL block", "How to write a SQL block")
+        log = project.parent / "log"
+        while "Checking docs/authors-guide.md again" not in log.read_text(encoding="utf-8"):
+            time.sleep(0.1)
+    assert list(temporary.iterdir()) == []
