@@ -407,6 +407,8 @@ def _loaded(connection: Connection) -> str:
 
 def _signalled(connection: Connection, before: Before) -> tuple[int, int]:
     """Count the sessions that a signal ended or cancelled; a signal takes a moment to arrive."""
+    if not before.sessions:  # no other session: nobody a signal could have reached
+        return 0, 0
     deadline = time.monotonic() + _SIGNAL_SECONDS
     while True:
         now = {(session.pid, session.started): session for session in _sessions(connection)}
