@@ -58,6 +58,25 @@ def test_no_violation_on_any_page(browser: Browser, site: str, scheme: str, widt
         context.close()
 
 
+def test_no_violation_once_the_table_of_contents_has_scrolled_along(
+    browser: Browser, site: str
+) -> None:
+    """A link that is half under the list's own heading still has to be large enough to hit."""
+    context = browser.new_context(viewport={"width": 1280, "height": 844}, reduced_motion="reduce")
+    try:
+        page = context.new_page()
+        page.goto(site + "operations/cron-reminder-runbook/", wait_until="networkidle")
+        contents = page.locator(".md-sidebar--secondary .md-sidebar__scrollwrap")
+        found = set()
+        for top in range(0, 200, 10):
+            contents.evaluate("(list, top) => { list.scrollTop = top }", top)
+            found.update(violations(page, ".md-sidebar--secondary"))
+        assert contents.evaluate("list => list.scrollTop") > 0
+        assert not found, "\n".join(sorted(found))
+    finally:
+        context.close()
+
+
 def test_a_violation_is_found(page: Page, site: str) -> None:
     page.goto(site, wait_until="networkidle")
     page.evaluate("document.querySelector('h1').style.color = '#ddd'")
