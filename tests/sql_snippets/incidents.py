@@ -48,6 +48,12 @@ MISSED_RUN = """
 update public.cron_execution_logs
 set started_at = started_at - interval '3 days', finished_at = finished_at - interval '3 days';
 
+insert into cron.job_run_details (jobid, username, command, status, return_message, start_time)
+select j.jobid, j.username, j.command, 'succeeded', 'CALL', max(l.started_at)
+from cron.job j cross join public.cron_execution_logs l
+where j.jobname = 'peer-mentor-reminders'
+group by j.jobid, j.username, j.command;
+
 select cron.alter_job(jobid, active := false) from cron.job where jobname = 'peer-mentor-reminders';
 """
 MISSED_RUN_IS_PRESENT = """
@@ -62,6 +68,12 @@ WATCHDOG_OFF = """
 select cron.alter_job(jobid, active := false) from cron.job where jobname = 'reminder-watchdog';
 
 update reminder.watchdog_log set watched_at = watched_at - interval '1 day';
+
+insert into cron.job_run_details (jobid, username, command, status, return_message, start_time)
+select j.jobid, j.username, j.command, 'succeeded', '1 row', max(w.watched_at)
+from cron.job j cross join reminder.watchdog_log w
+where j.jobname = 'reminder-watchdog'
+group by j.jobid, j.username, j.command;
 """
 WATCHDOG_OFF_IS_PRESENT = """
 select

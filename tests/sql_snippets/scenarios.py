@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -74,18 +74,27 @@ def _run_job_and_expect_failure(database: Database) -> None:
         pytest.fail("The scenario wanted a failing run, and the run succeeded.")
 
 
+@contextmanager
+def _scheduler_session(database: Database) -> Iterator[None]:
+    """Show the launcher of pg_cron at work, which has a session that others can see."""
+    with database.connect(application_name="pg_cron scheduler"):
+        yield
+
+
 @pytest.fixture
-def missed_run(sql_database: Database) -> Scenario:
+def missed_run(sql_database: Database) -> Iterator[Scenario]:
     """Nothing has succeeded for three days because the job was switched off."""
     _produce(sql_database, MISSED_RUN)
-    return Scenario(is_present=lambda: _is_present(sql_database, MISSED_RUN_IS_PRESENT))
+    with _scheduler_session(sql_database):
+        yield Scenario(is_present=lambda: _is_present(sql_database, MISSED_RUN_IS_PRESENT))
 
 
 @pytest.fixture
-def watchdog_off(sql_database: Database) -> Scenario:
+def watchdog_off(sql_database: Database) -> Iterator[Scenario]:
     """The watchdog was switched off and has not looked for a day."""
     _produce(sql_database, WATCHDOG_OFF)
-    return Scenario(is_present=lambda: _is_present(sql_database, WATCHDOG_OFF_IS_PRESENT))
+    with _scheduler_session(sql_database):
+        yield Scenario(is_present=lambda: _is_present(sql_database, WATCHDOG_OFF_IS_PRESENT))
 
 
 @pytest.fixture

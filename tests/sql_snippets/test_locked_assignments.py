@@ -1,0 +1,56 @@
+"""A session has locked the assignments: health does not answer, and the page still leads on.
+
+The drill of the service timeout needs a failed run.  This is the state before there is one.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from sql_snippets.reading.pages import read_page
+from sql_snippets.reading.site import load_site
+
+if TYPE_CHECKING:
+    from sql_snippets.database.databases import Database
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs/operations/cron-reminder-runbook.md"
+
+
+@pytest.fixture
+def block() -> dict[str, str]:
+    """Return the SQL of the page's blocks by name."""
+    snippets = read_page(PAGE, load_site(ROOT)).snippets
+    return {snippet.name: snippet.sql for snippet in snippets if snippet.name}
+
+
+def test_cause_of_service_timeout_finds_and_ends_who_keeps_health_waiting(
+    sql_database: Database, block: dict[str, str]
+) -> None:
+    with (
+        closing(sql_database.connect(application_name="psql")) as blocker,
+        sql_database.connect() as operator,
+    ):
+        blocker.execute("begin")
+        blocker.execute("lock table public.assignments in access exclusive mode")
+        operator.execute("set lock_timeout = '100ms'")
+
+        with pytest.raises(psycopg.errors.LockNotAvailable) as waited:
+            operator.execute(block["health"].encode())
+        assert waited.value.sqlstate is not None
+        below_health = PAGE.read_text(encoding="utf-8").partition("name=health ")[2]
+        way = re.search(r"^No answer.*\(#service-timeout\)", below_health, re.MULTILINE)
+        assert way
+        assert waited.value.sqlstate in way[0]
+
+        found = operator.execute(block["cause-service-timeout"].encode()).fetchall()
+        assert [row[0] for row in found] == [blocker.info.backend_pid]
+        ended = operator.execute(block["resolve-service-timeout-end"].encode()).fetchall()
+        assert ended == [(blocker.info.backend_pid, True)]
+        assert len(operator.execute(block["health"].encode()).fetchall()) == 8
