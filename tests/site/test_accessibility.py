@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from scripts.tasks.prepare import AXE
+from tests.site.opening import open_page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -46,10 +47,10 @@ def test_no_violation_on_any_page(browser: Browser, site: str, scheme: str, widt
     )
     try:
         page = context.new_page()
-        page.goto(site, wait_until="networkidle")
+        open_page(page, site)
         found = []
         for address in _addresses(page, site):
-            page.goto(address, wait_until="networkidle")
+            open_page(page, address)
             dark = page.locator("body[data-md-color-scheme=slate]").count() == 1
             assert dark is (scheme == "dark")
             found += [f"{address}: {violation}" for violation in violations(page)]
@@ -65,7 +66,7 @@ def test_no_violation_once_the_table_of_contents_has_scrolled_along(
     context = browser.new_context(viewport={"width": 1280, "height": 844}, reduced_motion="reduce")
     try:
         page = context.new_page()
-        page.goto(site + "operations/cron-reminder-runbook/", wait_until="networkidle")
+        open_page(page, site + "operations/cron-reminder-runbook/")
         contents = page.locator(".md-sidebar--secondary .md-sidebar__scrollwrap")
         found = set()
         for top in range(0, 200, 10):
@@ -78,7 +79,7 @@ def test_no_violation_once_the_table_of_contents_has_scrolled_along(
 
 
 def test_a_violation_is_found(page: Page, site: str) -> None:
-    page.goto(site, wait_until="networkidle")
+    open_page(page, site)
     page.evaluate("document.querySelector('h1').style.color = '#ddd'")
     assert any(violation.startswith("color-contrast") for violation in violations(page))
 
@@ -87,7 +88,7 @@ def test_code_that_scrolls_is_reached_by_the_keyboard(browser: Browser, site: st
     context = browser.new_context(viewport={"width": 390, "height": 844})
     try:
         page = context.new_page()
-        page.goto(site + "operations/cron-reminder-runbook/", wait_until="networkidle")
+        open_page(page, site + "operations/cron-reminder-runbook/")
         unreachable = page.evaluate(
             """() => [...document.querySelectorAll("pre > code, .md-typeset__scrollwrap")]
                 .filter(e => e.scrollWidth > e.clientWidth && e.tabIndex !== 0)

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from scripts.tasks.common import ROOT
+from tests.site.opening import open_page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
@@ -112,7 +113,7 @@ def test_our_scripts_hold_nothing_up(page: Page, site: str) -> None:
 def test_wrong_fragment_does_no_harm(page: Page, site: str, fragment: str) -> None:
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(f"{site}{RUNBOOK}#{fragment}", wait_until="networkidle")
+    open_page(page, f"{site}{RUNBOOK}#{fragment}")
     assert page.evaluate("scrollY") == 0
     assert errors == []
 
@@ -147,7 +148,7 @@ def test_flow_is_a_list_and_no_source_without_javascript(browser: Browser, site:
 
 
 def test_diagram_can_be_read_on_a_phone(phone: Page, site: str) -> None:
-    phone.goto(site + RUNBOOK, wait_until="networkidle")
+    open_page(phone, site + RUNBOOK)
     phone.wait_for_selector("div.mermaid", state="attached")
     scroller = phone.locator(".diagram")
     expect(scroller).to_have_attribute("tabindex", "0")
@@ -159,7 +160,7 @@ def test_diagram_can_be_read_on_a_phone(phone: Page, site: str) -> None:
 
 
 def test_no_table_of_the_runbook_is_wider_than_a_phone(phone: Page, site: str) -> None:
-    phone.goto(site + RUNBOOK, wait_until="networkidle")
+    open_page(phone, site + RUNBOOK)
     cards = phone.locator("table[data-cards]")
     assert cards.count() >= 12
     wide = phone.evaluate(
@@ -184,13 +185,13 @@ def test_no_table_of_the_runbook_is_wider_than_a_phone(phone: Page, site: str) -
 
 
 def test_table_stays_a_table_on_a_desktop(page: Page, site: str) -> None:
-    page.goto(site + RUNBOOK, wait_until="networkidle")
+    open_page(page, site + RUNBOOK)
     expect(page.locator("table[data-cards] td").first).to_have_css("display", "table-cell")
     expect(page.locator("table[data-cards] thead").first).to_have_css("position", "static")
 
 
 def test_button_back_to_the_top_covers_no_text(phone: Page, site: str) -> None:
-    phone.goto(f"{site}{RUNBOOK}#stuck-lock", wait_until="networkidle")
+    open_page(phone, f"{site}{RUNBOOK}#stuck-lock")
     phone.mouse.move(200, 400)
     phone.mouse.wheel(0, 900)
     phone.wait_for_timeout(300)

@@ -12,6 +12,7 @@ from scripts.tasks.local_site import build, serve_folder
 from sql_snippets.reading.pages import read_page
 from sql_snippets.reading.site import load_site
 from sql_snippets.sqltext.placeholders import describe, fill
+from tests.site.opening import open_page
 from tests.site.project_copy import copy_project
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def _type(page: Page, section: str, name: str, value: str) -> None:
 def test_value_typed_once_stands_in_all_blocks_quoted_as_the_checks_do(
     page: Page, site: str
 ) -> None:
-    page.goto(site + RUNBOOK, wait_until="networkidle")
+    open_page(page, site + RUNBOOK)
     known = _with_placeholders()
     assert len(known) >= 8
     for snippet in known:
@@ -64,7 +65,7 @@ def test_value_typed_once_stands_in_all_blocks_quoted_as_the_checks_do(
 
 def test_copy_button_gives_the_filled_sql(context: BrowserContext, page: Page, site: str) -> None:
     context.grant_permissions(["clipboard-read", "clipboard-write"], origin=site)
-    page.goto(site + RUNBOOK, wait_until="networkidle")
+    open_page(page, site + RUNBOOK)
     snippet = next(s for s in _with_placeholders() if s.name == "correct-one-assignment")
     values = {"assignment_id": "8", "new_date": "2026-11-01", "reason": "a'b", "your_name": NASTY}
     for name, value in values.items():
@@ -78,7 +79,7 @@ def test_copy_button_gives_the_filled_sql(context: BrowserContext, page: Page, s
 
 @pytest.mark.parametrize("value", ["abc", "1; drop table x", "1 2", "0x10", "٣", "--1"])
 def test_only_a_number_stands_without_quotes(page: Page, site: str, value: str) -> None:
-    page.goto(site + RUNBOOK, wait_until="networkidle")
+    open_page(page, site + RUNBOOK)
     snippet = next(s for s in _with_placeholders() if s.name == "change-threshold")
     _type(page, snippet.section, "failures", value)
     assert _shown(page, snippet) == snippet.sql.rstrip("\n")
@@ -110,7 +111,7 @@ def test_every_kind_of_quote_follows_the_rule_of_the_checks(page: Page, tmp_path
     folder.mkdir()
     with serve_folder(folder) as address:
         build(folder, address, project=project)
-        page.goto(address + "authors-guide/", wait_until="networkidle")
+        open_page(page, address + "authors-guide/")
         for value in (NASTY, "\\'", "''", "a", "<n>"):
             _type(page, snippet.section, "a", value)
             _type(page, snippet.section, "n", "-1.5e3")
@@ -123,7 +124,7 @@ def test_values_stay_in_the_tab_and_secrets_not_even_there(
 ) -> None:
     asked: list[str] = []
     context.on("request", lambda request: asked.append(request.url + str(request.post_data)))
-    page.goto(site + RUNBOOK, wait_until="networkidle")
+    open_page(page, site + RUNBOOK)
     _type(page, "trigger-a-run", "your_name", "Unmistakable")
     _type(page, "alert-not-delivered", "webhook_url", "Secretive")
     kept = page.evaluate("JSON.stringify({...sessionStorage})")
@@ -136,13 +137,13 @@ def test_values_stay_in_the_tab_and_secrets_not_even_there(
     expect(page.locator("#sql-fill-trigger-a-run-your_name")).to_have_value("Unmistakable")
     expect(page.locator("#sql-fill-alert-not-delivered-webhook_url")).to_have_value("")
     other = context.new_page()
-    other.goto(site + RUNBOOK, wait_until="networkidle")
+    open_page(other, site + RUNBOOK)
     expect(other.locator("#sql-fill-trigger-a-run-your_name")).to_have_value("")
     assert not [url for url in asked if "Unmistakable" in url or "Secretive" in url]
 
 
 def test_form_is_reached_and_named_by_the_keyboard(page: Page, site: str) -> None:
-    page.goto(site + RUNBOOK, wait_until="networkidle")
+    open_page(page, site + RUNBOOK)
     forms = page.locator(".sql-form")
     sections = {snippet.section for snippet in _with_placeholders()}
     assert forms.count() == len(sections)

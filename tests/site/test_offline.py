@@ -18,6 +18,7 @@ from scripts.tasks.local_site import build
 from scripts.tasks.offline import FOLDER, pack
 from sql_snippets.reading.pages import read_page
 from sql_snippets.reading.site import load_site
+from tests.site.opening import open_page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -53,7 +54,7 @@ def alone(page: Page) -> list[str]:
 
 
 def test_pages_and_diagram_work_from_a_folder(page: Page, unpacked: Path, alone: list[str]) -> None:
-    page.goto((unpacked / "index.html").as_uri(), wait_until="networkidle")
+    open_page(page, (unpacked / "index.html").as_uri())
     page.locator(".home-symptoms li > a").filter(has_text="skipped").click()
     page.wait_for_url("**/cron-reminder-runbook.html*")
     expect(page.locator("#stuck-lock")).to_be_in_viewport()
@@ -62,13 +63,13 @@ def test_pages_and_diagram_work_from_a_folder(page: Page, unpacked: Path, alone:
     assert box is not None
     assert box["height"] > 200
     for name in ("verification.html", "drills.html", "authors-guide.html"):
-        page.goto((unpacked / name).as_uri(), wait_until="networkidle")
+        open_page(page, (unpacked / name).as_uri())
         expect(page.locator("h1")).to_be_visible()
     assert alone == []
 
 
 def test_search_works_from_a_folder(page: Page, unpacked: Path, alone: list[str]) -> None:
-    page.goto((unpacked / "index.html").as_uri(), wait_until="networkidle")
+    open_page(page, (unpacked / "index.html").as_uri())
     page.locator(".md-search__input").click()
     page.keyboard.type("stuck lock")
     first = page.locator(".md-search-result__link").first
@@ -115,7 +116,7 @@ def printed(browser: Browser, site: str, tmp_path_factory: pytest.TempPathFactor
     """The runbook as Chromium prints it, from a dark screen."""
     context = browser.new_context(color_scheme="dark", viewport={"width": 1280, "height": 800})
     page = context.new_page()
-    page.goto(f"{site}{RUNBOOK}/", wait_until="networkidle")
+    open_page(page, f"{site}{RUNBOOK}/")
     page.wait_for_selector("div.mermaid", state="attached")
     page.wait_for_timeout(500)
     path = tmp_path_factory.mktemp("print") / "runbook.pdf"
@@ -153,7 +154,7 @@ def test_diagram_is_on_paper(printed: Path) -> None:
 
 
 def test_paper_shows_neither_navigation_nor_buttons(page: Page, site: str) -> None:
-    page.goto(f"{site}{RUNBOOK}/", wait_until="networkidle")
+    open_page(page, f"{site}{RUNBOOK}/")
     page.emulate_media(media="print")
     for name in (".md-header", ".md-sidebar--primary", ".md-clipboard, .md-code__nav"):
         for element in page.locator(name).all()[:3]:

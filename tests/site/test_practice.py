@@ -18,6 +18,7 @@ from sql_snippets.reading.pages import read_page
 from sql_snippets.reading.site import load_site
 from sql_snippets.running.editor import run_as_editor
 from sql_snippets.sqltext.placeholders import fill
+from tests.site.opening import open_page
 from tests.site.project_copy import INCIDENTS, copy_project
 from tests.site.test_accessibility import violations
 from tests.sql_snippets.incidents import PRACTICE, Impossible, Incident
@@ -41,10 +42,6 @@ SMALL = "reminders-after-contact"  # a section to show things on that are the sa
 
 def _panel(page: Page, section: str) -> Locator:
     return page.locator(f".practice[data-section='{section}']")
-
-
-def _open(page: Page, site: str) -> None:
-    page.goto(site + RUNBOOK, wait_until="networkidle")
 
 
 def _begin(page: Page, section: str) -> None:
@@ -133,7 +130,7 @@ def _steps(drill: Drill, *steps: Step) -> list[Snippet]:
 
 def test_each_drill_can_be_practised_or_says_why_not(page: Page, site: str) -> None:
     assert PRACTICE.keys() == DRILLS.keys()
-    _open(page, site)
+    open_page(page, site + RUNBOOK)
     for scenario, drill in DRILLS.items():
         panel = _panel(page, drill.section)
         incident = PRACTICE[scenario]
@@ -155,7 +152,7 @@ def test_every_block_says_what_the_server_of_the_checks_says(
 ) -> None:
     produced: Scenario = request.getfixturevalue(scenario)
     drill, incident = DRILLS[scenario], PRACTISED[scenario]
-    _open(page, site)
+    open_page(page, site + RUNBOOK)
     _begin(page, drill.section)
     processes = _processes(sql_database)
 
@@ -187,7 +184,7 @@ def test_every_block_says_what_the_server_of_the_checks_says(
 @pytest.mark.parametrize("scenario", PRACTISED)
 def test_drill_is_followed_to_its_end_and_again(page: Page, site: str, scenario: str) -> None:
     drill, incident = DRILLS[scenario], PRACTISED[scenario]
-    _open(page, site)
+    open_page(page, site + RUNBOOK)
     _begin(page, drill.section)
     for _ in range(2):
         (verify,) = _steps(drill, Step.VERIFY)
@@ -218,7 +215,7 @@ def test_later_practice_begins_with_the_database_that_was_kept(
     for is_first in (True, False):
         asked.clear()
         page = context.new_page()
-        _open(page, site)
+        open_page(page, site + RUNBOOK)
         _begin(page, SMALL)
         page.close()
         # What the migrations would run in.
@@ -231,7 +228,7 @@ def test_nothing_is_loaded_before_it_is_asked_for_and_nothing_from_elsewhere(
 ) -> None:
     asked: list[str] = []
     page.context.on("request", lambda request: asked.append(request.url))
-    _open(page, site)
+    open_page(page, site + RUNBOOK)
     assert not [url for url in asked if "pglite" in url or "/practice/" in url]
     _begin(page, SMALL)
     assert [url for url in asked if url.endswith("pglite.wasm")]
@@ -244,7 +241,7 @@ def test_nothing_is_loaded_before_it_is_asked_for_and_nothing_from_elsewhere(
 
 def test_works_without_a_network_once_it_is_loaded(context: BrowserContext, site: str) -> None:
     page = context.new_page()
-    _open(page, site)
+    open_page(page, site + RUNBOOK)
     _begin(page, SMALL)
     context.set_offline(True)
     drill = next(drill for drill in PAGE.drills if drill.section == SMALL)
@@ -257,7 +254,7 @@ def test_works_without_a_network_once_it_is_loaded(context: BrowserContext, site
 
 
 def test_says_that_it_is_a_sandbox_and_how_to_leave(page: Page, site: str) -> None:
-    _open(page, site)
+    open_page(page, site + RUNBOOK)
     _begin(page, SMALL)
     banner = _panel(page, SMALL).locator(".practice__banner")
     expect(banner).to_have_text("Sandbox, not production: runs in your browser, nothing is sent")
@@ -269,7 +266,7 @@ def test_says_that_it_is_a_sandbox_and_how_to_leave(page: Page, site: str) -> No
 
 
 def test_only_one_is_practised_at_a_time(page: Page, site: str) -> None:
-    _open(page, site)
+    open_page(page, site + RUNBOOK)
     _begin(page, SMALL)
     _begin(page, "duplicate-reminders")
     expect(page.locator(".practice__panel")).to_have_count(1)
@@ -279,7 +276,7 @@ def test_only_one_is_practised_at_a_time(page: Page, site: str) -> None:
 
 
 def test_by_keyboard_alone(page: Page, site: str) -> None:
-    _open(page, site)
+    open_page(page, site + RUNBOOK)
     _panel(page, SMALL).get_by_role("button").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="End practice")).to_be_focused()
@@ -309,7 +306,7 @@ def test_no_violation_while_somebody_practises(
     )
     try:
         page = context.new_page()
-        _open(page, site)
+        open_page(page, site + RUNBOOK)
         assert violations(page, ".md-content") == []
         _begin(page, SMALL)
         drill = next(drill for drill in PAGE.drills if drill.section == SMALL)
@@ -347,7 +344,7 @@ def test_without_its_parts_there_is_no_button(page: Page, tmp_path: Path, lackin
         (project / lacking).unlink()
     with serve_folder(tmp_path / "site") as address:
         assert "WARNING -" not in build(tmp_path / "site", address, project=project)
-        _open(page, address)
+        open_page(page, address)
         expect(page.locator(".sql-stamp").first).to_be_visible()
         expect(page.locator(".practice, [data-practice]")).to_have_count(0)
     assert not list((tmp_path / "site").glob("assets/practice/*"))

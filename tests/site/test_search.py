@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from scripts.tasks.common import ROOT
+from tests.site.opening import open_page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -136,7 +137,7 @@ def _results(page: Page, words: str) -> list[str]:
 
 @pytest.fixture
 def home(page: Page, site: str) -> Page:
-    page.goto(site, wait_until="networkidle")
+    open_page(page, site)
     return page
 
 

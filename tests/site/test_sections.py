@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 
 from scripts.hooks.alert_sections import read_alerts
 from scripts.tasks.local_site import build, serve_folder
+from tests.site.opening import open_page
 from tests.site.project_copy import copy_project
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ ALERTS = {
 def test_wrong_address_offers_the_nearest_section(
     page: Page, site: str, asked: str, anchor: str
 ) -> None:
-    page.goto(site + asked, wait_until="networkidle")
+    open_page(page, site + asked)
     offer = page.locator(".nearest")
     expect(offer).to_be_visible()
     link = offer.locator("a")
@@ -65,7 +66,7 @@ def test_address_like_no_section_offers_the_check_that_names_one(
 ) -> None:
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(site + asked, wait_until="networkidle")
+    open_page(page, site + asked)
     expect(page.locator("h1")).to_have_text("This page is not here")
     expect(page.locator(".nearest")).to_contain_text("Not sure which section?")
     link = page.locator(".nearest a")
@@ -100,7 +101,7 @@ def test_alerts_are_read_from_their_table_alone() -> None:
 
 def test_section_stays_in_sight_while_its_page_grows(page: Page, site: str) -> None:
     for index in range(8):
-        page.goto(site, wait_until="networkidle")
+        open_page(page, site)
         link = page.locator(".home-symptoms li > a").nth(index)
         anchor = urlsplit(link.get_attribute("href") or "").fragment
         link.click()
@@ -110,7 +111,7 @@ def test_section_stays_in_sight_while_its_page_grows(page: Page, site: str) -> N
 
 
 def test_reader_who_scrolls_away_is_not_taken_back(page: Page, site: str) -> None:
-    page.goto(site, wait_until="networkidle")
+    open_page(page, site)
     page.locator(f".home a[href*='{RUNBOOK}#stuck-lock']").first.click()
     expect(page.locator("#stuck-lock")).to_be_in_viewport()
     page.mouse.wheel(0, 1)
@@ -133,7 +134,7 @@ def test_old_name_of_a_renamed_section_still_leads_to_it(page: Page, tmp_path: P
     folder.mkdir()
     with serve_folder(folder) as address:
         build(folder, address, project=project)
-        page.goto(f"{address}{RUNBOOK}#recovered", wait_until="networkidle")
+        open_page(page, f"{address}{RUNBOOK}#recovered")
         expect(page.locator("#good-again")).to_be_in_viewport()
         shown = page.evaluate("document.querySelector('#good-again').getBoundingClientRect().top")
         assert 0 < shown < 200

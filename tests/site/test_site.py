@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 from scripts.tasks.common import ROOT
 from sql_snippets.reading.pages import read_page
 from sql_snippets.reading.site import load_site
+from tests.site.opening import open_page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page, Request
@@ -41,10 +42,6 @@ def outside(context: BrowserContext, site: str) -> list[str]:
     return asked
 
 
-def _open(page: Page, address: str) -> None:
-    page.goto(address, wait_until="networkidle")
-
-
 def _search(page: Page, words: str) -> None:
     page.locator(".md-search__input").click()
     page.keyboard.type(words)  # the theme listens for keys, not for a changed value
@@ -67,8 +64,8 @@ def errors(page: Page) -> list[str]:
 
 def test_no_request_leaves_the_site(page: Page, site: str, outside: list[str]) -> None:
     for path in ("", "authors-guide/", RUNBOOK, "no-such-page"):
-        _open(page, site + path)
-    _open(page, site + RUNBOOK)
+        open_page(page, site + path)
+    open_page(page, site + RUNBOOK)
     _diagram(page)
     _search(page, "lock")
     expect(page.locator(".md-search-result__item").first).to_be_visible()
@@ -76,7 +73,7 @@ def test_no_request_leaves_the_site(page: Page, site: str, outside: list[str]) -
 
 
 def test_a_request_that_leaves_would_be_seen(page: Page, site: str, outside: list[str]) -> None:
-    _open(page, site)
+    open_page(page, site)
     page.evaluate("fetch('http://example.invalid/x').catch(() => 0)")
     page.wait_for_timeout(100)
     assert outside == ["http://example.invalid/x"]
@@ -87,7 +84,7 @@ def test_diagram_renders_on_direct_load(browser: Browser, site: str, scheme: str
     context = browser.new_context(color_scheme="dark" if scheme == "dark" else "light")
     try:
         page = context.new_page()
-        _open(page, site + RUNBOOK)
+        open_page(page, site + RUNBOOK)
         _diagram(page)
     finally:
         context.close()
@@ -96,7 +93,7 @@ def test_diagram_renders_on_direct_load(browser: Browser, site: str, scheme: str
 def test_diagram_renders_after_instant_navigation(
     page: Page, site: str, outside: list[str], errors: list[str]
 ) -> None:
-    _open(page, site)
+    open_page(page, site)
     page.evaluate("window.sameDocument = true")
     page.locator(f".home a[href*='{RUNBOOK}']").first.click()
     page.wait_for_url(re.compile(re.escape(RUNBOOK)))
@@ -109,9 +106,9 @@ def test_diagram_renders_after_instant_navigation(
 def test_diagram_library_is_loaded_only_where_there_is_a_diagram(page: Page, site: str) -> None:
     loaded: list[str] = []
     page.on("request", lambda request: loaded.append(request.url))
-    _open(page, site)
+    open_page(page, site)
     assert not [url for url in loaded if url.endswith("mermaid.min.js")]
-    _open(page, site + RUNBOOK)
+    open_page(page, site + RUNBOOK)
     _diagram(page)
     assert len([url for url in loaded if url.endswith("mermaid.min.js")]) == 1
 
@@ -120,7 +117,7 @@ def test_diagram_library_is_loaded_only_where_there_is_a_diagram(page: Page, sit
     "words", ["execution_logs", "cron_execution_logs", "last_contact", "last_contact_date"]
 )
 def test_search_finds_parts_of_names(page: Page, site: str, words: str) -> None:
-    _open(page, site)
+    open_page(page, site)
     _search(page, words)
     first = page.locator(".md-search-result__link").first
     expect(first).to_be_visible()
@@ -136,7 +133,7 @@ def test_first_useful_action_is_in_sight_on_a_phone(browser: Browser, site: str)
     )
     try:
         page = context.new_page()
-        _open(page, site)
+        open_page(page, site)
         links = page.locator(".home-symptoms li > a")
         assert links.count() >= 7
         for index in range(links.count()):
@@ -153,18 +150,18 @@ def test_first_useful_action_is_in_sight_on_a_phone(browser: Browser, site: str)
 
 
 def test_every_link_of_the_home_page_leads_to_a_section(page: Page, site: str) -> None:
-    _open(page, site)
+    open_page(page, site)
     anchors = page.locator(".home a[href*='#']:not(.headerlink)").evaluate_all(
         "links => links.map(link => new URL(link.href).hash.slice(1))"
     )
     wanted = [anchor for anchor in anchors if not anchor.startswith("__")]
-    _open(page, site + RUNBOOK)
+    open_page(page, site + RUNBOOK)
     missing = [anchor for anchor in wanted if page.locator(f"[id='{anchor}']").count() != 1]
     assert missing == []
 
 
 def test_page_not_found_leads_to_sections_that_exist(page: Page, site: str) -> None:
-    _open(page, site + "operations/old-name/")
+    open_page(page, site + "operations/old-name/")
     links = page.locator(".md-content a[href]").evaluate_all("links => links.map(l => l.href)")
     sections = [link for link in links if "#" in link]
     assert len(sections) >= 7
@@ -178,7 +175,7 @@ def test_copy_button_gives_the_sql_and_nothing_else(
     context: BrowserContext, page: Page, site: str
 ) -> None:
     context.grant_permissions(["clipboard-read", "clipboard-write"], origin=site)
-    _open(page, site + RUNBOOK)
+    open_page(page, site + RUNBOOK)
     known = read_page(RUNBOOK_FILE, load_site(ROOT)).snippets
     blocks = page.locator(".sql-block")
     expect(blocks).to_have_count(len(known))
@@ -193,7 +190,7 @@ def test_copy_button_gives_the_sql_and_nothing_else(
 
 
 def test_outputs_have_no_copy_button(page: Page, site: str) -> None:
-    _open(page, site + RUNBOOK)
+    open_page(page, site + RUNBOOK)
     outputs = page.locator(".sql-output")
     assert outputs.count() > 0
     for button in outputs.locator("button").all():
@@ -201,7 +198,7 @@ def test_outputs_have_no_copy_button(page: Page, site: str) -> None:
 
 
 def test_every_block_has_a_mark_and_a_stamp(page: Page, site: str) -> None:
-    _open(page, site + RUNBOOK)
+    open_page(page, site + RUNBOOK)
     blocks = page.locator(".sql-block").count()
     assert blocks > 0
     assert page.locator(".sql-block + .sql-stamp").count() == blocks
@@ -209,7 +206,7 @@ def test_every_block_has_a_mark_and_a_stamp(page: Page, site: str) -> None:
 
 
 def test_marks_differ_by_word_shape_and_colour(page: Page, site: str) -> None:
-    _open(page, site + RUNBOOK)
+    open_page(page, site + RUNBOOK)
     looks = {}
     for name in ("read", "write", "stop"):
         word = page.locator(f".sql-mark--{name} > strong:first-child").first
@@ -225,7 +222,7 @@ def test_text_and_sql_are_there_without_javascript(browser: Browser, site: str) 
     context = browser.new_context(java_script_enabled=False)
     try:
         page = context.new_page()
-        _open(page, site + RUNBOOK)
+        page.goto(site + RUNBOOK)
         known = read_page(RUNBOOK_FILE, load_site(ROOT)).snippets
         assert page.locator(".sql-block:visible").count() == len(known)
     finally:

@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 from scripts.tasks.local_site import build, serve_folder
 from sql_snippets.reading.pages import read_page
 from sql_snippets.reading.site import load_site
+from tests.site.opening import open_page
 from tests.site.project_copy import PAGES, RUN_AT, copy_project, write_report
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def test_verification_page_has_every_block_and_leads_to_it(
 ) -> None:
     report = write_report(project)
     address = build_again()
-    page.goto(address + "verification/", wait_until="networkidle")
+    open_page(page, address + "verification/")
     known = [s for name in PAGES for s in read_page(project / name, load_site(project)).snippets]
     rows = page.locator(".sql-table--blocks tbody tr")
     assert rows.count() == len(known)
@@ -86,7 +87,7 @@ def test_drill_page_has_steps_times_and_an_empty_log(
     page: Page, project: Path, build_again: Callable[[], str]
 ) -> None:
     write_report(project)
-    page.goto(build_again() + "drills/", wait_until="networkidle")
+    open_page(page, build_again() + "drills/")
     drills = read_page(project / PAGES[0], load_site(project)).drills
     assert page.locator(".sql-table--drill").count() == len(drills) >= 7
     assert page.locator(".sql-table--drill tbody tr").count() == sum(len(d.steps) for d in drills)
@@ -103,7 +104,7 @@ def test_drills_by_people_are_listed(
         " result: done, notes: Looked for the <pid>}\n",
         encoding="utf-8",
     )
-    page.goto(build_again() + "drills/", wait_until="networkidle")
+    open_page(page, build_again() + "drills/")
     log = page.locator(".sql-table--log tbody tr")
     assert log.count() == 1
     for words in ("2026-11-02", "Stuck lock", "A stranger", "7", "done", "Looked for the <pid>"):
@@ -115,7 +116,7 @@ def test_both_pages_say_when_there_was_no_run(
 ) -> None:
     address = build_again()
     for path in ("verification/", "drills/"):
-        page.goto(address + path, wait_until="networkidle")
+        open_page(page, address + path)
         expect(page.locator("article")).to_contain_text("No run yet.")
         assert page.locator(".sql-verdict--passed").count() == 0
         assert page.locator(".sql-verdict--unchecked").count() > 0
@@ -144,7 +145,7 @@ def test_stamps_say_their_age_and_look_it(
     looks = {}
     for days, words in ((0, "5 Nov 2026"), (1, "1 day ago"), (30, "30 days ago"), (31, "31 days")):
         page.clock.set_fixed_time(RUN_AT + dt.timedelta(days=days, hours=1))
-        page.goto(address + RUNBOOK, wait_until="networkidle")
+        open_page(page, address + RUNBOOK)
         expect(page.locator(STAMP)).to_contain_text(words)
         expect(page.locator(".sql-summary")).to_contain_text(words)
         assert ("ago" in page.locator(STAMP).inner_text()) is (days > 0)
@@ -159,7 +160,7 @@ def test_stale_stamps_look_stale(page: Page, project: Path, build_again: Callabl
     write_report(project)
     address = build_again()
     page.clock.set_fixed_time(RUN_AT)
-    page.goto(address + RUNBOOK, wait_until="networkidle")
+    open_page(page, address + RUNBOOK)
     expect(page.locator(STAMP)).to_contain_text("Passed")
     fresh = _look(page)
 
@@ -168,7 +169,7 @@ def test_stale_stamps_look_stale(page: Page, project: Path, build_again: Callabl
     assert changed != text
     (project / PAGES[0]).write_text(changed, encoding="utf-8")
     build_again()
-    page.goto(address + RUNBOOK, wait_until="networkidle")
+    open_page(page, address + RUNBOOK)
     expect(page.locator(STAMP)).to_contain_text("Not checked")
     expect(page.locator(STAMP)).to_contain_text("the SQL was changed after its last run")
     assert page.locator(".sql-stamp--unchecked").count() == 1
@@ -180,13 +181,13 @@ def test_stale_stamps_look_stale(page: Page, project: Path, build_again: Callabl
     head = project / "supabase" / "migrations" / "29990101000000_later.sql"
     head.write_text("select 1;\n", encoding="utf-8")
     build_again()
-    page.goto(address + RUNBOOK, wait_until="networkidle")
+    open_page(page, address + RUNBOOK)
     expect(page.locator(STAMP)).to_contain_text("Out of date")
     expect(page.locator(STAMP)).to_contain_text("the last migration was")
     assert page.locator(".sql-stamp--passed").count() == 0
     assert page.locator(".sql-stamp--stale").count() == page.locator(".sql-stamp").count()
     for one, other in zip(_look(page), fresh, strict=True):
         assert one != other
-    page.goto(address + "verification/", wait_until="networkidle")
+    open_page(page, address + "verification/")
     expect(page.locator(".sql-table--facts")).to_contain_text("Out of date")
     assert page.locator(".sql-table--blocks .sql-verdict--passed").count() == 0
