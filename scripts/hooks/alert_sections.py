@@ -79,15 +79,21 @@ def _flat(items: Sequence[AnchorLink]) -> Iterator[AnchorLink]:
 
 
 def on_env(env: Environment, config: MkDocsConfig, files: Files) -> Environment:
-    """Give all templates ``runbook_sections``."""
+    """Give all templates ``runbook_sections``, and ``alert_sections`` in the order of the table."""
     del config
     file = files.get_file_from_path(RUNBOOK)
     if file is None or file.page is None:
         raise PluginError(f"{RUNBOOK} is not there, and the page for wrong addresses needs it.")
     alerts = read_alerts(file.page.content or "")
-    sections = [item for item in _flat(file.page.toc.items) if item.level > 0]
-    env.globals["runbook_sections"] = [
+    sections = [
         Section(item.id, item.title, tuple(name for name, to in alerts.items() if to == item.id))
-        for item in sections
+        for item in _flat(file.page.toc.items)
+        if item.level > 0
     ]
+    order = list(alerts.values())
+    env.globals["runbook_sections"] = sections
+    env.globals["alert_sections"] = sorted(
+        (section for section in sections if section.alerts),
+        key=lambda section: order.index(section.anchor),
+    )
     return env

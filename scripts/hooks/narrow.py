@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from mkdocs.structure.files import Files
     from mkdocs.structure.pages import Page
 
-RUNBOOK = "operations/cron-reminder-runbook.md"
+# Those that are read on a phone.
+PAGES = frozenset({"operations/cron-reminder-runbook.md", "verification.md", "drills.md"})
 FEWEST = 3  # columns: two fit
 _TABLE = re.compile(r"<table>\n?<thead>.*?</table>", re.DOTALL)
 _HEADER = re.compile(r"<th[^>]*>(.*?)</th>", re.DOTALL)
@@ -44,6 +45,6 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
     """Name the columns in each cell, and put the diagram into a box of its own."""
     del config, files
     html = _DIAGRAM.sub(lambda diagram: f'<div class="diagram">{diagram[0]}</div>', html)
-    if page.file.src_uri == RUNBOOK:
+    if page.file.src_uri in PAGES:
         html = _TABLE.sub(lambda table: _as_card(table[0]), html)
     return html

@@ -127,6 +127,23 @@ def test_both_pages_say_when_there_was_no_run(
     assert project
 
 
+def test_no_table_of_the_generated_pages_is_wider_than_a_phone(
+    page: Page, project: Path, build_again: Callable[[], str]
+) -> None:
+    write_report(project)
+    address = build_again()
+    page.set_viewport_size({"width": 390, "height": 844})
+    for path in ("verification/", "drills/"):
+        open_page(page, address + path)
+        assert page.locator(".sql-table table").count() >= 2
+        wide = page.evaluate(
+            """() => [...document.querySelectorAll(".md-typeset__scrollwrap")]
+                .filter(e => e.scrollWidth > e.clientWidth).map(e => e.textContent.slice(0, 80))"""
+        )
+        assert wide == []
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
 def _look(page: Page) -> list[str]:
     stamp = page.locator(STAMP)
     look: list[str] = stamp.evaluate(

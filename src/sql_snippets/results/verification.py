@@ -187,7 +187,7 @@ def _other_rows(given: Pages, page: Page, report: Report) -> list[tuple[str, ...
                 f"{escape(name)}<br>{link}" if section and name != "drill" else link,
                 show_verdict(verdict, None if verdict is Verdict.PASSED else run.reason),
                 _KINDS[run.kind],
-                _time_of(run),
+                "" if verdict is Verdict.EXCLUDED else _time_of(run),
             )
         )
     return rows
