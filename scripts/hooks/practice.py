@@ -108,16 +108,16 @@ class _Practice:
         return {drill.section: _describe(drill, self.incidents) for drill in drills}
 
 
-def _with_place(html: str, anchor: str, *, is_first: bool) -> str:
-    """Put a place for the button below a section's title, or for the reason why none at its end.
+def _with_place(html: str, anchor: str) -> str:
+    """Put a place for the button, or for the reason why none, at the end of a section.
 
-    It has its height before the script comes, so that nothing moves under the reader's eyes.
+    Whoever is in a real incident reads the section from its top and need not pass it.
     """
     title = re.search(rf'<h([1-6]) id="{re.escape(anchor)}".*?</h\1>', html, re.DOTALL)
     if title is None:
         return html
     following = re.compile(rf"<h[1-{title[1]}] |\Z").search(html, title.end())
-    at = title.end() if is_first or following is None else following.start()
+    at = following.start() if following else len(html)
     return f'{html[:at]}<div class="practice" data-section="{escape(anchor)}"></div>{html[at:]}'
 
 
@@ -155,6 +155,6 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
         return html
     address = get_relative_url(practice.asset, page.url)
     here = json.dumps({"database": address, "bytes": practice.bytes, "sections": sections})
-    for anchor, section in sections.items():
-        html = _with_place(html, anchor, is_first="incident" in section)
+    for anchor in sections:
+        html = _with_place(html, anchor)
     return f'{html}\n<div class="practice-data" hidden data-practice="{escape(here)}"></div>\n'

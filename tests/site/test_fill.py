@@ -77,6 +77,21 @@ def test_copy_button_gives_the_filled_sql(context: BrowserContext, page: Page, s
     assert copied.rstrip("\n") == fill(snippet.sql, values).sql.rstrip("\n")
 
 
+def test_whoever_copies_a_block_is_told_what_is_missing(page: Page, site: str) -> None:
+    open_page(page, site + RUNBOOK)
+    block = page.locator("#block-trigger-a-run-trigger-run")
+    missing = block.locator(".sql-missing")
+    expect(missing).to_be_hidden()
+    block.locator("button[data-md-type=copy], .md-clipboard").first.click()
+    expect(missing).to_have_text("Copied, but not filled in: your name, reason.")
+    _type(page, "trigger-a-run", "your_name", NASTY)
+    expect(missing).to_have_text("Copied, but not filled in: reason.")
+    _type(page, "trigger-a-run", "reason", "it's me")
+    expect(missing).to_be_hidden()
+    _type(page, "trigger-a-run", "reason", "")
+    expect(missing).to_be_hidden()
+
+
 @pytest.mark.parametrize("value", ["abc", "1; drop table x", "1 2", "0x10", "٣", "--1"])
 def test_only_a_number_stands_without_quotes(page: Page, site: str, value: str) -> None:
     open_page(page, site + RUNBOOK)

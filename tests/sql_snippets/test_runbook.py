@@ -199,6 +199,30 @@ def test_trouble_has_every_part_in_order(trouble: str) -> None:
     assert f"({'#' + trouble.lower().replace(' ', '-')})" in section("Find your symptom")
 
 
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_whoever_lands_in_a_trouble_is_told_where_to_run_its_blocks(trouble: str) -> None:
+    text = section(trouble)
+    told = text.index("alone into the SQL Editor")
+    assert told < text.index("](#before-you-change-anything)") < text.index("**Confirm.")
+
+
+def test_nobody_is_led_to_remind_the_wrong_people() -> None:
+    """A run while dates are stale or the duplicate guard is gone cannot be taken back."""
+    running = [snippet for snippet in page().snippets if "run_manually" in snippet.sql]
+    assert len(running) >= 4
+    for snippet in running:
+        (text,) = [s.text for s in sections() if _anchor(s.title) == snippet.section]
+        before = text[: text.index(f"name={snippet.name} ")]
+        assert re.search(r"rows 1 to 3 of \[Check health\]|health where step <= 3", before), (
+            snippet.id
+        )
+        assert "else the wrong people are reminded" in before, snippet.id
+
+
+def _anchor(title: str) -> str:
+    return re.sub(r"[^a-z0-9 _-]", "", title.lower()).replace(" ", "-")
+
+
 @pytest.mark.parametrize("trouble", [t for t in TROUBLES if t != "Repeated failures"])
 def test_trouble_is_drilled(trouble: str) -> None:
     anchor = trouble.lower().replace(" ", "-")
@@ -289,7 +313,7 @@ def test_no_secret_and_no_address_stands_on_the_page() -> None:
 
 
 def test_links_within_the_page_lead_somewhere() -> None:
-    anchors = {re.sub(r"[^a-z0-9 _-]", "", s.title.lower()).replace(" ", "-") for s in sections()}
+    anchors = {_anchor(s.title) for s in sections()}
     text = PAGE.read_text(encoding="utf-8")
     dead = {link for link in re.findall(r"\]\(#([^)]+)\)", text) if link not in anchors}
     assert not dead

@@ -1,6 +1,7 @@
 /**
- * Lets the keyboard reach what only a pointer could: code and tables that scroll sideways, and
- * names the boxes of task lists.  Runs again after each instant navigation and each change of size.
+ * Lets the keyboard reach what only a pointer could: code and tables that scroll sideways.  Tells
+ * the eye where there is more of them, and names the boxes of task lists.  Runs again after each
+ * instant navigation and each change of size.
  */
 ;(() => {
   "use strict"
@@ -26,6 +27,8 @@
       element.removeAttribute("role")
       element.removeAttribute("aria-label")
     }
+    const rest = element.scrollWidth - element.clientWidth - element.scrollLeft
+    element.closest(".sql-output, .diagram")?.classList.toggle("scrolls-on", rest > 1)
   }
 
   const sizes = new ResizeObserver((entries) => entries.forEach(({ target }) => mark(target)))
@@ -35,6 +38,7 @@
     for (const element of document.querySelectorAll(scrollers)) {
       mark(element)
       sizes.observe(element)
+      element.onscroll = () => mark(element)
     }
     for (const box of document.querySelectorAll(".task-list-item input[type=checkbox]")) {
       box.setAttribute("aria-label", box.closest("li").textContent.trim())

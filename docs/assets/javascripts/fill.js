@@ -66,6 +66,26 @@
     return found
   }
 
+  /** Say which values of a block are still missing; its copy button copies it all the same. */
+  function warn(block, places) {
+    const own = places.filter((place) => place.block === block).reverse()
+    const empty = own.filter(({ element }) => !element.classList.contains("sql-fill--filled"))
+    const names = [...new Set(empty.map(({ name }) => name.replaceAll("_", " ")))]
+    const words = names.length ? `Copied, but not filled in: ${names.join(", ")}.` : ""
+    block.querySelector(".sql-missing").textContent = words
+  }
+
+  /** A block says nothing of missing values before somebody copies it without them. */
+  function warnWhoCopies(block, places) {
+    const status = document.createElement("p")
+    status.className = "sql-missing"
+    status.setAttribute("role", "status")
+    block.append(status)
+    block.addEventListener("click", ({ target }) => {
+      if (target.closest("[data-md-type=copy], .md-clipboard")) warn(block, places)
+    })
+  }
+
   function show(places, name, value) {
     let fits = true
     for (const place of places.filter((each) => each.name === name)) {
@@ -73,6 +93,7 @@
       fits &&= value === "" || text !== null
       place.element.replaceChildren(...(text === null ? place.written : [text]))
       place.element.classList.toggle("sql-fill--filled", text !== null)
+      if (place.block.querySelector(".sql-missing").textContent) warn(place.block, places)
     }
     for (const input of document.querySelectorAll(`.sql-form input[name="${name}"]`)) {
       if (input.value !== value) input.value = value
@@ -126,6 +147,7 @@
 
   function prepare() {
     const places = findPlaces()
+    for (const block of new Set(places.map((place) => place.block))) warnWhoCopies(block, places)
     const sections = new Map()
     for (const place of places) {
       const section = sectionOf(place.block)

@@ -19,6 +19,11 @@ export function begin({ heading, title, section, place, button, bytes, recipe })
   let started = 0
   let round = 0 // what a round that was given up still says is not heard
 
+  // The button is at the section's end; what is said of the practice belongs to its beginning.
+  const offered = document.createComment("")
+  place.replaceWith(offered)
+  heading.after(place)
+
   const panel = new Panel({ place, title, section, again: () => makeIncident(), leave: end })
   const database = new Database(recipe, (progress) => {
     if (progress.making) {
@@ -34,6 +39,7 @@ export function begin({ heading, title, section, place, button, bytes, recipe })
     database.close()
     clear()
     panel.close()
+    offered.replaceWith(place)
     for (const element of offer) element.hidden = false
     button.focus()
   }
@@ -109,7 +115,8 @@ export function begin({ heading, title, section, place, button, bytes, recipe })
   }
 
   for (const element of offer) element.hidden = true
-  panel.leave.focus()
+  panel.leave.focus({ preventScroll: true })
+  heading.scrollIntoView()
   makeIncident()
   return end
 }
