@@ -218,6 +218,21 @@ def test_marks_differ_by_word_shape_and_colour(page: Page, site: str) -> None:
         assert len({look[part] for look in looks.values()}) == 3
 
 
+def test_marks_keep_their_shape_in_the_colours_of_the_reader(browser: Browser, site: str) -> None:
+    context = browser.new_context(forced_colors="active")
+    try:
+        page = context.new_page()
+        page.goto(site + RUNBOOK)
+        for name in ("write", "stop"):
+            word = page.locator(f".sql-mark--{name} > strong:first-child").first
+            shape, text = word.evaluate(
+                "e => [getComputedStyle(e, '::before').backgroundColor, getComputedStyle(e).color]"
+            )
+            assert shape == text
+    finally:
+        context.close()
+
+
 def test_text_and_sql_are_there_without_javascript(browser: Browser, site: str) -> None:
     context = browser.new_context(java_script_enabled=False)
     try:
