@@ -326,7 +326,7 @@ def _broken(old: str, new: str) -> dict[str, Section]:
         ("go to [Enable the job](#enable-the-job). For", "that is odd. For"),
         (
             "switched off and forgotten | both WRITE blocks below |",
-            "switched off and forgotten | |",
+            "switched off and forgotten | think |",
         ),
         ("No row: a later run has taken it up, done.", "No row: a later run has taken it up."),
         ("[Register again](#register-again), then the", "[Register again](#gone), then the"),
