@@ -12,6 +12,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
@@ -34,16 +35,22 @@ if TYPE_CHECKING:
     from sql_snippets.model import Page
 
 ADDRESS = "/sql-snippets-stamps.json"
-_SCRIPT = """<script>
-// The theme runs this once more for every page that it puts in the place of another.
-window.sqlSnippetsPage = {path: %(path)s, shown: %(shown)s, version: ""}
+# It stays when the theme puts another page in the place of this one, which brings its own data.
+SCRIPT = """<script>
 window.sqlSnippetsLive ??= (async () => {
+  const find = () => document.querySelector("[data-sql-page]")
+  let element = null
+  let page = null
   for (;; await new Promise((resolve) => setTimeout(resolve, 100))) {
-    const page = window.sqlSnippetsPage
+    if (find() !== element) {
+      element = find()
+      page = window.sqlSnippetsPage = element && JSON.parse(element.dataset.sqlPage)
+    }
+    if (!page) continue
     const asked = new URLSearchParams({page: page.path, seen: page.version})
-    const answer = await fetch(`%(address)s?${asked}`).catch(() => null)
+    const answer = await fetch(`ADDRESS?${asked}`).catch(() => null)
     const said = answer?.ok ? await answer.json().catch(() => null) : null
-    if (!said) continue
+    if (!said || find() !== element) continue
     const {version, summary, blocks} = said
     page.version = version
     // Where a block was added or removed, only a build can show what stands where.
@@ -61,7 +68,7 @@ window.sqlSnippetsLive ??= (async () => {
     if (line && same) line.outerHTML = summary
   }
 })()
-</script>"""
+</script>""".replace("ADDRESS", ADDRESS)
 _LOOK_SECONDS = 0.05
 # How long a build waits for the checks: a page that is shown without them is shown once more.
 PATIENCE_SECONDS = 3.0
@@ -69,12 +76,23 @@ PATIENCE_SECONDS = 3.0
 _UNUSED_SECONDS = 1.0
 
 
-def script_of(page: Page) -> str:
-    """Return what keeps the stamps of a page up to date while it is open."""
+def version_of(report: Path) -> int:
+    """Return what a report is told by from older ones: 0 is before the first."""
+    try:
+        return report.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def data_of(page: Page, version: int) -> str:
+    """Return what the script has to know of a page that was built with a version of the report.
+
+    What is said of older versions was said before the page was built, perhaps of another text.
+    """
     shown = {snippet.id: hash_sql(snippet.sql) for snippet in page.snippets}
-    values = {"path": page.path, "shown": shown, "address": ADDRESS}
-    texts = {name: json.dumps(value).replace("</", "<\\/") for name, value in values.items()}
-    return _SCRIPT % {**texts, "address": ADDRESS}
+    # As text: a script's numbers do not hold so many digits.
+    data = json.dumps({"path": page.path, "shown": shown, "version": str(version)})
+    return f'<div hidden data-sql-page="{escape(data)}"></div>'
 
 
 def stamps_of(root: Path, path: Path) -> dict[str, dict[str, Any]]:
@@ -114,7 +132,7 @@ def stamps_of(root: Path, path: Path) -> dict[str, dict[str, Any]]:
 class _Answers:
     """What is said of each page, and which report says it; nothing before there is a new one."""
 
-    version: str
+    version: int
     pages: Mapping[str, bytes]
 
 
@@ -124,8 +142,8 @@ class LiveStamps:
     def __init__(self, root: Path, report: Path) -> None:
         self._root = root
         self._report = report
-        self._answers = _Answers("", {})
-        self._built = self._seen = self._changed()
+        self._answers = _Answers(0, {})
+        self._built = self._seen = version_of(report)
         self._signals = tempfile.TemporaryDirectory(prefix="sql-snippets-")
 
     def attach(self, server: LiveReloadServer) -> None:
@@ -140,7 +158,7 @@ class LiveStamps:
             asked = parse_qs(environ.get("QUERY_STRING", ""))
             answers = self._answers
             content = answers.pages.get(asked.get("page", [""])[0])
-            if [answers.version] == asked.get("seen"):
+            if answers.version <= _number(asked.get("seen", [""])[0]):
                 content = None
             headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
             start("200 OK", headers)
@@ -169,17 +187,16 @@ class LiveStamps:
 
         Why it cannot be is said by the build that follows.
         """
-        if (now := self._changed()) == self._seen:
+        if (now := version_of(self._report)) == self._seen:
             return
         self._seen = now
         with suppress(
             *(ReportError, ProjectError, RecipeError, SettingsError, SiteError, PageError), OSError
         ):
-            version = str(now)
             self._answers = _Answers(
-                version,
+                now,
                 {
-                    name: json.dumps({"version": version, **said}).encode()
+                    name: json.dumps({"version": str(now), **said}).encode()
                     for name, said in stamps_of(self._root, self._report).items()
                 },
             )
@@ -198,8 +215,6 @@ class LiveStamps:
             self.take_up()
             self.ask_for_build()
 
-    def _changed(self) -> int:
-        try:
-            return self._report.stat().st_mtime_ns
-        except OSError:
-            return 0
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() else 0

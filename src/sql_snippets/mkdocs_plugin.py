@@ -19,7 +19,7 @@ from mkdocs.structure.files import File
 from mkdocs.utils import get_relative_url
 
 from sql_snippets.database.recipes import RecipeError
-from sql_snippets.mkdocs_live import LiveStamps, script_of
+from sql_snippets.mkdocs_live import SCRIPT, LiveStamps, data_of, version_of
 from sql_snippets.model import Page
 from sql_snippets.project import ProjectError, present_settings, recipe_of
 from sql_snippets.reading.built_html import (
@@ -116,9 +116,12 @@ def _around_blocks(output: str, content: str) -> tuple[str, str, str]:
     return before, content, after
 
 
-def annotate(html: str, blocks: Sequence[ShownBlock], page: Page, report: Report | None) -> str:
+def annotate(
+    html: str, blocks: Sequence[ShownBlock], page: Page, report: Report | None, data: str = ""
+) -> str:
     """Return a page's HTML with marks, stamps and outputs shown as such.
 
+    ``data`` goes with the page's first block, wherever a theme takes that to.
     ``blocks`` are those of the HTML.  They are paired with the page's snippets in order, so
     `find_difference` must have found none.
     """
@@ -132,7 +135,8 @@ def annotate(html: str, blocks: Sequence[ShownBlock], page: Page, report: Report
         insertions += add_id(html, block.tag, block_anchor(snippet))
         if places := describe(snippet.sql):
             insertions.append(add_attribute(block.tag, "data-sql-fill", json.dumps(places)))
-        insertions.append(Insertion(block.end, stamp(snippet, report)))
+        insertions.append(Insertion(block.end, stamp(snippet, report) + data))
+        data = ""
         if block.mark is not None:
             name = f"sql-mark sql-mark--{block.mark.mark.value.lower()}"
             insertions.append(add_class(html, block.mark.tag, name))
@@ -153,6 +157,7 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
         self._live: LiveStamps | None = None
         self._site: Site | None = None
         self._report: Report | None = None
+        self._version = 0
         self._cache_dir: Path | None = None
         self._known: dict[str, Page] = {}
         self._uris: dict[str, str] = {}
@@ -175,6 +180,7 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
             self._site = load_site(root)
         except SiteError as err:
             raise PluginError(f"sql-snippets: {err}") from err
+        self._version = version_of(self._path(config))
         try:
             self._report = read_report(self._path(config))
         except ReportError as err:
@@ -251,8 +257,11 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
         blocks = read_blocks(html)
         difference = find_difference([block for block in blocks if block.is_sql], known.snippets)
         if difference is None:
-            script = script_of(known) if self._serving and known.snippets else ""
-            return f"{before}{annotate(html, blocks, known, self._report)}{script}{after}"
+            data, script = "", ""
+            if self._serving:
+                data, script = data_of(known, self._version), SCRIPT
+            annotated = annotate(html, blocks, known, self._report, data)
+            return f"{before}{annotated}{script}{after}"
         message = f"{page.file.src_uri}: {difference}."
         if not self._serving:
             raise PluginError(f"sql-snippets: {message}")

@@ -7,6 +7,7 @@ import os
 import re
 import time
 from contextlib import ExitStack
+from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -290,6 +291,24 @@ def test_serving_shows_the_page_in_spite_of_a_difference(
     assert "page.md: the page shows 0 SQL blocks and the checks know 3" in caplog.text
 
 
+def test_served_page_says_which_report_it_was_built_with(project: Path) -> None:
+    report = _report(project, _passed(project))
+    os.utime(report, ns=(7, 7))
+    (project / "docs" / "index.md").write_text("# Without a block\n", encoding="utf-8")
+    config = load_config(config_file=str(project / "mkdocs.yml"))
+    config.plugins.on_startup(command="serve", dirty=False)
+    build(config)
+    html = (project / "site" / "page" / "index.html").read_text(encoding="utf-8")
+    [data] = re.findall(r'data-sql-page="([^"]+)"', html)
+    said = json.loads(unescape(data))
+    assert (said["path"], said["version"]) == ("docs/page.md", "7")
+    assert len(said["shown"]) == 3
+    # A reader may come from a page without a block, whose script stays.
+    index = (project / "site" / "index.html").read_text(encoding="utf-8")
+    assert "sqlSnippetsLive" in index
+    assert 'data-sql-page="' not in index
+
+
 def _ask(server: LiveReloadServer, path: str, **asked: str) -> tuple[str, bytes]:
     said: list[str] = []
     app: Any = server.get_app()
@@ -335,6 +354,8 @@ def test_open_pages_are_told_of_a_new_report_without_a_build(
     # Nothing twice, and nothing of a page without a verdict.
     seen = said["version"]
     assert _ask(server, ADDRESS, page="docs/page.md", seen=seen) == nothing
+    # Nor to a page that was built since: that was said of what stood there before.
+    assert _ask(server, ADDRESS, page="docs/page.md", seen=str(int(seen) + 1)) == nothing
     assert _ask(server, ADDRESS, page="docs/index.md", seen="") == nothing
     # What cannot be read is left to the build, and what is asked besides to the server.
     report.write_text("{", encoding="utf-8")

@@ -384,7 +384,9 @@ def test_a_run_that_is_ended_leaves_nothing(
     project: Path, workers: list[str], number: signal.Signals
 ) -> None:
     _write(project, SLEEPERS)
-    run = _start(project, *workers)
+    report = project / "report.json"
+    report.write_text("of the last whole run", encoding="utf-8")
+    run = _start(project, *workers, "--sql-report", str(report))
     directory = _wait_for_sleep(run, 2 if workers else 1)
     if number is signal.SIGINT:
         # As a terminal sends it.
@@ -394,6 +396,7 @@ def test_a_run_that_is_ended_leaves_nothing(
     run.communicate(timeout=SECONDS)
     _wait_until(lambda: not directory.exists(), "the server's directory is gone")
     _wait_until(lambda: not _in_session(run.pid), f"no process is left: {_in_session(run.pid)}")
+    assert report.read_text(encoding="utf-8") == "of the last whole run"
 
     _write(project, {"name=quick": "select 1;"})
     status, output = _run(project, *workers)

@@ -79,12 +79,13 @@ class Results:
             return
         run.verdicts.keep(run.new_verdicts)
         written, refused = write_back(run.edits.values())
+        is_whole = session.exitstatus != pytest.ExitCode.INTERRUPTED
         for edit in written:
             what = "cell" if isinstance(edit, CellEdit) else "output"
             run.notes.append(f"wrote the {what} at {edit.path}:{edit.first_line}")
         run.notes += [f"error: {reason}" for reason in refused]
         try:
-            self._write_report()
+            self._write_report(is_whole=is_whole)
         except ReportError as err:
             refused.append(str(err))
             run.notes.append(f"error: {err}")
@@ -103,9 +104,13 @@ class Results:
             recipe=run.recipe,
         )
 
-    def _write_report(self) -> None:
+    def _write_report(self, *, is_whole: bool) -> None:
         run = self.run
         if run.settings.report is None:
+            return
+        if not is_whole:
+            # What the last whole run found is worth more than what a part of this one did.
+            run.notes.append(f"wrote no report, as the run was interrupted: {run.settings.report}")
             return
         write_report(self.report(), run.settings.report)
         run.notes.append(f"wrote the report of {len(run.entries)} items: {run.settings.report}")
