@@ -114,7 +114,7 @@ def stamps_of(root: Path, path: Path) -> dict[str, dict[str, Any]]:
     ]
     return {
         page.path: {
-            "summary": summary(page.snippets, report),
+            "summary": summary(page, report),
             "blocks": {
                 snippet.id: {
                     "text": hash_sql(snippet.sql),

@@ -145,7 +145,7 @@ def annotate(
             insertions.append(add_class(html, following.tag, "sql-output"))
     title = _TITLE_END.search(html)
     if title and page.snippets:
-        insertions.append(Insertion(title.end(), summary(page.snippets, report)))
+        insertions.append(Insertion(title.end(), summary(page, report)))
     return insert(html, insertions)
 
 

@@ -156,6 +156,23 @@ def test_stamp_says_when_and_on_what_a_block_passed(project: Path) -> None:
         assert fact in stamp
 
 
+def test_top_of_the_page_says_what_failed_beside_the_blocks(project: Path) -> None:
+    facts = _entry(
+        id="docs/page.md::look::limits",
+        kind="facts",
+        verdict="failed",
+        drawn="docs/page.md:7:3: error: the page says <4>, the database 3",
+    )
+    elsewhere = {**facts, "id": "docs/other.md::look::limits"}
+    again = {**facts, "id": "docs/page.md::look::drill", "kind": "drill"}
+    _report(project, _passed(project), facts, elsewhere, again)
+    html = _build(project)
+    [line] = re.findall(r'<p class="sql-summary.*?</p>', html, re.DOTALL)
+    assert "sql-summary--failed" in line
+    assert "2 other claims failed" in line
+    assert line.count("docs/page.md:7:3: error: the page says &lt;4&gt;, the database 3") == 1
+
+
 def test_parts_that_were_not_real_are_named_stand_ins(project: Path) -> None:
     server = {"kind": "embedded", "version": "17.10", "real_parts": []}
     _report(project, _passed(project), server=server)

@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sql_snippets.database.recipes import Recipe
-    from sql_snippets.model import Snippet
+    from sql_snippets.model import Page, Snippet
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+# Drawn at the top of a page; a migration that does not apply fails all with the same words.
+_MOST_REASONS = 3
 
 
 class ReportError(Exception):
@@ -151,10 +154,11 @@ def change_since(snippet: Snippet, run: Run) -> str | None:
 def verdict_of(snippet: Snippet, report: Report | None) -> Verdict:
     """Return what is known about a block as it stands on the page now."""
     run = run_of(snippet, report)
-    return Verdict.UNCHECKED if run is None or report is None else _verdict_now(run, report)
+    return Verdict.UNCHECKED if run is None or report is None else verdict_now(run, report)
 
 
-def _verdict_now(run: Run, report: Report) -> Verdict:
+def verdict_now(run: Run, report: Report) -> Verdict:
+    """Return the verdict of a run as it counts now: on another database it would be a new run."""
     return Verdict.STALE if report.stale and run.verdict is Verdict.PASSED else run.verdict
 
 
@@ -216,7 +220,7 @@ def stamp(snippet: Snippet, report: Report | None) -> str:
         verdict, word = run.verdict, WORDS[run.verdict]
         facts = _facts(escape(run.reason or snippet.excluded or "excluded"))
     else:
-        verdict = _verdict_now(run, report)
+        verdict = verdict_now(run, report)
         word = WORDS[verdict]
         shown = [show_time(report), *where(report)]
         if report.stale:
@@ -237,9 +241,26 @@ def stamp(snippet: Snippet, report: Report | None) -> str:
     )
 
 
-def summary(snippets: Sequence[Snippet], report: Report | None) -> str:
-    """Return the one line at the top of a page that says how its blocks stand."""
-    verdicts = [verdict_of(snippet, report) for snippet in snippets]
+def failed_beside_blocks(path: str, report: Report | None) -> list[Run]:
+    """Return what failed of a page's tables, facts, names, drills and directives."""
+    runs = report.runs.items() if report else ()
+    return [
+        run
+        for item, run in runs
+        if item.partition("::")[0] == path and run.kind != "block" and run.verdict is Verdict.FAILED
+    ]
+
+
+def _reasons(failed: Sequence[Run]) -> str:
+    """Draw failures that have no block to stand below, each text once."""
+    texts = dict.fromkeys((run.drawn or run.reason or "").strip() for run in failed)
+    shown = [text for text in texts if text][:_MOST_REASONS]
+    return "".join(f'<span class="sql-stamp__reason">{escape(text)}</span>' for text in shown)
+
+
+def summary(page: Page, report: Report | None) -> str:
+    """Return what stands at the top of a page: how its blocks are, and what failed beside them."""
+    verdicts = [verdict_of(snippet, report) for snippet in page.snippets]
     failed = verdicts.count(Verdict.FAILED)
     unchecked = verdicts.count(Verdict.UNCHECKED)
     excluded = verdicts.count(Verdict.EXCLUDED)
@@ -258,6 +279,11 @@ def summary(snippets: Sequence[Snippet], report: Report | None) -> str:
     elif run == 0:
         state, words = "unchecked", "No SQL block on this page is run"
     facts = [words]
+    others = failed_beside_blocks(page.path, report)
+    if others:
+        state = "failed"
+        facts.append(f"{len(others)} other claim{'s' if len(others) > 1 else ''} failed")
     if report is not None and unchecked < len(verdicts):
         facts += [show_time(report), *where(report)]
-    return f'<p class="sql-summary sql-summary--{state}">{" · ".join(facts)}</p>'
+    line = " · ".join(facts)
+    return f'<p class="sql-summary sql-summary--{state}">{line}{_reasons(others)}</p>'

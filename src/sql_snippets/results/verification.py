@@ -18,6 +18,7 @@ from sql_snippets.results.stamps import (
     run_of,
     show_date,
     show_seconds,
+    verdict_now,
     verdict_of,
 )
 
@@ -122,17 +123,14 @@ def _no_run(given: Pages) -> str:
 def _facts(given: Pages, report: Report) -> str:
     snippets = [snippet for page in given.pages for snippet in page.snippets]
     verdicts = [verdict_of(snippet, report) for snippet in snippets]
-    counted = ", ".join(
-        f"{verdicts.count(verdict)} {WORDS[verdict].lower()}"
-        for verdict in Verdict
-        if verdicts.count(verdict)
-    )
+    others = [verdict_now(run, report) for run in report.runs.values() if run.kind in _KINDS]
     server = f"PostgreSQL {escape(report.version)}" if report.version else "none was needed"
     kind = f" ({escape(report.server)})" if report.server and report.version else ""
     moment = report.created
     when = f"{show_date(moment)}, {moment:%H:%M} {moment.tzname() or ''}"
     rows = [
-        ("SQL blocks", f"{counted}, of {len(snippets)}" if snippets else "none"),
+        ("SQL blocks", _count(verdicts)),
+        ("Other claims", _count(others)),
         ("Last run", f'<time datetime="{moment.isoformat()}">{when}</time>'),
         ("Server", server + kind),
         ("Parts that were real", escape(", ".join(report.real_parts)) or "none: stand-ins"),
@@ -141,6 +139,16 @@ def _facts(given: Pages, report: Report) -> str:
         ("Since then", _since(report)),
     ]
     return _table("facts", ("What", "Value"), rows)
+
+
+def _count(verdicts: Sequence[Verdict]) -> str:
+    """Say how many there are of each verdict."""
+    counted = [
+        f"{verdicts.count(verdict)} {WORDS[verdict].lower()}"
+        for verdict in Verdict
+        if verdict in verdicts
+    ]
+    return f"{', '.join(counted)}, of {len(verdicts)}" if counted else "none"
 
 
 def _since(report: Report) -> str:
@@ -178,9 +186,7 @@ def _other_rows(given: Pages, page: Page, report: Report) -> list[tuple[str, ...
         if path != page.path or run.kind not in _KINDS:
             continue
         section, _, name = rest.rpartition("::")
-        verdict = run.verdict
-        if verdict is Verdict.PASSED and report.stale:
-            verdict = Verdict.STALE
+        verdict = verdict_now(run, report)
         link = _section_link(given, path, section) if section else escape(title_of(rest))
         rows.append(
             (
