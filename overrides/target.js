@@ -3,7 +3,8 @@
  *
  * A browser goes to the section when the last script has come, which takes seconds on a phone.
  * Until then scripts put forms, buttons and the diagram above it.  After an instant navigation the
- * theme scrolls before the page has its height.  Whoever touches the page is left alone.
+ * theme scrolls before the page has its height, also for whoever comes back to where they were.
+ * Whoever touches the page is left alone.
  */
 ;(() => {
   "use strict"
@@ -14,8 +15,9 @@
   const SETTLED = 4000 // milliseconds without growth after which a page has its height
   const TOUCHES = ["wheel", "touchstart", "pointerdown", "keydown"]
 
-  // The address cannot be asked later: the theme writes the section it scrolled past into it.
+  // Not the address as it is later: whoever comes back had scrolled on from what it names.
   let wanted = location.hash
+  let left = null // how far down the page was left that the reader comes back to
   let release = () => {}
 
   function idOf(hash) {
@@ -29,7 +31,8 @@
   function hold() {
     release()
     const target = document.getElementById(idOf(wanted))
-    if (!target) return
+    const top = left
+    if (!target && top === null) return
     let timer
     function wait() {
       clearTimeout(timer)
@@ -38,7 +41,8 @@
     }
     function bring() {
       // At once: a frame later the reader would have seen the page jump.
-      target.scrollIntoView()
+      if (target) target.scrollIntoView()
+      else scrollTo(0, top)
       wait()
     }
     const growth = new ResizeObserver(bring)
@@ -58,10 +62,18 @@
 
   function note(event) {
     const link = event.target.closest?.("a[href]")
-    if (link) wanted = new URL(link.href, location.href).hash
+    if (!link) return
+    wanted = new URL(link.href, location.href).hash
+    left = null
+  }
+
+  function noteReturn({ state }) {
+    wanted = ""
+    left = state?.y ?? null // where the theme keeps it
   }
 
   addEventListener("click", note, true)
+  addEventListener("popstate", noteReturn)
   hold()
   addEventListener("DOMContentLoaded", () => {
     // The first page is the one that is held already.
@@ -70,6 +82,7 @@
       if (!first) hold()
       first = false
       wanted = ""
+      left = null
     })
   })
 })()

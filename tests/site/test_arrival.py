@@ -184,6 +184,22 @@ def test_no_table_of_the_runbook_is_wider_than_a_phone(phone: Page, site: str) -
     assert roles == ["table", "rowgroup", "row"]
 
 
+def test_whoever_comes_back_is_where_they_were(phone: Page, site: str) -> None:
+    open_page(phone, f"{site}{RUNBOOK}#stuck-lock")
+    phone.wait_for_selector("div.mermaid", state="attached")
+    phone.mouse.move(200, 400)
+    phone.mouse.wheel(0, 900)
+    phone.wait_for_timeout(500)  # the theme notes the place when the page has come to rest
+    address, before = phone.url, phone.evaluate("scrollY")
+    phone.evaluate("document.querySelector('.md-nav--primary a[href*=verification]').click()")
+    phone.wait_for_url("**/verification/**")
+    expect(phone.locator("h1")).to_have_text(re.compile("Verification"))
+    phone.go_back()
+    phone.wait_for_selector("div.mermaid", state="attached")
+    phone.wait_for_function("before => Math.abs(scrollY - before) < 3", arg=before)
+    assert phone.url == address
+
+
 def test_header_says_which_section_is_read(phone: Page, site: str) -> None:
     open_page(phone, f"{site}{RUNBOOK}#stuck-lock")
     topic = phone.locator("[data-md-component=header-topic]").last
