@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -68,6 +69,33 @@ def look(root: Path) -> Times:
 def differences(before: Times, after: Times) -> set[Path]:
     """Return the files that were changed, made or removed."""
     return {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
+
+
+@dataclass
+class Seen:
+    """What the last check that came to its end was of, and what was begun and given up since.
+
+    A file that is again as it was then has to be checked too: the report may already say what the
+    given up check found of it.
+    """
+
+    times: Times
+    texts: dict[Path, str]
+    _given_up: set[Path] = field(default_factory=set)
+    _statements: list[Statement] = field(default_factory=list)
+
+    def files_to_check(self, now: Times) -> set[Path]:
+        """Return the files that may not be now what the report is of."""
+        return differences(self.times, now) | self._given_up
+
+    def statements_to_check(self, texts: dict[Path, str]) -> list[Statement]:
+        """Return the statements that decide what comes first."""
+        return [*changed_statements(self.texts, texts), *self._statements]
+
+    def give_up(self, now: Times, texts: dict[Path, str]) -> None:
+        """Remember what a check was of that did not come to its end."""
+        self._given_up = self.files_to_check(now)
+        self._statements = self.statements_to_check(texts)
 
 
 def affected(changed: Iterable[Path], root: Path) -> list[str]:
@@ -169,8 +197,8 @@ def check(
 
 def watch(parent: int) -> None:
     """Look until the server, which is the process that started this, has gone."""
-    before = look(ROOT)
-    texts = _read_sql(before)
+    times = look(ROOT)
+    seen = Seen(times, _read_sql(times))
     for plugin in entry_points(group="pytest11"):
         plugin.load()
     for name in _NEEDED:
@@ -178,15 +206,17 @@ def watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_LOOK_SECONDS)
         now = look(ROOT)
-        if now == before:
+        if not seen.files_to_check(now):
             continue
         with underway(REPORT):
             now = _settled(now)
-            pages = affected(differences(before, now), ROOT)
-            new_texts = _read_sql(now)
-            changed = changed_statements(texts, new_texts)
+            texts = _read_sql(now)
+            pages = affected(seen.files_to_check(now), ROOT)
+            changed = seen.statements_to_check(texts)
             if not pages or check(pages, changed, partial(_is_outdated, now, parent)):
-                before, texts = now, new_texts
+                seen = Seen(now, texts)
+            else:
+                seen.give_up(now, texts)
 
 
 def _settled(now: Times) -> Times:

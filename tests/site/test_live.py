@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import expect
 
 from scripts.tasks.live_site import copy_for_serving, serve_live
-from scripts.tasks.watch import affected, differences, look, merge
+from scripts.tasks.watch import Seen, affected, differences, look, merge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from playwright.sync_api import Page
 
@@ -51,6 +51,20 @@ def test_changed_new_and_removed_files_are_seen(tmp_path: Path) -> None:
     (folder / "other.png").write_text("", encoding="utf-8")
     seen = differences(before, look(tmp_path))
     assert {path.name for path in seen} == {"changed.md", "removed.md", "new.md"}
+
+
+def test_what_was_given_up_is_checked_again_though_all_is_as_before() -> None:
+    path = Path("docs/a.md")
+    seen = Seen({path: 1}, {})
+    assert seen.files_to_check({path: 1}) == set()
+    seen.give_up({path: 2}, {})
+    assert seen.files_to_check({path: 1}) == {path}
+    # A migration that has come and gone while its check ran is what the report speaks of.
+    migration = Path("supabase/migrations/1.sql")
+    seen = Seen({}, {})
+    seen.give_up({migration: 1}, {migration: "select 1;"})
+    assert seen.files_to_check({}) == {migration}
+    assert [statement.words for statement in seen.statements_to_check({})] == [("select", "1")]
 
 
 def _report(recipe: str, **verdicts: str) -> dict[str, Any]:
