@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from playwright.sync_api import expect
 
 from scripts.tasks.prepare import AXE
 from tests.site.opening import open_page
@@ -82,6 +83,59 @@ def test_a_violation_is_found(page: Page, site: str) -> None:
     open_page(page, site)
     page.evaluate("document.querySelector('h1').style.color = '#ddd'")
     assert any(violation.startswith("color-contrast") for violation in violations(page))
+
+
+_FOCUSED = """() => {
+    const e = document.activeElement, box = e.getBoundingClientRect()
+    const name = e.getAttribute("aria-label") || e.textContent.trim().slice(0, 40)
+    const shown = e.checkVisibility({visibilityProperty: true, opacityProperty: true})
+    // The switch of the scheme is a radio button, whose label shows the focus for it.
+    return [name, e.matches(".md-option") || shown && box.right > 0 && box.left < innerWidth]
+}"""
+
+
+@pytest.mark.parametrize("width", [390, 1024, 1280])
+def test_keyboard_walks_through_what_is_in_sight_alone(
+    browser: Browser, site: str, width: int
+) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 844}, reduced_motion="reduce")
+    try:
+        page = context.new_page()
+        open_page(page, site + "operations/cron-reminder-runbook/")
+        walked = []
+        for _ in range(20):
+            page.keyboard.press("Tab")
+            page.wait_for_timeout(50)  # the theme opens the search at its focus
+            walked.append(page.evaluate(_FOCUSED))
+        assert [name for name, shown in walked if not shown] == []
+        names = [name for name, _ in walked]
+        assert any("Find your symptom" in name for name in names)
+        assert ("Menu" in names) is (width < 1220)
+    finally:
+        context.close()
+
+
+def test_menu_is_opened_and_left_by_the_keyboard(browser: Browser, site: str) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, reduced_motion="reduce")
+    try:
+        page = context.new_page()
+        open_page(page, site + "operations/cron-reminder-runbook/")
+        menu = page.get_by_role("button", name="Menu")
+        menu.focus()
+        page.keyboard.press("Enter")
+        expect(menu).to_have_attribute("aria-expanded", "true")
+        expect(page.locator(".md-sidebar--primary").get_by_text("Verification")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(menu).to_have_attribute("aria-expanded", "false")
+        expect(menu).to_be_focused()
+        page.keyboard.press("Space")
+        page.locator(".md-sidebar--primary [for=__toc]").first.press("Enter")
+        page.locator(".md-sidebar--primary").get_by_role(
+            "link", name="Stuck lock", exact=True
+        ).press("Enter")
+        expect(page.locator("#stuck-lock")).to_be_in_viewport()
+    finally:
+        context.close()
 
 
 def test_code_that_scrolls_is_reached_by_the_keyboard(browser: Browser, site: str) -> None:

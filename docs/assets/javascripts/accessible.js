@@ -1,13 +1,15 @@
 /**
- * Lets the keyboard reach what only a pointer could: code and tables that scroll sideways.  Tells
- * the eye where there is more of them, and names the boxes of task lists.  Runs again after each
- * instant navigation and each change of size.
+ * Lets the keyboard reach what only a pointer could: code and tables that scroll sideways, and the
+ * menu.  Tells the eye where there is more of them, and names the boxes of task lists.  Runs again
+ * after each instant navigation and each change of size.
  */
 ;(() => {
   "use strict"
 
   const scrollers =
     ".md-typeset pre > code, .md-typeset .md-typeset__scrollwrap, .sql-stamp__reason, .diagram"
+
+  const menus = ".md-header [for=__drawer], .md-sidebar--primary [for=__toc]"
 
   function nameOf(element) {
     if (element.matches(".diagram")) return "Diagram"
@@ -33,8 +35,33 @@
 
   const sizes = new ResizeObserver((entries) => entries.forEach(({ target }) => mark(target)))
 
+  /** The theme opens the menu, and the list of sections in it, by labels that get no focus. */
+  function makeButton(label) {
+    if (label.role === "button") return
+    const toggle = document.getElementById(label.htmlFor)
+    const tell = () => label.setAttribute("aria-expanded", String(toggle.checked))
+    label.role = "button"
+    label.tabIndex = 0
+    if (!label.textContent.trim()) label.setAttribute("aria-label", "Menu")
+    toggle.addEventListener("change", tell)
+    tell()
+    label.addEventListener("keydown", (event) => {
+      if (event.key !== " ") return // the theme presses a label at Enter
+      event.preventDefault()
+      label.click()
+    })
+  }
+
+  function closeMenu({ key }) {
+    const toggle = document.getElementById("__drawer")
+    if (key !== "Escape" || !toggle.checked) return
+    toggle.click()
+    document.querySelector(".md-header [for=__drawer]").focus()
+  }
+
   function prepare() {
     sizes.disconnect()
+    for (const label of document.querySelectorAll(menus)) makeButton(label)
     for (const element of document.querySelectorAll(scrollers)) {
       mark(element)
       sizes.observe(element)
@@ -45,5 +72,6 @@
     }
   }
 
+  addEventListener("keydown", closeMenu)
   window.document$.subscribe(() => requestAnimationFrame(prepare))
 })()
