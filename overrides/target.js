@@ -68,8 +68,10 @@
   }
 
   function noteReturn({ state }) {
+    // A link to a section is followed by an event too, which has no place to come back to.
+    if (state?.y === undefined) return
     wanted = ""
-    left = state?.y ?? null // where the theme keeps it
+    left = state.y // where the theme keeps it
   }
 
   addEventListener("click", note, true)
