@@ -45,7 +45,7 @@ def test_cause_of_service_timeout_finds_and_ends_who_keeps_health_waiting(
             operator.execute(block["health"].encode())
         assert waited.value.sqlstate is not None
         below_health = PAGE.read_text(encoding="utf-8").partition("name=health ")[2]
-        way = re.search(r"^No answer.*\(#service-timeout\)", below_health, re.MULTILINE)
+        way = re.search(r"^- No answer.*\(#service-timeout\)", below_health, re.MULTILINE)
         assert way
         assert waited.value.sqlstate in way[0]
 

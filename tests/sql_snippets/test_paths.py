@@ -1,234 +1,50 @@
 """Whoever starts at a symptom gets somewhere: the runbook as a graph, walked to its ends.
 
-Nodes are the sections of the page.  What leads on from a section is written in three places: the
-last column of its tables, the sentences below its blocks, and its links.  An end is "done" (the
-job is well, or nothing has to be done) or "escalate".
+An end is "done" (the job is well, or nothing has to be done) or "escalate".
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-PAGE = Path(__file__).resolve().parents[2] / "docs/operations/cron-reminder-runbook.md"
+from tests.sql_snippets.decisions import (
+    AGAIN,
+    DONE,
+    ENDS,
+    ESCALATE,
+    NEXT,
+    PAGE,
+    Kind,
+    Node,
+    Outcome,
+    Section,
+    dead_ends,
+    ends_from,
+    outcomes_of,
+    read_sections,
+    sections_in_output,
+)
 
-HEALTH = PAGE.parents[2] / "supabase/migrations/20260601091900_health.sql"
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-DONE = "done"
-ESCALATE = "escalate"
-# Goes on with the next block of the section; to an earlier one, or later to the same.
-BELOW = "below"
-AGAIN = "again"
+MIGRATIONS = PAGE.parents[2] / "supabase/migrations"
+HEALTH = MIGRATIONS / "20260601091900_health.sql"
 
-_LINK = re.compile(r"\[[^\]]*\]\(#([^)]+)\)")
-_NAMED_BY_OUTPUT = re.compile(r"\bgo to the section it names\b")
-_WORDS = {
-    DONE: re.compile(r"\b(?:done|as good)\b|^nothing\b"),
-    ESCALATE: re.compile(r"\bescalate\b", re.IGNORECASE),
-    BELOW: re.compile(r"\bblocks? below\b|\bgo on\b|\bread on\b|\blines? of the table\b"),
-    AGAIN: re.compile(r"\brun the [\w ]*(?:query|block) (?:again|once more)\b"),
+# Blocks that read from something and have a row whenever they have no error: a view of one row a
+# check, types that a migration brings, functions that return one row.
+ALWAYS_A_ROW = {
+    "health",
+    "before-trigger",
+    "qualifying-types",
+    "resolve-watchdog-look",
+    "correct-one-assignment",
 }
-_LEADING_COLUMNS = ("Go to", "What to do", "Resolve", "Section")
-# What a sentence with a colon may begin with and be no outcome.
-_REMARK = re.compile(r"Undo\b|In the Dashboard\b|What happens to\b|Before\b|Do not\b")
-_BLOCK = re.compile(r"\*\*(READ|WRITE|STOP)\*\* · (.*)")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What may come back, and where it leads: ends, "below", "again" or anchors."""
-
-    line: int
-    text: str
-    exits: frozenset[str]
-
-    def __str__(self) -> str:
-        return f"{PAGE.name}:{self.line}: {self.text}"
-
-
-@dataclass
-class Block:
-    line: int
-    mark: str
-    why: str
-    outcomes: list[Outcome] = field(default_factory=list)
-
-
-@dataclass
-class Section:
-    level: int
-    title: str
-    anchor: str
-    line: int
-    blocks: list[Block] = field(default_factory=list)
-    outcomes: list[Outcome] = field(default_factory=list)
-    links: set[str] = field(default_factory=set)
-    below: list[str] = field(default_factory=list)
-    text: str = ""
-
-    @property
-    def every_outcome(self) -> list[Outcome]:
-        return [*self.outcomes, *(o for block in self.blocks for o in block.outcomes)]
-
-    @property
-    def leads_to(self) -> set[str]:
-        exits = {exit_ for outcome in self.every_outcome for exit_ in outcome.exits}
-        # An outcome that goes on in the section goes wherever the section leads.
-        return {*(exits - {BELOW, AGAIN}), *self.links, *self.below, *_ends(self.text)}
-
-
-def _ends(text: str) -> set[str]:
-    return {name for name in (DONE, ESCALATE) if _WORDS[name].search(text)}
-
-
-def _exits(text: str, named: frozenset[str]) -> frozenset[str]:
-    words = _LINK.sub(lambda match: match[0].partition("]")[0][1:], text)
-    found = {name for name, pattern in _WORDS.items() if pattern.search(words)}
-    found |= set(_LINK.findall(text))
-    return frozenset(found | named if _NAMED_BY_OUTPUT.search(text) else found)
-
-
-def sections_in_output(text: str) -> frozenset[str]:
-    """Return the sections that the shown output of the health query names."""
-    output = text.split("name=health ", 1)[1].split("```text", 1)[1].split("```", 1)[0]
-    rows = [line.rsplit("|", 1)[1].strip() for line in output.splitlines() if line.count("|") == 4]
-    assert rows[0] == "section"
-    return frozenset(rows[1:])
-
-
-def _slug(title: str) -> str:
-    return re.sub(r"[^a-z0-9 _-]", "", title.lower()).replace(" ", "-")
-
-
-def _cells(line: str) -> list[str]:
-    return [cell.strip() for cell in line.strip().strip("|").split("|")]
-
-
-def _outcomes(line: str) -> list[str]:
-    """Split a line: a sentence with a colon is an outcome, what follows it belongs to it."""
-    code = re.compile(r"`[^`]*`")
-    hidden = code.sub(lambda match: match[0].replace(".", "\0").replace(":", "\1"), line)
-    found: list[str] = []
-    for sentence in re.split(r"(?<=[.!?])\s+(?=[A-Z`\[*])", hidden):
-        if found and not re.search(r":\s", sentence):
-            found[-1] += " " + sentence
-        else:
-            found.append(sentence)
-    shown = (part.replace("\0", ".").replace("\1", ":") for part in found)
-    return [part for part in shown if re.search(r":\s", part) and not _REMARK.match(part)]
-
-
-class _Reader:
-    """Takes a page line by line."""
-
-    def __init__(self, text: str) -> None:
-        self.sections: list[Section] = []
-        self._named = sections_in_output(text) if "name=health " in text else frozenset[str]()
-        self._header: list[str] = []
-        self._block: Block | None = None
-        fenced = False
-        for number, line in enumerate(text.splitlines(), 1):
-            heading = re.fullmatch(r"(#{1,3}) (.+)", line)
-            if line.startswith("```"):
-                fenced = not fenced
-            elif not fenced and heading:
-                self._begin(Section(len(heading[1]), heading[2], _slug(heading[2]), number))
-            elif not fenced and self.sections:
-                self._take(number, line)
-
-    def _begin(self, section: Section) -> None:
-        if section.level == 3:
-            parents = [each for each in self.sections if each.level == 2]
-            parents[-1].below.append(section.anchor)
-        self.sections.append(section)
-        self._block, self._header = None, []
-
-    def _take(self, number: int, line: str) -> None:
-        section = self.sections[-1]
-        section.links |= set(_LINK.findall(line))
-        section.text += line + "\n"
-        if line.startswith("|"):
-            self._take_row(section, number, line)
-            return
-        self._header = []
-        mark = _BLOCK.match(line)
-        if mark:
-            self._block = Block(number, mark[1], mark[2])
-            section.blocks.append(self._block)
-        elif re.match(r"\*\*[A-Z][a-z]+", line):
-            self._block = None  # the next part of a troubleshooting section
-        elif self._block and not re.match(r"<!--|>|- |\d\.", line):
-            self._block.outcomes += [
-                Outcome(number, text, _exits(text, self._named)) for text in _outcomes(line)
-            ]
-
-    def _take_row(self, section: Section, number: int, line: str) -> None:
-        cells = _cells(line)
-        leading = [name for name in _LEADING_COLUMNS if name in self._header]
-        if not self._header:
-            self._header = cells
-        elif leading and not set(line) <= set("|- :"):
-            cell = cells[self._header.index(leading[0])]
-            section.outcomes.append(Outcome(number, line, _exits(cell, self._named)))
-
-
-def read_sections(text: str) -> dict[str, Section]:
-    return {section.anchor: section for section in _Reader(text).sections}
-
-
-def dead_ends(sections: dict[str, Section]) -> list[str]:
-    """Return what leads nowhere, each as a sentence that names the line."""
-    found = []
-    for section in sections.values():
-        for outcome in section.every_outcome:
-            if not outcome.exits:
-                found.append(f"{outcome} leads nowhere")
-            found += [
-                f"{outcome} leads to #{name}, which is not there"
-                for name in outcome.exits - {DONE, ESCALATE, BELOW, AGAIN}
-                if name not in sections
-            ]
-            if outcome.exits == {BELOW} and not _has_more(section, outcome.line):
-                found.append(f"{outcome} goes on below, where nothing follows")
-        found += [
-            f"{PAGE.name}:{block.line}: {block.why} says of no result where it leads"
-            for index, block in enumerate(section.blocks)
-            if not _leads_on(section, index)
-        ]
-    return found
-
-
-def _has_more(section: Section, line: int) -> bool:
-    """Whether the section goes on; the one on the lock is read on in the next."""
-    after = [block for block in section.blocks if block.line > line]
-    rows = [outcome for outcome in section.outcomes if outcome.line > line]
-    return bool(after or rows) or section.anchor == "who-holds-the-lock"
-
-
-def _leads_on(section: Section, index: int) -> bool:
-    """Whether a block has outcomes, in sentences below it or in the rows of a table."""
-    block = section.blocks[index]
-    following = section.blocks[index + 1 :]
-    until = following[0].line if following else 10**9
-    return bool(block.outcomes) or any(block.line < row.line < until for row in section.outcomes)
-
-
-def ends_from(sections: dict[str, Section], start: str) -> set[str]:
-    """Walk from a section over everything it leads to, and return the ends that are reached."""
-    ends: set[str] = set()
-    todo, seen = [start], {start}
-    while todo:
-        for exit_ in sections[todo.pop()].leads_to:
-            if exit_ in {DONE, ESCALATE}:
-                ends.add(exit_)
-            elif exit_ not in seen:
-                seen.add(exit_)
-                todo.append(exit_)
-    return ends
+CATCHES_THE_REST = re.compile(r"\| (?:anything else|none of these|neither) \|")
 
 
 @cache
@@ -249,23 +65,92 @@ def troubles(sections: dict[str, Section]) -> list[Section]:
     return [sections[name] for name in sections["troubleshooting"].below]
 
 
+def blocks(sections: dict[str, Section]) -> Iterator[tuple[Section, Node]]:
+    for section in sections.values():
+        for node in section.nodes:
+            if node.mark:
+                yield section, node
+
+
+def unanswered(sections: dict[str, Section]) -> list[str]:
+    """Return the blocks that say nothing of something that may come back."""
+    found = []
+    for section, block in blocks(sections):
+        outcomes = outcomes_of(section, block)
+        for kind in _must_answer(block):
+            answers = [outcome for outcome in outcomes if kind in outcome.kinds]
+            if not answers:
+                found.append(f"{block} does not say what to do about {kind.value}")
+            found += [
+                f"{answer} says to try again and not what to do then"
+                for answer in answers
+                if kind in {Kind.FALSE, Kind.ERROR} and answer.exits <= {AGAIN}
+            ]
+        if not any(_worked(outcome) for outcome in outcomes):
+            found.append(f"{block} does not say what to do when it worked")
+    return found
+
+
+def _worked(outcome: Outcome) -> bool:
+    refused = re.search(r"\bnothing (?:was|ran)\b", outcome.text)
+    return not refused and bool(outcome.kinds & {Kind.TRUE, Kind.OTHER})
+
+
+def _must_answer(block: Node) -> set[Kind]:
+    kinds = set()
+    if block.columns[-1] in {"resolved", "ended"}:
+        kinds |= {Kind.TRUE, Kind.FALSE}
+    if "resolved" not in block.columns and _may_be_empty(block):
+        kinds.add(Kind.NO_ROW)
+    if block.mark != "READ":
+        kinds.add(Kind.ERROR)
+    return kinds
+
+
+def _may_be_empty(block: Node) -> bool:
+    """Whether rows are read: from a relation, and not only within parentheses."""
+    outside, inner = "", block.sql
+    while outside != inner:
+        outside, inner = inner, re.sub(r"\([^()]*\)", "", inner)
+    reads = re.search(r"\b(?:from|update)\b", outside)
+    return bool(reads) and "row" in block.output and block.name not in ALWAYS_A_ROW
+
+
 def test_nothing_leads_nowhere(sections: dict[str, Section]) -> None:
     assert dead_ends(sections) == []
+
+
+def test_every_block_says_what_may_come_back(sections: dict[str, Section]) -> None:
+    asked = [kind for _, block in blocks(sections) for kind in _must_answer(block)]
+    assert asked.count(Kind.ERROR) >= 20
+    assert asked.count(Kind.NO_ROW) >= 30
+    assert asked.count(Kind.FALSE) >= 10
+    assert unanswered(sections) == []
+
+
+def test_every_step_leads_to_an_end(sections: dict[str, Section]) -> None:
+    """From wherever somebody comes in, not only from a symptom."""
+    stuck = [
+        section.anchor
+        for section in sections.values()
+        if section.nodes and not ends_from(sections, section.anchor)
+    ]
+    assert stuck == []
 
 
 def test_every_symptom_leads_to_an_end(sections: dict[str, Section]) -> None:
     assert len(symptoms(sections)) >= 12
     for symptom in symptoms(sections):
-        for exit_ in symptom.exits - {ESCALATE}:
-            assert ends_from(sections, exit_) == {DONE, ESCALATE}, symptom
+        assert symptom.exits - ENDS, symptom
+        for exit_ in symptom.exits - ENDS:
+            assert ends_from(sections, exit_) == ENDS, symptom
 
 
 def test_every_trouble_has_both_ends_in_itself(sections: dict[str, Section]) -> None:
     assert len(troubles(sections)) >= 8
     for section in troubles(sections):
-        assert DONE in _ends(section.text), section.title
-        assert "**Escalate** " in section.text, section.title
-        assert section.every_outcome
+        assert any(DONE in outcome.exits for outcome in section.outcomes), section.title
+        assert section.escalates, f"{section.title} does not say when to escalate, with a link"
 
 
 def test_every_trouble_is_reached_from_a_symptom(sections: dict[str, Section]) -> None:
@@ -273,31 +158,46 @@ def test_every_trouble_is_reached_from_a_symptom(sections: dict[str, Section]) -
     assert {section.anchor for section in troubles(sections)} <= direct
 
 
-def _steps(sections: dict[str, Section], step: str) -> list[Block]:
-    lines = runbook().splitlines()
-    return [
-        block
-        for section in sections.values()
-        for block in section.blocks
-        if f"step={step}" in next(x for x in lines[block.line :] if x.startswith("<!-- sql:"))
-    ]
+def test_every_table_of_causes_catches_the_rest(sections: dict[str, Section]) -> None:
+    tables = [node for section in troubles(sections) for node in section.nodes if not node.mark]
+    assert len(tables) >= 8
+    for table in tables:
+        last = table.outcomes[-1]
+        assert CATCHES_THE_REST.match(last.text), last
+        assert last.exits & {ESCALATE, NEXT}, last
+
+
+def _steps(sections: dict[str, Section], step: str) -> list[Node]:
+    return [block for _, block in blocks(sections) if f" step={step}" in block.claim]
 
 
 def test_every_verification_says_what_both_answers_mean(sections: dict[str, Section]) -> None:
     verifications = _steps(sections, "verify")
     assert len(verifications) >= 7
     for block in verifications:
-        answers = {each.text[:4]: each.exits for each in block.outcomes}
+        (well,) = [each for each in block.outcomes if Kind.TRUE in each.kinds]
         # One incident ended is not all well: another may stand behind it.
-        assert {DONE, "check-health"} <= answers["`t`:"], block
-        assert answers["`f`:"] - {DONE}, block
+        assert {DONE, "check-health"} <= well.exits, block
 
 
-def test_every_confirmation_says_what_no_row_means(sections: dict[str, Section]) -> None:
+def test_every_confirmation_says_what_both_answers_mean(sections: dict[str, Section]) -> None:
     confirmations = _steps(sections, "confirm")
     assert len(confirmations) >= 8
     for block in confirmations:
         assert any(each.text.startswith("No row: ") for each in block.outcomes), block
+        (here,) = [each for each in block.outcomes if each.text.startswith("A row")]
+        assert here.exits == {NEXT}, here
+
+
+def test_first_block_says_what_to_do_when_it_does_not_answer(
+    sections: dict[str, Section],
+) -> None:
+    """The database may be what is ill."""
+    (health,) = [block for _, block in blocks(sections) if block.name == "health"]
+    answers = {each.text.partition(" ")[2].partition(":")[0]: each for each in health.outcomes}
+    assert {"missed-runs", ESCALATE} <= answers["error instead of rows"].exits
+    silent = next(each for head, each in answers.items() if head.startswith("answer within"))
+    assert "service-timeout" in silent.exits
 
 
 def test_health_query_names_sections_that_are_there(sections: dict[str, Section]) -> None:
@@ -315,6 +215,47 @@ def test_every_section_that_health_may_name_is_a_link_below_it(
     assert named <= sections["check-health"].links
 
 
+def refusals() -> dict[str, list[str]]:
+    """Return the texts with which each function of the migrations refuses its input."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(MIGRATIONS.glob("*.sql")):
+        for routine in re.split(
+            r"^(?=create )", path.read_text(encoding="utf-8"), flags=re.MULTILINE
+        ):
+            name = re.match(
+                r"create (?:or replace )?(?:function|procedure) (reminder\.\w+)", routine
+            )
+            texts = re.findall(
+                r"errcode = 'invalid_parameter_value|errcode = 'no_data_found", routine
+            )
+            if name and texts:
+                found[name[1]] = re.findall(r"message = (?:format\()?'([^']+)'", routine)
+                assert len(found[name[1]]) == len(texts), path
+    return found
+
+
+def unexplained(sections: dict[str, Section]) -> list[str]:
+    """Return what the functions of a block may refuse and the list below it does not say."""
+    return [
+        f"{block} does not say what to do about {text!r}"
+        for _, block in blocks(sections)
+        for name, texts in refusals().items()
+        if f"{name}(" in block.sql
+        for text in texts
+        if not any(_quotes(outcome, text) for outcome in block.outcomes)
+    ]
+
+
+def _quotes(outcome: Outcome, text: str) -> bool:
+    quoted = re.match(r"`([^`]{12,})`: ", outcome.text)
+    return bool(quoted and quoted[1] in text)
+
+
+def test_every_refusal_is_explained_below_the_block(sections: dict[str, Section]) -> None:
+    assert sum(len(texts) for texts in refusals().values()) >= 5
+    assert unexplained(sections) == []
+
+
 def _broken(old: str, new: str) -> dict[str, Section]:
     assert old in runbook(), f"the page no longer holds {old!r}: this breaks nothing"
     return read_sections(runbook().replace(old, new, 1))
@@ -323,20 +264,58 @@ def _broken(old: str, new: str) -> dict[str, Section]:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("go to [Enable the job](#enable-the-job). For", "that is odd. For"),
+        ("go to [Enable the job](#enable-the-job).", "that is odd."),
         (
             "switched off and forgotten | both WRITE blocks below |",
             "switched off and forgotten | think |",
         ),
-        ("No row: a later run has taken it up, done.", "No row: a later run has taken it up."),
+        ("No row: every alert arrived or is on its way, done.", "No row: every alert arrived."),
         ("[Register again](#register-again), then the", "[Register again](#gone), then the"),
-        ("`t`: done. `f`: run the WRITE block again, then [escalate](#escalate).", ""),
+        ("- `f`: [escalate](#escalate).", "- `f`: escalate."),
+        (
+            "- One row: [decide whether it is stuck](#decide-whether-it-is-stuck).",
+            "- One row: go on.",
+        ),
     ],
 )
 def test_a_dead_end_is_found(old: str, new: str) -> None:
     assert dead_ends(_broken(old, new))
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "- `f`: run the STOP block once more, then [escalate](#escalate).\n",
+        "- An error: nothing was ended, [escalate](#escalate).\n",
+        "- An error: nothing was deleted, [escalate](#escalate).\n",
+        "- No row: the settings are gone, [escalate](#escalate).\n",
+        "- One row: [decide whether it is stuck](#decide-whether-it-is-stuck).\n",
+        "- Your number: done.\n",
+    ],
+)
+def test_a_line_that_is_wanting_is_found(line: str) -> None:
+    assert unanswered(_broken(line, ""))
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["- `lies in the future`: ", "- `A test alert needs the name`: ", "- `A run by hand needs"],
+)
+def test_a_refusal_that_is_not_explained_is_found(line: str) -> None:
+    assert unexplained(_broken(line, "- `Something else happened`: "))
+
+
+def test_a_section_that_does_not_say_when_to_escalate_is_found() -> None:
+    for gutted in ("**Escalate** if it", "**Escalate**"):
+        page = _broken(
+            "**Escalate** if the key cannot be made, or if it goes missing again.", gutted
+        )
+        assert not page["duplicate-reminders"].escalates
+
+
 def test_a_circle_without_an_end_is_found() -> None:
-    text = "# P\n\n## A\n\n### B\n\n[C](#c)\n\n### C\n\n[B](#b)\n"
-    assert ends_from(read_sections(text), "b") == set()
+    block = "**READ** · Look\n\n```sql\nselect 1\n```\n\n- A row: [go](#{})\n- No row: [go](#{})\n"
+    text = f"# P\n\n## A\n\n### B\n\n{block.format('c', 'c')}\n### C\n\n{block.format('b', 'b')}"
+    page = read_sections(text)
+    assert dead_ends(page) == []
+    assert ends_from(page, "b") == set()

@@ -254,16 +254,47 @@ def test_every_block_shows_what_should_come_back() -> None:
     assert not silent
 
 
+def _wanting(line: str) -> list[str]:
+    """Return what a mark line does not say, part by part between its dots."""
+    mark, *parts = [part.strip() for part in line.split("·")]
+    why = parts[0]
+    long = re.compile(r"(?:under |up to )?\d+ (?:s|minutes)\b")
+    undo = re.compile(r"(?:no )?undo: .{8,}")
+    said = {
+        "why": len(why.split()) >= 3 and not re.match(r"role|undo|no undo|second", why),
+        "the role": "role `postgres`" in parts,
+        "how long it takes": any(long.match(part) for part in parts),
+        "how to undo it, or why not": mark == "**READ**" or any(undo.match(p) for p in parts),
+        "who reads along": mark != "**STOP**" or "second person reads along" in parts,
+    }
+    return [what for what, found in said.items() if not found]
+
+
 def test_every_mark_says_why_and_how_long() -> None:
     assert len(_mark_lines()) == len(page().snippets)
-    for number, line in _mark_lines():
-        where = f"{PAGE.name}:{number}"
-        assert "role `postgres`" in line, where
-        assert re.search(r"\d+ (s|minutes)\b", line), where
-        if line.startswith("**WRITE"):
-            assert "undo" in line, where
-        if line.startswith("**STOP"):
-            assert "second person" in line, where
+    wanting = {f"{PAGE.name}:{number}": _wanting(line) for number, line in _mark_lines()}
+    assert {where: what for where, what in wanting.items() if what} == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("**READ** · role `postgres` · under 1 s", "why"),
+        ("**READ** · Verify it · role `postgres` · under 1 s", "why"),
+        ("**READ** · The last five runs · under 1 s", "the role"),
+        ("**READ** · Runs of the last 10 s · role `postgres`", "how long it takes"),
+        (
+            "**WRITE** · Set the new time · role `postgres` · under 1 s · no undo",
+            "how to undo it, or why not",
+        ),
+        (
+            "**STOP** · End the session · role `postgres` · up to 5 s · no undo: it is gone",
+            "who reads along",
+        ),
+    ],
+)
+def test_what_a_mark_does_not_say_is_found(line: str, what: str) -> None:
+    assert _wanting(line) == [what]
 
 
 def test_what_is_to_be_filled_in_stands_together_at_the_top() -> None:
