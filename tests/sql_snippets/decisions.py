@@ -28,6 +28,7 @@ class Kind(Enum):
     FALSE = "`f`"
     NO_ROW = "no row"
     ERROR = "any error"
+    SILENCE = "no answer"
     OTHER = "what came back"
 
 
@@ -39,10 +40,11 @@ _WORDS = {
     AGAIN: re.compile(r"\brun (?:the [\w ]*block|the [\w ]*query|it) (?:again|once more)\b"),
 }
 _KINDS = {
-    Kind.TRUE: re.compile(r"^(?:All )?`t`|`ended` is `t`"),
-    Kind.FALSE: re.compile(r"^(?:An )?`f`"),
+    Kind.TRUE: re.compile(r"^(?:All )?`t`|`\w+` is `t`|\ball active\b"),
+    Kind.FALSE: re.compile(r"^(?:An )?`f`|`\w+` is `f`"),
     Kind.NO_ROW: re.compile(r"\bno row\b|\bno trigger\b|\brow is missing\b", re.IGNORECASE),
     Kind.ERROR: re.compile(r"^An(?:y other)? error\b"),
+    Kind.SILENCE: re.compile(r"^No answer\b"),
 }
 _LEADING_COLUMNS = ("Go to", "What to do", "Resolve", "Section")
 _BLOCK = re.compile(r"\*\*(READ|WRITE|STOP)\*\* · (.*)")

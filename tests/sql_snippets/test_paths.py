@@ -44,6 +44,9 @@ ALWAYS_A_ROW = {
     "resolve-watchdog-look",
     "correct-one-assignment",
 }
+TRUE_OR_FALSE = {"active", "ended", "ok", "resolved", "up_to_date"}
+# What makes it sensible to run the same block again.
+FIRST = re.compile(r"\b(?:wait|correct|check|fill)\b")
 CATCHES_THE_REST = re.compile(r"\| (?:anything else|none of these|neither) \|")
 
 
@@ -81,25 +84,30 @@ def unanswered(sections: dict[str, Section]) -> list[str]:
             answers = [outcome for outcome in outcomes if kind in outcome.kinds]
             if not answers:
                 found.append(f"{block} does not say what to do about {kind.value}")
-            found += [
-                f"{answer} says to try again and not what to do then"
-                for answer in answers
-                if kind in {Kind.FALSE, Kind.ERROR} and answer.exits <= {AGAIN}
-            ]
-        if not any(_worked(outcome) for outcome in outcomes):
+        if not any(_worked(block, outcome) for outcome in outcomes):
             found.append(f"{block} does not say what to do when it worked")
+        found += [
+            f"{outcome} says to try again and not what to do then"
+            for outcome in block.outcomes
+            if outcome.exits <= {AGAIN} and not FIRST.search(outcome.text)
+        ]
     return found
 
 
-def _worked(outcome: Outcome) -> bool:
+def _worked(block: Node, outcome: Outcome) -> bool:
+    """Whether an outcome is of a row, or of the command tag where no row can come."""
+    if "row" not in block.output:
+        return outcome.text.startswith(f"`{block.output.strip()}`")
     refused = re.search(r"\bnothing (?:was|ran)\b", outcome.text)
-    return not refused and bool(outcome.kinds & {Kind.TRUE, Kind.OTHER})
+    return not refused and bool(outcome.kinds & {Kind.TRUE, Kind.FALSE, Kind.OTHER})
 
 
 def _must_answer(block: Node) -> set[Kind]:
     kinds = set()
-    if block.columns[-1] in {"resolved", "ended"}:
+    if TRUE_OR_FALSE & set(block.columns):
         kinds |= {Kind.TRUE, Kind.FALSE}
+    if block.sql.startswith("call ") or "\ncall " in block.sql:
+        kinds.add(Kind.SILENCE)  # nothing else takes long enough to lose its connection
     if "resolved" not in block.columns and _may_be_empty(block):
         kinds.add(Kind.NO_ROW)
     if block.mark != "READ":
@@ -165,6 +173,61 @@ def test_every_table_of_causes_catches_the_rest(sections: dict[str, Section]) ->
         last = table.outcomes[-1]
         assert CATCHES_THE_REST.match(last.text), last
         assert last.exits & {ESCALATE, NEXT}, last
+
+
+def test_what_a_query_of_causes_may_say_is_in_the_table(sections: dict[str, Section]) -> None:
+    """The words that the SQL itself puts into its row."""
+    found = 0
+    for section, block in blocks(sections):
+        words = re.findall(r"(?:then|else) '([a-z][a-z ]+)'|\), '([a-z][a-z ]+)'\)", block.sql)
+        following = section.nodes[section.nodes.index(block) + 1 :]
+        if words and following and not following[0].mark:
+            table = " ".join(each.text.split("|")[1] for each in following[0].outcomes)
+            said = {word for pair in words for word in pair if word} - {"active", "no message"}
+            found += len(said)
+            assert not [word for word in said if f"`{word}`" not in table], block
+    assert found >= 4
+
+
+def test_every_error_of_a_delivery_is_in_the_table_of_causes(
+    sections: dict[str, Section],
+) -> None:
+    sql = (MIGRATIONS / "20260601090900_alerts.sql").read_text(encoding="utf-8")
+    stored = re.findall(r"(?:then|else format\(|error = (?:format\()?)\s*'([A-Zp][^']{20,})'", sql)
+    assert len(stored) >= 7
+    (table,) = [node for node in sections["alert-not-delivered"].nodes if not node.mark]
+    causes = [
+        re.sub(r" \d.*", "", said.strip())
+        for each in table.outcomes
+        for said in each.text.split("|")[1].split(", ")
+    ]
+    assert not [text for text in stored if not any(cause in text for cause in causes)]
+    assert not [cause for cause in causes[:-1] if not any(cause in text for text in stored)]
+
+
+def test_every_alert_is_a_symptom(sections: dict[str, Section]) -> None:
+    table = sections["alerts-and-where-they-lead"].outcomes
+    assert len(table) >= 7
+    alerts = [each.exits for each in table if not each.exits & {"recovered", "send-a-test-alert"}]
+    symptoms_ = [each.exits for each in symptoms(sections) if each.text.startswith("| Alert: ")]
+    assert sorted(map(sorted, symptoms_)) == sorted(map(sorted, alerts))
+
+
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [
+        ("test-alert-status", "20260601090900_alerts.sql"),
+        ("verify-trigger", "20260601090600_execution_log.sql"),
+    ],
+)
+def test_every_status_leads_on(sections: dict[str, Section], name: str, table: str) -> None:
+    sql = (MIGRATIONS / table).read_text(encoding="utf-8")
+    values = re.search(r"check \(status in \(([^)]*)\)", sql)
+    assert values
+    (block,) = [block for _, block in blocks(sections) if block.name == name]
+    said = " ".join(each.text.partition(":")[0] for each in block.outcomes)
+    missing = [value for value in re.findall(r"\w+", values[1]) if f"`{value}`" not in said]
+    assert missing == []
 
 
 def _steps(sections: dict[str, Section], step: str) -> list[Node]:
