@@ -6,6 +6,7 @@ The drill of the service timeout needs a failed run.  This is the state before t
 from __future__ import annotations
 
 import re
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,6 +52,32 @@ def test_cause_of_service_timeout_finds_and_ends_who_keeps_health_waiting(
 
         found = operator.execute(block["cause-service-timeout"].encode()).fetchall()
         assert [row[0] for row in found] == [blocker.info.backend_pid]
+        _wait_until_idle(operator, blocker.info.backend_pid)
         ended = operator.execute(block["resolve-service-timeout-end"].encode()).fetchall()
         assert ended == [(blocker.info.backend_pid, True)]
         assert len(operator.execute(block["health"].encode()).fetchall()) == 8
+
+
+def test_application_between_two_statements_is_not_ended(
+    sql_database: Database, block: dict[str, str]
+) -> None:
+    with (
+        closing(sql_database.connect(application_name="app")) as application,
+        sql_database.connect() as operator,
+    ):
+        # Its now() is that of the transaction: however slow the machine, it was before the update.
+        operator.execute("begin")
+        operator.execute("select now()")
+        application.execute("begin")
+        application.execute("update public.assignments set started_on = started_on where id = 8")
+
+        ended = operator.execute(block["resolve-service-timeout-end"].encode()).fetchall()
+        operator.execute("commit")
+        assert ended == []
+        application.execute("commit")
+
+
+def _wait_until_idle(operator: psycopg.Connection, pid: int) -> None:
+    idle = "select state_change < now() - interval '1 second' from pg_stat_activity where pid = %s"
+    while operator.execute(idle, [pid]).fetchone() != (True,):
+        time.sleep(0.1)
