@@ -1,9 +1,8 @@
-"""The site without its server, without JavaScript, and on paper."""
+"""The site without its server, and without JavaScript."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,6 @@ from urllib.parse import unquote
 
 import pytest
 from playwright.sync_api import expect
-from pypdf import PdfReader
 
 from scripts.tasks.common import ROOT
 from scripts.tasks.local_site import build
@@ -109,60 +107,3 @@ def test_everything_is_there_without_javascript(browser: Browser, site: str) -> 
             expect(step).to_be_visible()
     finally:
         context.close()
-
-
-@pytest.fixture(scope="module")
-def printed(browser: Browser, site: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The runbook as Chromium prints it, from a dark screen."""
-    context = browser.new_context(color_scheme="dark", viewport={"width": 1280, "height": 800})
-    page = context.new_page()
-    open_page(page, f"{site}{RUNBOOK}/")
-    page.wait_for_selector("div.mermaid", state="attached")
-    page.wait_for_timeout(500)
-    path = tmp_path_factory.mktemp("print") / "runbook.pdf"
-    page.pdf(path=path, format="A4", print_background=True)
-    context.close()
-    return path
-
-
-def _squeeze(text: str) -> str:
-    """Leave out breaks, and take ligatures apart."""
-    return "".join(unicodedata.normalize("NFKC", text).split())
-
-
-def test_nothing_of_the_sql_is_cut_on_paper(printed: Path) -> None:
-    text = _squeeze("".join(page.extract_text() for page in PdfReader(printed).pages))
-    missing = [
-        f"{snippet.id}: {line}"
-        for snippet in read_page(RUNBOOK_FILE, load_site(ROOT)).snippets
-        for line in snippet.sql.splitlines()
-        if _squeeze(line) not in text
-    ]
-    assert missing == []
-
-
-def test_tables_are_not_cut_on_paper(printed: Path) -> None:
-    text = _squeeze("".join(page.extract_text() for page in PdfReader(printed).pages))
-    for words in ("in the morning", "For a skipped run: the process that held the lock."):
-        assert _squeeze(words) in text
-
-
-def test_diagram_is_on_paper(printed: Path) -> None:
-    pages = [page.extract_text() for page in PdfReader(printed).pages]
-    # The words of its boxes stand in no other place of the page.
-    assert any(_squeeze("pg_cron fires, 06:00 UTC") in _squeeze(text) for text in pages)
-
-
-def test_paper_shows_neither_navigation_nor_buttons(page: Page, site: str) -> None:
-    open_page(page, f"{site}{RUNBOOK}/")
-    page.emulate_media(media="print")
-    for name in (".md-header", ".md-sidebar--primary", ".md-clipboard, .md-code__nav"):
-        for element in page.locator(name).all()[:3]:
-            expect(element).to_be_hidden()
-    wide = page.evaluate(
-        """() => [...document.querySelectorAll("pre > code, table, .mermaid")]
-            .filter(e => getComputedStyle(e).overflowX !== "visible")
-            .filter(e => e.scrollWidth > e.clientWidth + 1)
-            .map(e => e.textContent.slice(0, 60))"""
-    )
-    assert wide == []

@@ -1,0 +1,215 @@
+"""Every page of the site on paper: whole, and with all that the screen shows."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+import pytest
+from pypdf import PdfReader
+
+from scripts.tasks.local_site import build, serve_folder
+from tests.site.opening import open_page
+from tests.site.project_copy import RUN_AT, copy_project, write_report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, Page
+
+RUNBOOK = "operations/cron-reminder-runbook/"
+PAPERS = {"A4": 210.0, "Letter": 215.9}  # millimetres wide
+A_MILLIMETRE = 96 / 25.4  # in CSS pixels
+# Only a browser can use them.
+NOT_PRINTED = (
+    ".headerlink, .md-clipboard, .md-code__nav, .sql-form, .sql-missing, .practice, .practice-run"
+)
+LONG_REASON = "docs/page.md:7:3: error: no\n   |\n 7 | select {}\n   |        ^".format("a, " * 90)
+LONG_SEEN = [f"insert into reminder.a_table_with_a_rather_long_name_{n} (1 row)" for n in range(6)]
+
+PIECES = """() => {
+    const found = []
+    const walker = document.createTreeWalker(
+        document.querySelector("article"), NodeFilter.SHOW_TEXT)
+    while (walker.nextNode()) {
+        const element = walker.currentNode.parentElement
+        if (element.checkVisibility() && !element.closest(`NOT_PRINTED`))
+            found.push(...walker.currentNode.data.split("\\n"))
+    }
+    return found
+}""".replace("NOT_PRINTED", NOT_PRINTED)
+
+# For each block its mark, its SQL and its stamp; and what should come back.
+UNITS = """() => [...document.querySelectorAll(".sql-stamp")].flatMap(stamp => {
+    const block = stamp.previousElementSibling
+    const mark = block.previousElementSibling
+    const sign = stamp.matches(".sql-stamp--failed") ? "✗" : "✓"
+    const said = [...stamp.children].map(e => e.textContent).join("·")
+    const unit = [block.querySelector("code").textContent, sign + said]
+    if (mark?.matches(".sql-mark")) unit.push(mark.textContent)
+    const output = stamp.nextElementSibling
+    if (!output?.matches(".sql-output")) return [unit]
+    return [unit, ["What should come back", output.querySelector("code").textContent]]
+})"""
+
+# What the right edge of the paper cuts, or that of a box which would scroll on a screen.
+CUT = """() => {
+    const found = []
+    const check = (element, rectangles, words) => {
+        const edges = [innerWidth]
+        for (let box = element; box; box = box.parentElement)
+            if (getComputedStyle(box).overflowX !== "visible")
+                edges.push(box.getBoundingClientRect().right)
+        const edge = Math.min(...edges) + 1
+        if ([...rectangles].some(r => r.width && (r.right > edge || r.left < -1)))
+            found.push(words.trim().slice(0, 60))
+    }
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
+    while (walker.nextNode()) {
+        const range = document.createRange()
+        range.selectNodeContents(walker.currentNode)
+        check(walker.currentNode.parentElement, range.getClientRects(), walker.currentNode.data)
+    }
+    for (const drawn of document.querySelectorAll("article :is(img, svg, .mermaid)")) {
+        check(drawn, drawn.getClientRects(), `drawing ${drawn.getAttribute("alt") ?? ""}`)
+        if (drawn.matches("img, .mermaid") && drawn.getBoundingClientRect().height < 20)
+            found.push(`no drawing ${drawn.getAttribute("alt") ?? ""}`)
+    }
+    return found
+}"""
+MARGIN = """() => [...document.styleSheets].flatMap(sheet => [...sheet.cssRules])
+    .filter(rule => rule instanceof CSSPageRule).at(-1).style.marginRight"""
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A page: what its screen shows, what must stay together, and by paper its sheets.
+
+    ``cut`` is what an edge of the paper cuts off.
+    """
+
+    pieces: Counter[str]
+    units: list[list[str]]
+    sheets: dict[str, list[str]]
+    cut: dict[str, list[str]]
+
+
+def _squeeze(text: str) -> str:
+    """Leave out breaks, and take ligatures apart."""
+    return "".join(unicodedata.normalize("NFKC", text).split())
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The site with the report of a run: one block failed with long lines, others did a lot."""
+    project = copy_project(tmp_path_factory.mktemp("print") / "project")
+    items: list[dict[str, Any]] = write_report(project)["items"]
+    blocks = [item for item in items if item["kind"] == "block"]
+    for number, block in enumerate(blocks, 1):
+        block["seconds"] = number / 1000  # so that each stamp is told from the others
+        if number % 5 == 0:
+            block["danger"] = {"level": "WRITE", "seen": LONG_SEEN}
+    blocks[-1].update(verdict="failed", reason="no", drawn=LONG_REASON)
+    write_report(project, items=items)
+    folder = tmp_path_factory.mktemp("built")
+    with serve_folder(folder) as served:
+        build(folder, served, project=project)
+        yield served
+
+
+def _times(piece: str, sheets: list[str]) -> int:
+    """Return how often a text is on the sheets; a long one may go on at the top of the next."""
+    parted = (
+        any(piece[:at] in one and piece[at:] in other for at in range(20, len(piece) - 20))
+        for one, other in pairwise(sheets)
+    )
+    return sum(sheet.count(piece) for sheet in sheets) + sum(parted)
+
+
+def _print(page: Page, address: str) -> Printed:
+    open_page(page, address)
+    if page.locator(".diagram").count():
+        page.wait_for_selector("div.mermaid", state="attached")
+        page.wait_for_function("document.querySelector('div.mermaid').clientHeight > 200")
+    pieces = Counter(filter(None, map(_squeeze, page.evaluate(PIECES))))
+    units = [[_squeeze(text) for text in unit] for unit in page.evaluate(UNITS)]
+    sheets = {}
+    for paper in PAPERS:
+        pdf = PdfReader(BytesIO(page.pdf(format=paper, print_background=True)))
+        sheets[paper] = [_squeeze(sheet.extract_text()) for sheet in pdf.pages]
+    margin = re.fullmatch(r"(\d+)mm", page.evaluate(MARGIN))
+    assert margin
+    page.emulate_media(media="print")
+    cut = {}
+    for paper, width in PAPERS.items():
+        inside = int((width - 2 * int(margin[1])) * A_MILLIMETRE)
+        page.set_viewport_size({"width": inside, "height": 1000})
+        cut[paper] = page.evaluate(CUT)
+    return Printed(pieces, units, sheets, cut)
+
+
+@pytest.fixture(scope="module")
+def printed(browser: Browser, address: str) -> dict[str, Printed]:
+    """All pages of the site as Chromium prints them, from a dark screen."""
+    found = {}
+    context = browser.new_context(color_scheme="dark", viewport={"width": 1280, "height": 800})
+    context.clock.set_fixed_time(RUN_AT)
+    answer = context.request.get(address + "sitemap.xml")
+    tree = ET.fromstring(answer.text())  # noqa: S314 - our own
+    for element in tree.findall("{*}url/{*}loc"):
+        url = str(element.text)
+        with context.new_page() as page:
+            found[url.removeprefix(address)] = _print(page, url)
+    context.close()
+    assert {"", RUNBOOK, "verification/", "drills/"} < found.keys()
+    return found
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_nothing_is_cut_by_the_edge_of_the_paper(printed: dict[str, Printed], paper: str) -> None:
+    assert {name: page.cut[paper] for name, page in printed.items() if page.cut[paper]} == {}
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_what_the_screen_shows_is_on_paper(printed: dict[str, Printed], paper: str) -> None:
+    for name, page in printed.items():
+        sheets = page.sheets[paper]
+        missing = [piece for piece, n in page.pieces.items() if _times(piece, sheets) < n]
+        assert missing == [], name
+        assert page.pieces, name
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_diagram_is_on_paper(printed: dict[str, Printed], paper: str) -> None:
+    # The words of its boxes stand in no other place of the page.
+    assert any("pg_cronfires,06:00UTC" in sheet for sheet in printed[RUNBOOK].sheets[paper])
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_a_block_with_its_mark_and_stamp_is_on_one_sheet(
+    printed: dict[str, Printed], paper: str
+) -> None:
+    for name, page in printed.items():
+        split = [
+            unit
+            for unit in page.units
+            if not any(all(text in sheet for text in unit) for sheet in page.sheets[paper])
+        ]
+        assert split == [], name
+    assert printed[RUNBOOK].units
+
+
+def test_paper_shows_neither_navigation_nor_buttons(page: Page, site: str) -> None:
+    open_page(page, site + RUNBOOK)
+    page.emulate_media(media="print")
+    for name in (".md-header", ".md-sidebar", ".md-footer", *NOT_PRINTED.split(", ")):
+        shown = page.locator(name).evaluate_all(
+            "all => all.filter(e => e.checkVisibility()).length"
+        )
+        assert shown == 0, name
