@@ -115,14 +115,23 @@ def merge(
 ) -> dict[str, Any]:
     """Return the report of everything, after ``pages`` were checked again.
 
-    Verdicts on another database are not kept beside new ones: they are no verdicts any more.
+    Verdicts on another database are not kept beside new ones: they are no verdicts any more.  Where
+    nothing asked for a database, as on a page without SQL, it is still the same.
     """
-    same = old is not None and old["format"] == new["format"] and old["recipe"] == new["recipe"]
-    if PAGES in pages or old is None or not same:
+    if PAGES in pages or old is None or old["format"] != new["format"]:
         return dict(new)
-    kept = [item for item in old["items"] if item["page"] not in pages]
+    if new["recipe"] is None:
+        facts = {name: old[name] for name in ("server", "migration_head", "recipe")}
+        new = {**new, **facts}
+    if old["recipe"] != new["recipe"]:
+        return dict(new)
+    kept = [
+        {**item, "cached": True, "checked": item["checked"] or old["created"]}
+        for item in old["items"]
+        if item["page"] not in pages
+    ]
     items = sorted([*kept, *new["items"]], key=lambda item: (item["page"], item["line"]))
-    return {**new, "items": items}
+    return {**new, "items": items, "complete": old.get("complete", True)}
 
 
 def _read(path: Path) -> dict[str, Any] | None:

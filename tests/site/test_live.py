@@ -69,14 +69,36 @@ def test_what_was_given_up_is_checked_again_though_all_is_as_before() -> None:
 
 def _report(recipe: str, **verdicts: str) -> dict[str, Any]:
     items = [
-        {"page": f"{page}.md", "line": 1, "verdict": verdict} for page, verdict in verdicts.items()
+        {"page": f"{page}.md", "line": 1, "verdict": verdict, "cached": False, "checked": None}
+        for page, verdict in verdicts.items()
     ]
-    return {"format": 1, "recipe": recipe, "items": items}
+    facts = {"format": 1, "server": f"of {recipe}", "migration_head": "1", "recipe": recipe}
+    return {**facts, "created": "now", "items": items, "complete": True}
+
+
+def _verdicts(report: dict[str, Any]) -> dict[str, str]:
+    return {item["page"]: item["verdict"] for item in report["items"]}
 
 
 def test_new_verdicts_take_the_place_of_those_of_their_page() -> None:
-    merged = merge(_report("x", a="passed", b="passed"), _report("x", a="failed"), ["a.md"])
-    assert merged == _report("x", a="failed", b="passed")
+    old = {**_report("x", a="passed", b="passed"), "created": "before"}
+    merged = merge(old, _report("x", a="failed"), ["a.md"])
+    assert _verdicts(merged) == {"a.md": "failed", "b.md": "passed"}
+    assert (merged["created"], merged["complete"]) == ("now", True)
+    # Each says when it was reached.
+    assert [item["checked"] for item in merged["items"]] == [None, "before"]
+    again = merge(merged, _report("x", a="passed"), ["a.md"])
+    assert [item["checked"] for item in again["items"]] == [None, "before"]
+    assert merge({**old, "complete": False}, old, ["a.md"])["complete"] is False
+
+
+def test_page_without_sql_leaves_the_verdicts_of_others() -> None:
+    old = _report("x", a="passed", b="passed")
+    nothing: dict[str, Any] = {**_report("", c="passed"), "recipe": None, "migration_head": None}
+    merged = merge(old, nothing, ["c.md"])
+    assert _verdicts(merged) == {"a.md": "passed", "b.md": "passed", "c.md": "passed"}
+    for name in ("server", "migration_head", "recipe"):
+        assert merged[name] == old[name]
 
 
 def test_verdicts_on_another_database_are_not_kept() -> None:
