@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from dataclasses import replace
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -105,4 +106,4 @@ class LiveCheck:
             return
         self._next_write = time.monotonic() + _WRITE_SECONDS
         with suppress(ReportError):
-            write_report(self._results.report(), self._report)
+            write_report(replace(self._results.report(), complete=False), self._report)

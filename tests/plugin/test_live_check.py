@@ -117,6 +117,9 @@ def test_what_was_touched_comes_first_and_is_known_at_once(
     assert [sorted(known) for known in _order(empty_project, [])] == [
         sorted(page[: number + 1]) for number in range(3)
     ]
+    report = read_report(empty_project.path / "report.json")
+    assert report is not None
+    assert not report.complete
     # The function that the second block calls reads the table.
     assert _order(empty_project, _changed("parcels (id int)", "parcels (id bigint)"))[0] == [
         "parcels"

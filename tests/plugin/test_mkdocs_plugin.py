@@ -151,9 +151,54 @@ def test_stamp_says_when_and_on_what_a_block_passed(project: Path) -> None:
     _report(project, _passed(project, danger=danger))
     stamp = _stamp(_build(project))
     assert "sql-stamp--passed" in stamp
-    facts = ("Passed", "5 Nov 2026", "PostgreSQL 15.14", "real pg_cron", "measured WRITE", "4 ms")
+    facts = (
+        "Passed",
+        "5 Nov 2026 23:59 UTC",
+        "PostgreSQL 15.14",
+        "real pg_cron",
+        "measured WRITE",
+        "4 ms",
+    )
     for fact in facts:
         assert fact in stamp
+
+
+@pytest.mark.parametrize("created", ["2026-11-05T23:59:59", "2026-11-06T01:59:59+02:00"])
+def test_times_are_in_utc(project: Path, created: str) -> None:
+    _report(project, _passed(project), created=created)
+    html = _build(project)
+    shown = '<time datetime="2026-11-05T23:59:59+00:00">5 Nov 2026 23:59 UTC</time>'
+    assert html.count(shown) == 2
+    assert shown in _stamp(html)
+
+
+def test_stamp_of_a_kept_verdict_says_when_it_was_reached(project: Path) -> None:
+    _report(project, _passed(project, cached=True, checked="2026-11-05T08:07:00+00:00"))
+    html = _build(project)
+    assert "5 Nov 2026 08:07 UTC" in _stamp(html)
+    assert html.count("5 Nov 2026 23:59 UTC") == 1
+
+
+@pytest.mark.parametrize("verdict", ["passed", "failed"])
+def test_stamp_says_that_the_incident_was_produced_if_it_was(project: Path, verdict: str) -> None:
+    words = "with the incident produced"
+    _report(project, _passed(project, verdict=verdict, isolation="database"))
+    assert words not in _stamp(_build(project))
+    page = project / "docs" / "page.md"
+    page.write_text(PAGE.replace("name=all", "name=all scenario=stuck"), encoding="utf-8")
+    _report(project, _passed(project, verdict=verdict, isolation="database"))
+    assert words in _stamp(_build(project))
+    _report(project, _passed(project, verdict=verdict, isolation=None))
+    assert words not in _stamp(_build(project))
+
+
+def test_block_that_is_still_to_be_checked_is_not_said_to_have_had_no_run(project: Path) -> None:
+    _report(project, complete=False)
+    assert "the checks have not come to it yet" in _stamp(_build(project))
+    _report(project)
+    assert "no run of it yet" in _stamp(_build(project))
+    _report(project, _passed(project, sql_sha256="0" * 64), complete=False)
+    assert "the SQL was changed after its last run" in _stamp(_build(project))
 
 
 def test_top_of_the_page_says_what_failed_beside_the_blocks(project: Path) -> None:
@@ -682,6 +727,8 @@ def test_generated_page_shows_what_was_seen_of_a_block(generated: Path) -> None:
     seen = _page(generated, "seen")
     row = next(line for line in seen.splitlines() if ">all</a>" in line)
     assert 'href="../page/#block-look-all"' in row
+    assert '<time class="sql-run" datetime="2026-11-05T23:59:59+00:00">' in seen
+    assert "with the incident produced" in seen
     for words in ("Passed", "READ", "STOP", "rows of &lt;x&gt; deleted", "4 ms", "(kept)"):
         assert words in row
     assert "Kept: it passed in an earlier run" in seen

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
+from sql_snippets.reading.pages import read_page
+from sql_snippets.reading.site import load_site
 from sql_snippets.results.report import FORMAT, Entry, Report
+from sql_snippets.results.stamps import read_report, stamp
 from tests.plugin.small_project import change, write_files
 
 if TYPE_CHECKING:
@@ -142,6 +145,24 @@ def test_reports_of_real_runs_are_valid(run: Callable[..., dict[str, Any]]) -> N
     again = run()
     assert any(item["cached"] for item in again["items"])
     VALIDATOR.validate(again)
+
+
+@pytest.mark.parametrize("present", [True, False])
+def test_a_block_without_its_incident_was_not_sent(
+    run: Callable[..., dict[str, Any]], empty_project: pytest.Pytester, *, present: bool
+) -> None:
+    change(empty_project, "conftest.py", "lambda: True", f"lambda: {present}")
+    change(empty_project, "docs/page.md", "name=close rows=2", "name=close scenario=stuck rows=1")
+    report = run("-k", "close")
+    VALIDATOR.validate(report)
+    [item] = report["items"]
+    assert (item["verdict"] == "failed") is (item["seconds"] is None) is not present
+    site = load_site(empty_project.path)
+    page = read_page(empty_project.path / "docs" / "page.md", site)
+    [block] = [snippet for snippet in page.snippets if snippet.name == "close"]
+    shown = stamp(block, read_report(empty_project.path / "report.json"))
+    assert ("with the incident produced" in shown) is present
+    assert ("did not produce its incident" in shown) is not present
 
 
 def test_a_run_without_a_server_tells_no_url(run: Callable[..., dict[str, Any]]) -> None:

@@ -57,6 +57,7 @@ def write_report(project: Path, **changes: Any) -> dict[str, Any]:
                     "sql_sha256": hash_sql(snippet.sql),
                     "claims_sha256": hash_claims(snippet),
                     "seconds": 0.012,
+                    "isolation": "transaction",
                     "danger": {"level": mark, "seen": []},
                     "reason": None,
                 }

@@ -56,7 +56,7 @@ def test_verification_page_has_every_block_and_leads_to_it(
     facts = page.locator(".sql-table--facts")
     for words in (
         f"{len(known)} passed, of {len(known)}",
-        "5 Nov 2026, 23:59 UTC",
+        "5 Nov 2026 23:59 UTC",
         "PostgreSQL 15.14 (system)",
         "pg_cron",
         str(report["migration_head"]),

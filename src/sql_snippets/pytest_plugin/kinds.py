@@ -82,8 +82,10 @@ class BlockItem(SqlItem):
     def entry(self, verdict: Verdict, reason: str | None) -> Entry:
         """Add what only a block has."""
         outcome = self.attempt.trial.outcome
+        entry = super().entry(verdict, reason)
         return replace(
-            super().entry(verdict, reason),
+            entry,
+            seconds=entry.seconds if outcome is not None else None,
             mark=self.snippet.claims.mark and self.snippet.claims.mark.value,
             role=self.snippet.claims.role or self.settings.role,
             sql_sha256=hash_sql(self.snippet.sql),

@@ -76,13 +76,17 @@ class ServerFacts:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All of a run.  A run that needed no server has one with an empty ``version``."""
+    """All of a run.  A run that needed no server has one with an empty ``version``.
+
+    One that is not ``complete`` was written while the run went on.
+    """
 
     created: str
     server: ServerFacts
     migration_head: str | None
     recipe: str | None
     items: tuple[Entry, ...]
+    complete: bool = True
 
 
 def hash_sql(sql: str) -> str:

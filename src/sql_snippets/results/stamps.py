@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from sql_snippets.database.recipes import Recipe
     from sql_snippets.model import Page, Snippet
 
+UNDERWAY = "the checks have not come to it yet"
+INCIDENT = "with the incident produced"
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 # Drawn at the top of a page; a migration that does not apply fails all with the same words.
@@ -42,7 +44,9 @@ class Verdict(StrEnum):
 class Run:
     """What the report says about one item; ``seconds`` is the time of its SQL alone.
 
-    ``danger`` is the mark that the run was seen to deserve, ``seen`` why.
+    ``danger`` is the mark that the run was seen to deserve, ``seen`` why.  A block that was
+    ``sent`` had before it all that it needs, its incident above all.  ``checked`` is when a cached
+    verdict was reached.
     """
 
     verdict: Verdict
@@ -55,6 +59,8 @@ class Run:
     kind: str = "block"
     cached: bool = False
     drawn: str | None = None
+    sent: bool = False
+    checked: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,7 @@ class Report:
 
     ``stale`` says what has changed since in the files that make the database, None if nothing has.
     With ``unknown`` a command makes it, and whether that would make the same again is not known.
+    One that is not ``complete`` was written while its run went on.
     """
 
     created: datetime
@@ -74,6 +81,13 @@ class Report:
     recipe: str | None = None
     stale: str | None = None
     unknown: bool = False
+    complete: bool = True
+
+
+def _moment(text: str) -> datetime:
+    """Return a time in UTC, which is what a time without a zone is taken for."""
+    moment = datetime.fromisoformat(text)
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _read_run(item: Mapping[str, Any]) -> Run:
@@ -89,6 +103,8 @@ def _read_run(item: Mapping[str, Any]) -> Run:
         kind=str(item["kind"]),
         cached=bool(item.get("cached")),
         drawn=item.get("drawn"),
+        sent=item.get("isolation") is not None,
+        checked=_moment(item["checked"]) if item.get("checked") else None,
     )
 
 
@@ -121,13 +137,14 @@ def read_report(path: Path) -> Report | None:
             )
         server = data["server"]
         return Report(
-            created=datetime.fromisoformat(data["created"]),
+            created=_moment(data["created"]),
             version=str(server["version"]).removeprefix("PostgreSQL ").split(" ")[0],
             real_parts=tuple(server["real_parts"]),
             runs={item["id"]: _read_run(item) for item in data["items"]},
             server=str(server.get("kind", "")),
             migration_head=data.get("migration_head"),
             recipe=data.get("recipe"),
+            complete=data.get("complete", True),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as err:
         raise ReportError(
@@ -162,9 +179,14 @@ def verdict_now(run: Run, report: Report) -> Verdict:
     return Verdict.STALE if report.stale and run.verdict is Verdict.PASSED else run.verdict
 
 
-def show_date(moment: datetime) -> str:
-    """Return a date as a person writes it, the same in every locale."""
-    return f"{moment.day} {_MONTHS[moment.month - 1]} {moment.year}"
+def show_time(moment: datetime, kind: str = "") -> str:
+    """Return a time as a person writes it, the same in every locale, that a program can read too.
+
+    ``kind`` is the class of the element.
+    """
+    words = f"{moment.day} {_MONTHS[moment.month - 1]} {moment:%Y %H:%M} UTC"
+    name = f' class="{kind}"' if kind else ""
+    return f'<time{name} datetime="{moment.isoformat()}">{words}</time>'
 
 
 def show_seconds(seconds: float) -> str:
@@ -173,12 +195,6 @@ def show_seconds(seconds: float) -> str:
     if milliseconds == 0:
         return "under 1 ms"
     return f"{milliseconds} ms" if seconds < 1 else f"{seconds:.1f} s"
-
-
-def show_time(report: Report) -> str:
-    """Return the day of the run, as an element that a program can read too."""
-    moment = report.created
-    return f'<time datetime="{moment.isoformat()}">{show_date(moment)}</time>'
 
 
 def where(report: Report) -> list[str]:
@@ -215,18 +231,20 @@ def stamp(snippet: Snippet, report: Report | None) -> str:
         verdict, word = Verdict.UNCHECKED, WORDS[Verdict.UNCHECKED]
         before = report.runs.get(snippet.id) if report else None
         change = change_since(snippet, before) if before else None
-        facts = _facts(change or "no run of it yet")
+        # What the checks have not come to yet may have had a verdict a moment ago.
+        none = "no run of it yet" if report is None or report.complete else UNDERWAY
+        facts = _facts(change or none)
     elif run.verdict is Verdict.EXCLUDED:
         verdict, word = run.verdict, WORDS[run.verdict]
         facts = _facts(escape(run.reason or snippet.excluded or "excluded"))
     else:
         verdict = verdict_now(run, report)
         word = WORDS[verdict]
-        shown = [show_time(report), *where(report)]
+        shown = [show_time(run.checked or report.created), *where(report)]
         if report.stale:
             shown.insert(0, escape(report.stale))
-        if snippet.claims.scenario:
-            shown.append("with the incident produced")
+        if snippet.claims.scenario and run.sent:
+            shown.append(INCIDENT)
         if run.danger is not None:
             shown.append(f"measured {escape(run.danger)}")
         if run.seconds is not None:
@@ -284,6 +302,6 @@ def summary(page: Page, report: Report | None) -> str:
         state = "failed"
         facts.append(f"{len(others)} other claim{'s' if len(others) > 1 else ''} failed")
     if report is not None and unchecked < len(verdicts):
-        facts += [show_time(report), *where(report)]
+        facts += [show_time(report.created), *where(report)]
     line = " · ".join(facts)
     return f'<p class="sql-summary sql-summary--{state}">{line}{_reasons(others)}</p>'

@@ -11,13 +11,14 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from sql_snippets.results.stamps import (
+    INCIDENT,
     WORDS,
     Verdict,
     block_anchor,
     change_since,
     run_of,
-    show_date,
     show_seconds,
+    show_time,
     verdict_now,
     verdict_of,
 )
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
 _FRONT = "---\nsearch:\n  exclude: true\n---\n\n"
 # The list of headings would take its room from the table, which needs it.
 _WIDE = "---\nsearch:\n  exclude: true\nhide:\n  - toc\n---\n\n"
+RUN = "sql-run"
+"""The class of the time that a whole page is of, by which a script can let it look its age."""
 _KEPT = "Kept: it passed in an earlier run, and nothing that it rests on has changed since.\n"
-_WORDS_OF_A_STAMP = """\
+_WORDS_OF_A_STAMP = f"""\
 ## What a stamp says
 
 Below each block a stamp says what the last run of that block found.
@@ -42,11 +45,12 @@ Below each block a stamp says what the last run of that block found.
 | Words | Meaning |
 | --- | --- |
 | Passed | Everything that the page says of the block was true when it ran. |
+| Passed long ago | It passed, more than 30 days before now. |
 | Out of date | It passed, but the files that make the database were changed since. |
 | Not checked | There is no run of this text: it is new, or was changed after the run. |
 | platform parts: stand-ins | The hosting platform's parts were played by equal ones in plain SQL. |
 | real, and names | These parts were the real ones. |
-| with the incident produced | The block ran on a database that had the trouble of its section. |
+| {INCIDENT} | The block ran on a database that had the trouble of its section. |
 | measured READ, WRITE or STOP | What the run was seen to do, whatever the mark says. |
 """
 _KINDS = {
@@ -126,12 +130,10 @@ def _facts(given: Pages, report: Report) -> str:
     others = [verdict_now(run, report) for run in report.runs.values() if run.kind in _KINDS]
     server = f"PostgreSQL {escape(report.version)}" if report.version else "none was needed"
     kind = f" ({escape(report.server)})" if report.server and report.version else ""
-    moment = report.created
-    when = f"{show_date(moment)}, {moment:%H:%M} {moment.tzname() or ''}"
     rows = [
         ("SQL blocks", _count(verdicts)),
         ("Other claims", _count(others)),
-        ("Last run", f'<time datetime="{moment.isoformat()}">{when}</time>'),
+        ("Last run", show_time(report.created, RUN)),
         ("Server", server + kind),
         ("Parts that were real", escape(", ".join(report.real_parts)) or "none: stand-ins"),
         ("Last migration", f"<code>{escape(report.migration_head or 'none')}</code>"),
@@ -289,7 +291,7 @@ def drills_page(given: Pages) -> str:
     if given.report is None:
         parts.append(_no_run(given))
     else:
-        moment = show_date(given.report.created)
+        moment = show_time(given.report.created, RUN)
         parts.append(
             f"Last run on {moment}. Times are those of the SQL alone, without reading and thinking."
             "\n"
