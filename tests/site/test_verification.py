@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 RUNBOOK = "operations/cron-reminder-runbook/"
+DAY = 24 * 60 * 60 * 1000  # milliseconds
 STAMP = "#block-check-health-health + .sql-stamp"
 
 
@@ -160,7 +161,12 @@ def test_stamps_say_their_age_and_look_it(
     write_report(project)
     address = build_again()
     looks = {}
-    for days, words in ((0, "5 Nov 2026"), (1, "1 day ago"), (30, "30 days ago"), (31, "31 days")):
+    for days, words in (
+        (0, "5 Nov 2026 23:59 UTC"),
+        (1, "1 day ago"),
+        (30, "30 days ago"),
+        (31, "31 days"),
+    ):
         page.clock.set_fixed_time(RUN_AT + dt.timedelta(days=days, hours=1))
         open_page(page, address + RUNBOOK)
         expect(page.locator(STAMP)).to_contain_text(words)
@@ -171,6 +177,50 @@ def test_stamps_say_their_age_and_look_it(
     for old, fresh in zip(looks[31], looks[0], strict=True):
         assert old != fresh
     expect(page.locator(STAMP)).to_contain_text("Passed long ago")
+
+
+@pytest.mark.parametrize("path", ["verification/", "drills/"])
+def test_verdicts_of_generated_pages_look_their_age(
+    page: Page, project: Path, build_again: Callable[[], str], path: str
+) -> None:
+    write_report(project)
+    address = build_again()
+    run, passed = page.locator(".sql-run"), page.locator(".sql-verdict--passed")
+    for days, words in ((0, ""), (1, ", 1 day ago"), (30, ", 30 days ago")):
+        page.clock.set_fixed_time(RUN_AT + dt.timedelta(days=days, hours=1))
+        open_page(page, address + path)
+        expect(run).to_have_text(f"5 Nov 2026 23:59 UTC{words}")
+        assert set(passed.all_text_contents()) == {"Passed"}
+        expect(page.locator(".sql-verdict--stale")).to_have_count(0)
+    verdicts = passed.count()
+    page.clock.set_fixed_time(RUN_AT + dt.timedelta(days=31, hours=1))
+    open_page(page, address + path)
+    expect(run).to_have_text("5 Nov 2026 23:59 UTC, 31 days ago")
+    expect(passed).to_have_count(0)
+    old = page.locator(".sql-verdict--stale")
+    assert old.all_text_contents().count("Passed long ago") == verdicts
+    # The date at the top too.
+    expect(old).to_have_count(verdicts + 1)
+
+
+@pytest.mark.parametrize("path", [RUNBOOK, "verification/", "drills/"])
+def test_page_that_stays_open_grows_old(
+    page: Page, project: Path, build_again: Callable[[], str], path: str
+) -> None:
+    write_report(project)
+    address = build_again()
+    page.clock.install(time=RUN_AT)
+    open_page(page, address + path)
+    times = page.locator(":is(.sql-stamp, .sql-summary) time, .sql-run")
+    old = page.locator("article :is(.sql-stamp, .sql-verdict)").filter(has_text="Passed long ago")
+    for days, more in ((2, 2), (30, 28)):
+        page.clock.fast_forward(more * DAY)
+        assert {f"5 Nov 2026 23:59 UTC, {days} days ago"} == set(times.all_text_contents())
+        expect(old).to_have_count(0)
+    page.clock.fast_forward(DAY)
+    assert {"5 Nov 2026 23:59 UTC, 31 days ago"} == set(times.all_text_contents())
+    assert old.count() > 0
+    expect(page.locator("article [class*='--passed']")).to_have_count(0)
 
 
 def test_stale_stamps_look_stale(page: Page, project: Path, build_again: Callable[[], str]) -> None:

@@ -1,30 +1,45 @@
 /**
- * Says how long ago the blocks were run, and lets a stamp look its age.
+ * Says how long ago the blocks were run, and lets what they proved look its age.
  *
- * A build cannot know when it is read: a copy on a laptop would stay as green as on its first day.
+ * A build cannot know when it is read: a copy on a laptop would stay as green as on its first day,
+ * and so would a page that is never closed.
  */
 ;(() => {
   "use strict"
 
-  const DAY = 24 * 60 * 60 * 1000 // milliseconds
+  const HOUR = 60 * 60 * 1000 // milliseconds
+  const DAY = 24 * HOUR
   const OLD = 30 // days
+  const PASSED = ["sql-stamp", "sql-summary", "sql-verdict"].map((kind) => `${kind}--passed`)
+
+  /** What a time is of: a stamp, the line at the top of a page, or all of a generated page. */
+  function datedBy(time) {
+    if (time.matches(".sql-run")) return document.querySelectorAll(".sql-verdict")
+    return [time.closest(".sql-stamp, .sql-summary")]
+  }
+
+  function lookOld(element) {
+    const passed = PASSED.find((name) => element.classList.contains(name))
+    if (!passed) return
+    element.classList.replace(passed, passed.replace("passed", "stale"))
+    const word = element.matches(".sql-verdict") ? element : element.querySelector(".sql-stamp__verdict")
+    if (word) word.textContent = "Passed long ago"
+  }
 
   function grow(time) {
     const days = Math.floor((Date.now() - Date.parse(time.dateTime)) / DAY)
-    if (!(days >= 1) || time.dataset.days) return // an instant navigation may show a page again
-    time.dataset.days = days
-    time.append(days === 1 ? ", 1 day ago" : `, ${days} days ago`)
+    if (!(days >= 1)) return
+    time.dataset.written ??= time.textContent
+    time.textContent = `${time.dataset.written}, ${days === 1 ? "1 day" : `${days} days`} ago`
     if (days <= OLD) return
-    for (const kind of ["sql-stamp", "sql-summary"]) {
-      const old = time.closest(`.${kind}--passed`)
-      if (!old) continue
-      old.classList.replace(`${kind}--passed`, `${kind}--stale`)
-      const word = old.querySelector(".sql-stamp__verdict")
-      if (word) word.textContent = "Passed long ago"
-    }
+    datedBy(time).forEach(lookOld)
+    if (time.matches(".sql-run")) time.classList.add("sql-verdict", "sql-verdict--stale")
   }
 
-  window.document$.subscribe(() => {
-    document.querySelectorAll(":is(.sql-stamp, .sql-summary) time").forEach(grow)
-  })
+  function look() {
+    document.querySelectorAll(":is(.sql-stamp, .sql-summary) time, .sql-run").forEach(grow)
+  }
+
+  window.document$.subscribe(look)
+  setInterval(look, HOUR)
 })()
