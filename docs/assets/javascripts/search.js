@@ -2,9 +2,9 @@
  * Makes the search lead to the section that helps.
  *
  * The theme takes each word for the beginning of one, so that the "a" of a pasted error text finds
- * every title with an A.  And it puts the page above its sections, also when the words stand in a
- * section alone: its row would open the page at the top.  It also listens for keys alone, and what
- * is pasted or spoken presses none.
+ * every title with an A, and it takes quotes and some signs for commands.  It also puts the page
+ * above its sections, when the words stand in a section alone: its row would open the page at the
+ * top.  And it listens for keys alone, and what is pasted or spoken presses none.
  */
 ;(() => {
   "use strict"
@@ -14,29 +14,30 @@
   if (!list || !field) return
 
   const QUERY = 2 // the type of the theme's messages to its worker
-  const SMALL = new Set(
-    "a an and are as at be been by for from has have i in is it its of on or that the there this to was were with".split(
-      " ",
-    ),
-  )
+  const WHOLE = 10 // how much more a whole word counts than the beginning of one; by trial
+  // What the SQL Editor says before an error, and the server after it: perhaps all in one line.
+  const BEFORE = /^.*Failed to run sql query:/
+  const AFTER = /(.)(?:DETAIL|HINT|CONTEXT|QUERY|LINE \d+):.*$/
+  const BETWEEN = /[\s~^*:]+/
+  const EDGES = /^[^\p{L}\p{N}]+|[^\p{L}\p{N}]+$/gu
 
-  // The number of a run or of a try; an SQLSTATE has five digits.
-  const NUMBER = /^\d{1,4}$/
+  const wordsOf = (query) =>
+    query
+      .replace(BEFORE, "")
+      .replace(AFTER, "$1")
+      .split(BETWEEN)
+      .map((word) => word.replace(EDGES, ""))
+      .filter(Boolean)
 
-  /** Leave out what every text has or this one alone, unless it is quoted or all there is. */
-  function withoutSmallWords(query) {
-    if (query.includes('"')) return query
-    const words = query
-      .split(/\s+/)
-      .map((word) => word.replace(/[.,:;!?]+$/, "")) // "again:" would be the name of a field
-      .filter((word) => !SMALL.has(word.toLowerCase()) && !NUMBER.test(word))
-    return words.some(Boolean) ? words.join(" ") : query
-  }
+  const weighed = (query) =>
+    wordsOf(query)
+      .map((word) => `${word}^${WHOLE} ${word}`)
+      .join(" ")
 
   const send = Worker.prototype.postMessage
   Worker.prototype.postMessage = function (message, ...others) {
     const asks = message?.type === QUERY && typeof message.data === "string"
-    const sent = asks ? { ...message, data: withoutSmallWords(message.data) } : message
+    const sent = asks ? { ...message, data: weighed(message.data) } : message
     return send.call(this, sent, ...others)
   }
 
@@ -46,7 +47,7 @@
   function lead(item) {
     const [page, section] = item.querySelectorAll(".md-search-result__link")
     if (!page || !section) return
-    const words = withoutSmallWords(field.value).split(/[\s_-]+/).filter(Boolean).length
+    const words = wordsOf(field.value).join(" ").split(/[\s_-]+/).length
     if (found(section) >= found(page) || found(page) < words) page.href = section.href
   }
 
