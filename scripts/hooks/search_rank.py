@@ -1,9 +1,10 @@
 """Let the search lead whoever has an incident to the section that ends it.
 
-The runbook comes first, and each of its sections is found by all that an incident is called: the
-rows of the table of symptoms, the tiles of the home page, the names and texts of the alerts, the
-errors that the page quotes, and what PostgreSQL says with an SQLSTATE.  These words are searched
-and not shown.
+The runbook comes first, and each of its sections is found by all that is said of it: by the rows of
+the table of symptoms, the tiles of the home page, the symptom and the causes of the section itself,
+the errors that the page quotes, what PostgreSQL says with an SQLSTATE, the names and texts of the
+alerts, and the errors of the functions that a reader calls.  All these words are searched and not
+shown.
 
 A boost is front matter of a page.  The runbook has none: it is to begin with its title everywhere.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +23,7 @@ from urllib.parse import urlsplit
 from mkdocs.plugins import event_priority
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
+    from collections.abc import Container, Iterator, Mapping, Sequence
 
     from jinja2 import Environment
     from mkdocs.config.defaults import MkDocsConfig
@@ -36,9 +38,11 @@ SYMPTOMS = "find-your-symptom"
 SEEN = "what-do-you-see"
 ALERTS = "alerts-and-where-they-lead"
 CAUSES = "repeated-failures"
+CAUSE = "Cause"  # the column of a table whose first one says what is seen
+SYMPTOM = "Symptom."
 # What the server says with the codes of the runbook's tables: an error is pasted as it is read.
 MESSAGES = {
-    "42501": "permission denied for table schema function",
+    "42501": "permission denied for table; permission denied for schema or function",
     "42703": "column does not exist",
     "42P01": "relation does not exist",
     "42883": "function does not exist",
@@ -48,9 +52,16 @@ MESSAGES = {
     "55P03": "canceling statement due to lock timeout; could not obtain lock",
     "57014": "canceling statement due to statement timeout; due to user request",
 }
-_ERROR = re.compile(r"(?:ERROR: |failed: )?[a-z]+ [a-z]+(?: [a-z]+)+|ERROR: [a-z ]+")
-_ALERT = re.compile(
-    r"'(?P<kind>[a-z_]+)',(?:(?!;).)*?\bformat\(\s*'(?P<text>(?:[^']|'')*)'", re.DOTALL
+_ERROR = re.compile(r"(?:ERROR: |failed: )?[A-Za-z']+(?: [A-Za-z']+){2,}|ERROR: [a-z ]+")
+_TEXT = r"'(?P<text>(?:[^']|'')*)'"
+_ALERT = re.compile(rf"'(?P<kind>[a-z_]+)',(?:(?!;).)*?\bformat\(\s*{_TEXT}", re.DOTALL)
+_RAISED = re.compile(rf"raise exception using\s+errcode = \S+\s+message = (?:[\w.]+\()?{_TEXT}")
+_FUNCTION = re.compile(
+    r"^create (?:function|procedure) \w+\.(?P<name>\w+)\(.*?\bas \$\$(?P<body>.*?)\$\$",
+    re.DOTALL | re.MULTILINE,
+)
+_TRIGGER = re.compile(
+    r"\bon (?P<table>\S+)\s+for each \w+\s+execute function \w+\.(?P<function>\w+)"
 )
 
 
@@ -62,19 +73,23 @@ class _Row:
     said: str = ""
     cells: int = 0
     links: list[str] = field(default_factory=list)
+    names_cause: bool = False
 
 
-class _Rows(HTMLParser):
-    """Reads the rows of all tables of a page, the links of its lists, and the errors it quotes."""
+class _Said(HTMLParser):
+    """Reads what a page says: rows of tables, links of lists, symptoms, errors, and blocks."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
         self.rows: list[_Row] = []
         self.tiles: list[_Row] = []
+        self.symptoms: list[tuple[str, str]] = []
+        self.errors: list[tuple[str, str]] = []
+        self.blocks: list[tuple[str, str]] = []
         self._section = ""
-        self.messages: list[tuple[str, str]] = []
         self._open: _Row | None = None
-        self._code: str | None = None
+        self._names_cause = False
+        self._text: dict[str, str] = {}  # of the elements that are open
         self.feed(html)
         self.close()
 
@@ -82,10 +97,12 @@ class _Rows(HTMLParser):
         values = dict(attrs)
         if tag in {"h2", "h3"}:
             self._section = values.get("id") or ""
-        elif tag == "code":
-            self._code = ""
+        elif tag in {"p", "code", "pre", "th"}:
+            self._text[tag] = ""
+        elif tag == "table":
+            self._names_cause = False
         elif tag == "tr":
-            self._open = _Row(self._section)
+            self._open = _Row(self._section, names_cause=self._names_cause)
             self.rows.append(self._open)
         elif tag == "td" and self._open:
             self._open.cells += 1
@@ -102,55 +119,76 @@ class _Rows(HTMLParser):
             self._open = None
         if tag == "table":
             self.rows = [row for row in self.rows if row.cells]
-
-        if tag == "code" and self._code is not None:
-            if _ERROR.fullmatch(self._code):
-                self.messages.append((self._section, self._code))
-            self._code = None
+        text = self._text.pop(tag, "")
+        if tag == "th" and text == CAUSE:
+            self._names_cause = True
+        elif tag == "pre":
+            self.blocks.append((self._section, text))
+        elif tag == "code" and _ERROR.fullmatch(text):
+            self.errors.append((self._section, text))
+        elif tag == "p" and text.startswith(SYMPTOM):
+            self.symptoms.append((self._section, text.removeprefix(SYMPTOM)))
 
     def handle_data(self, data: str) -> None:
-        if self._code is not None:
-            self._code += data
+        for tag in self._text:
+            self._text[tag] += data
         if self._open and self._open.cells == 1:
             self._open.said += data
 
 
-def alert_texts(folder: Path) -> Iterator[tuple[str, str]]:
-    """Return the kind and the text of each alert that the migrations raise."""
-    for path in sorted(folder.glob("*.sql")):
-        for found in _ALERT.finditer(path.read_text(encoding="utf-8")):
-            yield found["kind"], re.sub(r"%\w?", " ", found["text"].replace("''", "'"))
+def migrations_say(
+    folder: Path, page: _Said, alerts: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    """Return the texts of the alerts with the sections they lead to, and the errors of functions.
+
+    An error leads to the first section whose block calls the function, or uses the table of its
+    trigger.  What is stored with an alert or a run needs no reading: the sections' tables say it.
+    """
+    sql = "".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.sql")))
+    for alert in _ALERT.finditer(sql):
+        if alert["kind"] in alerts:
+            yield alerts[alert["kind"]], f"{alert['kind']} {alert['text']}"
+    tables = {trigger["function"]: trigger["table"] for trigger in _TRIGGER.finditer(sql)}
+    for function in _FUNCTION.finditer(sql):
+        name = function["name"]
+        used = tables.get(name, rf"^(?:call|select|select \* from) \w+\.{name}\(")
+        called = [at for at, block in page.blocks if re.search(used, block, re.MULTILINE)]
+        for error in _RAISED.finditer(function["body"] if called else ""):
+            yield called[0], error["text"]
 
 
-def _errors(rows: Sequence[_Row], incidents: Container[str]) -> Iterator[tuple[str, str]]:
-    """Return the section for each SQLSTATE of the table of causes, and what the server says."""
+def _causes(rows: Sequence[_Row], incidents: Container[str]) -> Iterator[tuple[str, str]]:
+    """Return what a section's table of causes says is seen there, and the server with a code.
+
+    The table of error codes leads on to the sections of other incidents.
+    """
     for row in rows:
-        if row.section == CAUSES:
-            to = next((link for link in row.links if link in incidents), CAUSES)
-            for code, message in MESSAGES.items():
-                if code in row.said:
-                    yield to, f"{code} {message}"
+        if row.names_cause:
+            on = (link for link in row.links if link in incidents and row.section == CAUSES)
+            to = next(on, row.section)
+            yield to, row.said
+            yield from ((to, message) for code, message in MESSAGES.items() if code in row.said)
 
 
 def words_of(runbook: str, home: str, migrations: Path) -> dict[str, list[str]]:
     """Return all that is said of each section, by its anchor."""
-    page, tiles = _Rows(runbook), _Rows(home).tiles
+    page, tiles = _Said(runbook), _Said(home).tiles
     symptoms = [
         (row.links[0], row.said) for row in page.rows if row.section == SYMPTOMS and row.links
     ]
-    kinds = {
+    alerts = {
         row.said.strip(): row.links[-1] for row in page.rows if row.section == ALERTS and row.links
     }
     said: defaultdict[str, list[str]] = defaultdict(list)
     for anchor, words in [
         *symptoms,
+        *page.symptoms,
         *((tile.links[0], tile.said) for tile in tiles if tile.section == SEEN),
-        *((anchor, kind) for kind, anchor in kinds.items()),
-        *((kinds[kind], text) for kind, text in alert_texts(migrations) if kind in kinds),
-        *_errors(page.rows, {anchor for anchor, _ in symptoms}),
-        *page.messages,
+        *_causes(page.rows, {anchor for anchor, _ in symptoms}),
+        *page.errors,
+        *migrations_say(migrations, page, alerts),
     ]:
-        said[anchor].append(words)
+        said[anchor].append(re.sub(r"%\w?", " ", words.replace("''", "'")))
     return dict(said)
 
 
@@ -185,4 +223,6 @@ def on_post_build(config: MkDocsConfig) -> None:
         page, _, anchor = entry["location"].partition("#")
         if anchor and RUNBOOK.removesuffix(".md") in page:
             # With its title, or sections that have none of these words could never come first.
-            entry[FIELD] = " ".join(" ".join([entry["title"], *said.get(anchor, ())]).split())
+            # Escaped: what is searched is HTML.
+            words = escape(" ".join(said.get(anchor, ())), quote=False)
+            entry[FIELD] = " ".join(f"{entry['title']} {words}".split())

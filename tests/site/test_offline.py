@@ -69,10 +69,12 @@ def test_pages_and_diagram_work_from_a_folder(page: Page, unpacked: Path, alone:
 def test_search_works_from_a_folder(page: Page, unpacked: Path, alone: list[str]) -> None:
     open_page(page, (unpacked / "index.html").as_uri())
     page.locator(".md-search__input").click()
-    page.keyboard.type("stuck lock")
+    page.keyboard.insert_text('"Reminder run 21 timed out"')
     first = page.locator(".md-search-result__link").first
     expect(first).to_be_visible(timeout=15_000)
-    expect(first).to_have_attribute("href", re.compile(rf"{RUNBOOK}\.html(\?h=.*)?#stuck-lock$"))
+    expect(first).to_have_attribute(
+        "href", re.compile(rf"{RUNBOOK}\.html(\?h=.*)?#service-timeout$")
+    )
     assert alone == []
 
 
