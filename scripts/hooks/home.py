@@ -1,4 +1,4 @@
-"""Give the home page the whole width.
+"""Give the tiles of the home page the room of the list of its sections.
 
 That is front matter of a page, and GitHub would show it as a table above the first tile.
 """
@@ -17,5 +17,5 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Set what the theme reads from front matter."""
     del config, files
     if page.is_homepage:
-        page.meta.update({"title": "Start here", "hide": ["navigation", "toc"]})
+        page.meta.update({"title": "Start here", "hide": ["toc"]})
     return markdown

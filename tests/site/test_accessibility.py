@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree as ET
 
 import pytest
 from playwright.sync_api import expect
 
 from scripts.tasks.prepare import AXE
-from tests.site.opening import open_page
+from tests.site.opening import addresses, open_page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 _RUN = "([part, tags]) => axe.run(part, {runOnly: {type: 'tag', values: tags}})"
-
-
-def _addresses(page: Page, site: str) -> list[str]:
-    """Return every page of the site, as its own map lists them, and the one for a wrong address."""
-    tree = ET.fromstring(page.request.get(site + "sitemap.xml").text())  # noqa: S314 - our own
-    found = [element.text or "" for element in tree.iter() if element.tag.endswith("}loc")]
-    assert len(found) >= 3
-    return [*found, site + "no-such-page"]
 
 
 def violations(page: Page, part: str = "html") -> list[str]:
@@ -50,7 +41,7 @@ def test_no_violation_on_any_page(browser: Browser, site: str, scheme: str, widt
         page = context.new_page()
         open_page(page, site)
         found = []
-        for address in _addresses(page, site):
+        for address in [*addresses(page, site), site + "no-such-page"]:
             open_page(page, address)
             dark = page.locator("body[data-md-color-scheme=slate]").count() == 1
             assert dark is (scheme == "dark")

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from scripts.tasks.common import ROOT
-from tests.site.opening import open_page
+from tests.site.opening import addresses, open_page
+from tests.site.test_search import symptoms
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
 
 RUNBOOK = "operations/cron-reminder-runbook/"
-RUNBOOK_FILE = ROOT / "docs" / "operations" / "cron-reminder-runbook.md"
 PHONE = (390, 844)
 LEAST_SIZE = 11  # CSS pixels of a letter that can still be read on a phone
 
@@ -118,22 +117,28 @@ def test_wrong_fragment_does_no_harm(page: Page, site: str, fragment: str) -> No
     assert errors == []
 
 
-def _alert_sections() -> set[str]:
-    """Return where the rows of the runbook's symptoms that are alerts lead."""
-    text = RUNBOOK_FILE.read_text(encoding="utf-8")
-    table = text.partition("### Find your symptom\n")[2].partition("\n\nNot sure?")[0]
-    rows = [row for row in table.splitlines() if re.match(r"\| (?:Alert:|The heartbeat)", row)]
-    found = {match[1] for row in rows if (match := re.search(r"\]\(#([^)]+)\)", row))}
-    assert len(found) >= 6
-    return found
-
-
-def test_home_has_every_kind_of_alert_and_the_way_out(page: Page, site: str) -> None:
+def test_home_has_every_symptom_and_the_way_out(page: Page, site: str) -> None:
     page.goto(site)
     tiles = page.locator(".home-symptoms a[href*='#']:not(.headerlink)")
     links = tiles.evaluate_all("all => all.map(a => new URL(a.href).hash.slice(1))")
-    assert _alert_sections() <= set(links)
+    assert len(symptoms()) >= 12
+    assert set(symptoms().values()) <= set(links)
     assert {"find-your-symptom", "escalate"} <= set(links)
+
+
+@pytest.mark.parametrize("width", [390, 1024, 1280])
+def test_home_leads_to_every_other_page(page: Page, site: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 844})
+    open_page(page, site)
+    menu = page.locator(".md-header [for=__drawer]")
+    if menu.is_visible():
+        menu.click()
+    links = page.locator(".md-nav--primary .md-nav__link[href]")
+    others = [each for each in addresses(page, site) if each != site and "/source/" not in each]
+    assert len(others) >= 7
+    for address in others:
+        link = links.and_(page.locator(f"[href='{address}']"))
+        expect(link).to_be_in_viewport(ratio=1)
 
 
 def test_flow_is_a_list_and_no_source_without_javascript(browser: Browser, site: str) -> None:
