@@ -62,6 +62,9 @@
   function prepare() {
     sizes.disconnect()
     for (const label of document.querySelectorAll(menus)) makeButton(label)
+    // While none is chosen Tab goes to the first switch of the scheme, whose label may be hidden.
+    const scheme = document.querySelector(".md-option:has(+ label:not([hidden]))")
+    if (scheme) scheme.checked = true
     for (const element of document.querySelectorAll(scrollers)) {
       mark(element)
       sizes.observe(element)
