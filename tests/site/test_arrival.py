@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import expect
@@ -13,6 +14,8 @@ from tests.site.test_search import symptoms
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
+
+    from sql_snippets.database.databases import Database
 
 RUNBOOK = "operations/cron-reminder-runbook/"
 PHONE = (390, 844)
@@ -124,6 +127,59 @@ def test_home_has_every_symptom_and_the_way_out(page: Page, site: str) -> None:
     assert len(symptoms()) >= 12
     assert set(symptoms().values()) <= set(links)
     assert {"find-your-symptom", "escalate"} <= set(links)
+
+
+# Whether the heading of a section and the first block or link below it are in sight.
+_ACTION = """anchor => {
+    const heading = document.getElementById(anchor)
+    const actions = document.querySelectorAll(".sql-block, .md-content a[href]:not(.headerlink)")
+    const action = [...actions].find(
+        e => heading.compareDocumentPosition(e) & Node.DOCUMENT_POSITION_FOLLOWING)
+    const line = 40 // of a block, what shows that it begins there
+    const box = action.getBoundingClientRect()
+    const header = document.querySelector(".md-header").getBoundingClientRect().bottom
+    const top = Math.min(box.top, heading.getBoundingClientRect().top) - header
+    const bottom = innerHeight - Math.min(box.bottom, box.top + line)
+    return top >= 0 && bottom >= 0 ? null : `${anchor}: ${top} below the header, ${bottom} left`
+}"""
+
+
+def _out_of_sight(page: Page, address: str) -> list[str]:
+    """Open a section; return what says that its first action is not in sight."""
+    page.goto("about:blank")  # else only the fragment changes, and nothing is loaded
+    open_page(page, address)
+    page.wait_for_selector("div.mermaid", state="attached")
+    found: str | None = page.evaluate(_ACTION, urlsplit(address).fragment)
+    return [found] if found else []
+
+
+def test_wherever_home_leads_the_first_action_is_in_sight(phone: Page, site: str) -> None:
+    open_page(phone, site)
+    links = phone.locator(".home a[href*='#']:not(.headerlink)")
+    addresses = set(links.evaluate_all("all => all.map(a => a.href)"))
+    assert len(addresses) >= 18
+    found = [each for address in sorted(addresses) for each in _out_of_sight(phone, address)]
+    assert not found, "\n".join(found)
+
+
+def test_wherever_an_alert_leads_the_first_action_is_in_sight(
+    phone: Page, site: str, sql_database: Database
+) -> None:
+    """Its link is followed as it was sent, but for the name of the host."""
+    query = (
+        "select runbook_url || '#' || runbook_anchor from reminder.settings, reminder.alert_kinds"
+    )
+    with sql_database.connect() as connection:
+        links = [str(link) for (link,) in connection.execute(query)]
+    assert len(links) >= 7
+    found = []
+    for link in links:
+        parts = urlsplit(link)
+        address = f"{site}{parts.path[1:]}#{parts.fragment}"
+        answer = phone.request.get(address)
+        assert answer.status == 200, f"no page of the site is where {link} leads"
+        found += _out_of_sight(phone, address)
+    assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize("width", [390, 1024, 1280])
