@@ -12,15 +12,19 @@ from playwright.sync_api import expect
 from scripts.tasks.common import ROOT
 from sql_snippets.reading.pages import read_page
 from sql_snippets.reading.site import load_site
-from tests.site.opening import open_page
+from tests.site.opening import addresses, open_page
+from tests.site.pixels import contrasts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from playwright.sync_api import Browser, BrowserContext, Page, Request
 
 RUNBOOK = "operations/cron-reminder-runbook/"
 RUNBOOK_FILE = ROOT / "docs" / "operations" / "cron-reminder-runbook.md"
 PHONE = {"width": 390, "height": 844}
 MINIMUM_TARGET = 24  # CSS pixels, WCAG 2.2 success criterion 2.5.8
+READABLE = 4.5  # contrast of text, WCAG 2.2 success criterion 1.4.3
 
 
 @pytest.fixture
@@ -54,6 +58,18 @@ def _diagram(page: Page) -> None:
     assert page.locator("div.mermaid").first.bounding_box()["height"] > 200  # type: ignore[index]  # none fails too
 
 
+def _scroll_through(page: Page) -> None:
+    """Bring every part of a page into sight once: some are loaded only then."""
+    page.evaluate(
+        """async () => {
+            for (let top = 0; top < document.body.scrollHeight; top += innerHeight) {
+                scrollTo(0, top)
+                await new Promise(requestAnimationFrame)
+            }
+        }"""
+    )
+
+
 @pytest.fixture
 def errors(page: Page) -> list[str]:
     found: list[str] = []
@@ -63,12 +79,15 @@ def errors(page: Page) -> list[str]:
 
 
 def test_no_request_leaves_the_site(page: Page, site: str, outside: list[str]) -> None:
-    for path in ("", "authors-guide/", RUNBOOK, "no-such-page"):
-        open_page(page, site + path)
+    open_page(page, site)
+    for address in [*addresses(page, site), site + "no-such-page"]:
+        open_page(page, address)
+        _scroll_through(page)
+        _search(page, "lock")
+        expect(page.locator(".md-search-result__item").first).to_be_visible()
+        page.wait_for_load_state("networkidle")
     open_page(page, site + RUNBOOK)
     _diagram(page)
-    _search(page, "lock")
-    expect(page.locator(".md-search-result__item").first).to_be_visible()
     assert outside == []
 
 
@@ -79,15 +98,57 @@ def test_a_request_that_leaves_would_be_seen(page: Page, site: str, outside: lis
     assert outside == ["http://example.invalid/x"]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_diagram_renders_on_direct_load(browser: Browser, site: str, scheme: str) -> None:
-    context = browser.new_context(color_scheme="dark" if scheme == "dark" else "light")
-    try:
-        page = context.new_page()
-        open_page(page, site + RUNBOOK)
-        _diagram(page)
-    finally:
-        context.close()
+# The theme draws into a shadow root that it keeps shut.
+_OPEN_SHADOW = """() => {
+    const attach = Element.prototype.attachShadow
+    Element.prototype.attachShadow = function (init) {
+        return attach.call(this, {...init, mode: "open"})
+    }
+}"""
+
+
+@pytest.fixture(params=["light", "dark"])
+def drawn(request: pytest.FixtureRequest, browser: Browser, site: str) -> Iterator[Page]:
+    """The runbook with its diagram drawn, and open to be looked into."""
+    context = browser.new_context(
+        color_scheme=request.param, viewport={"width": 1280, "height": 1600}
+    )
+    page = context.new_page()
+    page.add_init_script(f"({_OPEN_SHADOW})()")
+    open_page(page, site + RUNBOOK)
+    _diagram(page)
+    yield page
+    context.close()
+
+
+def test_diagram_says_what_it_shows_to_who_does_not_see_it(drawn: Page) -> None:
+    source = RUNBOOK_FILE.read_text(encoding="utf-8")
+    picture = drawn.locator("div.mermaid svg")
+    for attribute, word in (("aria-labelledby", "accTitle"), ("aria-describedby", "accDescr")):
+        said = re.search(rf"^\s*{word}: (.+)$", source, re.MULTILINE)
+        assert said
+        names = picture.get_attribute(attribute)
+        expect(picture.locator(f"[id='{names}']")).to_have_text(said[1])
+
+
+def test_words_of_the_diagram_can_be_read(drawn: Page) -> None:
+    diagram = drawn.locator("div.mermaid")
+    diagram.scroll_into_view_if_needed()
+    labels = diagram.locator("svg :is(.nodeLabel, .edgeLabel) p")
+    boxes = diagram.evaluate(
+        """host => {
+            const from = host.getBoundingClientRect()
+            return [...host.shadowRoot.querySelectorAll(":is(.nodeLabel, .edgeLabel) p")].map(e => {
+                const box = e.getBoundingClientRect()
+                return [box.x - from.x, box.y - from.y, box.width, box.height]
+            })
+        }"""
+    )
+    words = labels.all_inner_texts()
+    assert "webhook" in words
+    assert "all done" in words
+    seen = contrasts(drawn, diagram.screenshot(animations="disabled"), boxes)
+    assert {w: c for w, c in zip(words, seen, strict=True) if c < READABLE} == {}
 
 
 def test_diagram_renders_after_instant_navigation(
