@@ -18,13 +18,15 @@ from tests.site.pixels import contrasts
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser, BrowserContext, Page, Request
+    from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request
 
 RUNBOOK = "operations/cron-reminder-runbook/"
 RUNBOOK_FILE = ROOT / "docs" / "operations" / "cron-reminder-runbook.md"
 PHONE = {"width": 390, "height": 844}
 MINIMUM_TARGET = 24  # CSS pixels, WCAG 2.2 success criterion 2.5.8
-READABLE = 4.5  # contrast of text, WCAG 2.2 success criterion 1.4.3
+THUMB = 44  # CSS pixels, success criterion 2.5.5
+READABLE = 4.5  # contrast of text, success criterion 1.4.3
+SEEN = 3  # contrast of a button, success criterion 1.4.11
 
 
 @pytest.fixture
@@ -68,6 +70,12 @@ def _scroll_through(page: Page) -> None:
             }
         }"""
     )
+
+
+def _size(part: Locator) -> tuple[float, float]:
+    box = part.bounding_box()
+    assert box is not None
+    return box["width"], box["height"]
 
 
 @pytest.fixture
@@ -232,21 +240,51 @@ def test_page_not_found_leads_to_sections_that_exist(page: Page, site: str) -> N
         assert page.locator(f"[id='{urlsplit(link).fragment}']").count() == 1, link
 
 
-def test_copy_button_gives_the_sql_and_nothing_else(
-    context: BrowserContext, page: Page, site: str
-) -> None:
-    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=site)
+@pytest.fixture(params=["mouse", "thumb"])
+def reader(request: pytest.FixtureRequest, browser: Browser, site: str) -> Iterator[Page]:
+    """The runbook at a desk, or on a phone, where nothing is hovered over."""
+    thumb = request.param == "thumb"
+    context = browser.new_context(
+        viewport={"width": PHONE["width"], "height": PHONE["height"]} if thumb else None,
+        has_touch=thumb,
+        is_mobile=thumb,
+        permissions=["clipboard-read", "clipboard-write"],
+    )
+    page = context.new_page()
     open_page(page, site + RUNBOOK)
+    yield page
+    context.close()
+
+
+# What a touch or a click at a place within the button's square meets.
+_MEETS = """(button, [size, side]) => {
+    const {x, y, width, height} = button.getBoundingClientRect()
+    const off = side * (size / 2 - 1)
+    const met = document.elementFromPoint(x + width / 2 + off, y + height / 2 + off)
+    return button === met || button.contains(met)
+}"""
+
+
+def test_copy_button_gives_the_sql_and_nothing_else(reader: Page) -> None:
     known = read_page(RUNBOOK_FILE, load_site(ROOT)).snippets
-    blocks = page.locator(".sql-block")
+    touches = reader.evaluate("matchMedia('(pointer: coarse)').matches")
+    blocks = reader.locator(".sql-block")
     expect(blocks).to_have_count(len(known))
     for index, snippet in enumerate(known):
         button = blocks.nth(index).locator("button[data-md-type=copy], .md-clipboard").first
-        button.scroll_into_view_if_needed()
-        page.evaluate("navigator.clipboard.writeText('')")
-        button.click()
-        page.wait_for_function("navigator.clipboard.readText().then(text => text !== '')")
-        copied = page.evaluate("navigator.clipboard.readText()")
+        button.evaluate("e => e.scrollIntoView({block: 'center'})")
+        look = contrasts(reader, button.screenshot(), [(0, 0, *_size(button))])
+        assert look[0] >= SEEN, f"{snippet.id}: its button is not seen"
+        for side in (-1, 1):
+            size = THUMB if touches else MINIMUM_TARGET
+            assert button.evaluate(_MEETS, [size, side]), f"{snippet.id}: its button is too small"
+        reader.evaluate("navigator.clipboard.writeText('')")
+        if touches:
+            button.tap()
+        else:
+            button.click()
+        reader.wait_for_function("navigator.clipboard.readText().then(text => text !== '')")
+        copied = reader.evaluate("navigator.clipboard.readText()")
         assert copied.rstrip("\n") == snippet.sql.rstrip("\n"), snippet.id
 
 
