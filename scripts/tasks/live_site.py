@@ -44,8 +44,12 @@ def copy_for_serving(to: Path) -> Path:
 
 
 @contextmanager
-def serve_live(project: Path, env: Mapping[str, str] | None = None) -> Iterator[str]:
-    """Serve the copy on a free port, with its watcher, and give the address of its site.
+def serve_live(
+    project: Path, env: Mapping[str, str] | None = None, *, checked: bool = True
+) -> Iterator[str]:
+    """Serve the copy on a free port and give the address of its site.
+
+    With its watcher; if not ``checked``, as MkDocs alone serves it.
 
     Raises TaskError when nothing is served.
     """
@@ -59,7 +63,12 @@ def serve_live(project: Path, env: Mapping[str, str] | None = None) -> Iterator[
     with (
         log.open("wb") as output,
         subprocess.Popen(
-            [sys.executable, "-c", _SERVE, "-a", place],
+            [
+                sys.executable,
+                *(["-c", _SERVE] if checked else ["-m", "mkdocs", "serve"]),
+                "-a",
+                place,
+            ],
             cwd=project,
             env=environment,
             stdout=output,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +16,8 @@ from scripts.tasks.common import ROOT, TaskError, say, say_error
 from scripts.tasks.local_site import BROWSER_ARGUMENTS, build, find_chromium, serve_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from playwright.sync_api import Browser
 
 RUNBOOK = "operations/cron-reminder-runbook/"
@@ -39,7 +42,7 @@ SIZES = {"phone": (390, 844, 2.0), "desktop": (1280, 800, 1.0)}
 SCHEMES = ("light", "dark")
 
 
-def _photograph(browser: Browser, address: str, folder: Path) -> None:
+def _photograph(browser: Browser, address: str, folder: Path, names: Sequence[str]) -> None:
     for size, (width, height, scale) in SIZES.items():
         for scheme in SCHEMES:
             context = browser.new_context(
@@ -49,17 +52,22 @@ def _photograph(browser: Browser, address: str, folder: Path) -> None:
                 reduced_motion="reduce",
             )
             page = context.new_page()
-            for name, path in PAGES.items():
+            for name in names:
                 page.goto("about:blank")
-                page.goto(address + path, wait_until="networkidle")
+                page.goto(address + PAGES[name], wait_until="networkidle")
                 page.wait_for_timeout(300)  # the theme moves its header after the fonts are laid
                 page.screenshot(path=folder / f"{name}-{size}-{scheme}.png")
             context.close()
 
 
 def main() -> int:
-    """Write the pictures to the folder that is named, else to reports/screenshots."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "reports" / "screenshots"
+    """Write the pictures of what is named, else of everything."""
+    parser = argparse.ArgumentParser(prog="scripts/screenshots", description=__doc__)
+    kept = Path("reports") / "screenshots"
+    parser.add_argument("folder", nargs="?", type=Path, default=ROOT / kept, help=f"default {kept}")
+    parser.add_argument("--only", nargs="+", choices=PAGES, default=[*PAGES], metavar="NAME")
+    arguments = parser.parse_args()
+    folder: Path = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
     chromium = find_chromium()
     if chromium is None:
@@ -72,7 +80,7 @@ def main() -> int:
             browser = playwright.chromium.launch(
                 executable_path=chromium, args=list(BROWSER_ARGUMENTS)
             )
-            _photograph(browser, address, folder)
+            _photograph(browser, address, folder, arguments.only)
             browser.close()
     say(f"The pictures are in {folder}")
     return 0

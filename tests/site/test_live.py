@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ from playwright.sync_api import expect
 
 from scripts.tasks.live_site import copy_for_serving, serve_live
 from scripts.tasks.watch import Seen, affected, differences, look, merge
+from tests.site.project_copy import RUN_AT, write_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -173,6 +175,25 @@ def test_open_page_follows_what_is_saved(page: Page, project: Path, live: str) -
         page.wait_for_timeout(100)
     assert "KeyboardInterrupt" in log.read_text(encoding="utf-8")
     expect(page.locator(".sql-summary--passed")).to_be_visible(timeout=LONG)
+
+
+@pytest.mark.parametrize("ran", [False, True], ids=["no run yet", "a last run"])
+def test_served_without_checks_shows_what_the_last_run_found(
+    page: Page, project: Path, *, ran: bool
+) -> None:
+    if ran:
+        write_report(project)
+    page.clock.set_fixed_time(RUN_AT + dt.timedelta(days=2))
+    with serve_live(project, checked=False) as address:
+        page.goto(address + "operations/cron-reminder-runbook/")
+        wanted = "Passed5 Nov 2026, 2 days ago" if ran else "Not checked"
+        stamps = page.locator(".sql-stamp")
+        expect(stamps.last).to_contain_text(wanted)
+        shown = stamps.all_inner_texts()
+        assert len(shown) > 30
+        assert [text for text in shown if wanted not in text] == []
+        expect(page.locator(".sql-summary")).to_contain_text("2 days ago" if ran else "not checked")
+        assert page.locator(".sql-stamp--passed").count() == (len(shown) if ran else 0)
 
 
 def test_leaves_nothing_behind_when_it_is_told_to_end(tmp_path: Path, project: Path) -> None:
