@@ -7,7 +7,10 @@ know.  A block that only one of the two has would be one that nobody runs, or th
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -34,6 +37,7 @@ from sql_snippets.reading.built_html import (
 from sql_snippets.reading.known_pages import read_known_page
 from sql_snippets.reading.pages import read_page
 from sql_snippets.reading.site import Site, SiteError, load_site
+from sql_snippets.reading.source import PageError
 from sql_snippets.results.drill_log import DrillLogError, read_drill_log
 from sql_snippets.results.stamps import (
     Report,
@@ -61,6 +65,9 @@ if TYPE_CHECKING:
 
 _log = get_plugin_logger("sql-snippets")
 _TITLE_END = re.compile(r"</h1>")
+_STYLES = Path(__file__).with_suffix(".css")
+_STYLES_URI = "assets/stylesheets/sql-snippets.css"
+_ENDS = (signal.SIGTERM, signal.SIGHUP)
 
 
 class SqlSnippetsConfig(Config):  # type: ignore[no-untyped-call]  # untyped base
@@ -163,12 +170,30 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
         self._uris: dict[str, str] = {}
 
     def on_startup(self, *, command: Literal["build", "gh-deploy", "serve"], dirty: bool) -> None:
-        """Note whether someone is editing: then a difference is shown, and the site stays up."""
+        """Note whether someone is editing: then a difference is shown, and the site stays up.
+
+        MkDocs ends a served site in order for Ctrl-C alone; a terminal that is closed, or a program
+        that ends it, would leave the built site in the folder for temporary files.
+        """
         del dirty
         self._serving = command == "serve"
+        if self._serving:
+            for end in _ENDS:
+                if signal.getsignal(end) is signal.SIG_DFL:
+                    signal.signal(end, signal.default_int_handler)
+
+    def on_config(self, config: MkDocsConfig) -> MkDocsConfig:
+        """Put the style sheet before those of the site, which may say otherwise."""
+        config.extra_css.insert(0, _STYLES_URI)
+        return config
 
     def _path(self, config: MkDocsConfig) -> Path:
         return Path(config.config_file_path).parent / self.config.report
+
+    def _command(self, config: MkDocsConfig) -> str:
+        """Return what writes the report, as typed in the folder of the site's configuration."""
+        docs = os.path.relpath(config.docs_dir, Path(config.config_file_path).parent)
+        return shlex.join(["pytest", docs, "--sql-report", self.config.report])
 
     def on_pre_build(self, *, config: MkDocsConfig) -> None:
         """Read the site's settings and the last report; a site without a report is fine."""
@@ -186,6 +211,14 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
         except ReportError as err:
             self._report = None
             _log.warning("%s", err)
+        else:
+            if self._report is None:
+                _log.info(
+                    "There is no report at %s, so the blocks say that they were not checked. "
+                    "To write one: %s",
+                    self._path(config),
+                    self._command(config),
+                )
         self._cache_dir = None
         try:
             settings = present_settings(root)
@@ -197,7 +230,8 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
                 _log.warning("Whether the database has changed since the last run: %s", err)
 
     def on_files(self, files: Files, /, *, config: MkDocsConfig) -> Files:
-        """Add the pages that are generated from the report."""
+        """Add the style sheet, and the pages that are generated from the report."""
+        files.append(File.generated(config, _STYLES_URI, abs_src_path=str(_STYLES)))
         wanted = {
             self.config.verification: verification_page,
             self.config.drills: drills_page,
@@ -209,8 +243,6 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
         ]
         checked = [page for page in pages if page.snippets or page.tables or page.facts]
         log = self._read_log(config, {drill.section for page in checked for drill in page.drills})
-        docs = Path(config.docs_dir).name
-        command = f"pytest {docs} --sql-report {self.config.report}"
         for name, write in wanted.items():
             if not name:
                 continue
@@ -221,7 +253,7 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
                 url = get_relative_url(file.url, here) if file else ""
                 return f"{url}#{anchor}" if anchor else url
 
-            given = Pages(checked, address, self._report, command, log=log)
+            given = Pages(checked, address, self._report, self._command(config), log=log)
             files.append(File.generated(config, name, content=write(given)))
         return files
 
@@ -274,6 +306,10 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
             return Page(uri)
         if uri not in self._known:
             path, site, kept = Path(source), self._site, self._cache_dir
-            self._known[uri] = read_known_page(path, site, kept) if kept else read_page(path, site)
+            try:
+                page = read_known_page(path, site, kept) if kept else read_page(path, site)
+            except (SiteError, PageError) as err:
+                raise PluginError(f"sql-snippets: {err}") from err
+            self._known[uri] = page
             self._uris[self._known[uri].path] = uri
         return self._known[uri]

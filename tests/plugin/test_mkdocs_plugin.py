@@ -5,8 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
+import socket
+import subprocess
+import sys
 import time
-from contextlib import ExitStack
+import urllib.request
+from contextlib import ExitStack, suppress
 from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,6 +96,15 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    """Let what a served site does with signals end with the test."""
+    before = {end: signal.getsignal(end) for end in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for end, handler in before.items():
+        signal.signal(end, handler)
+
+
 def _build(project: Path) -> str:
     config = load_config(config_file=str(project / "mkdocs.yml"))
     config.plugins.on_startup(command="build", dirty=False)
@@ -144,6 +158,58 @@ def test_without_a_report_every_block_says_not_checked(project: Path) -> None:
     assert html.count("sql-stamp--unchecked") == 3
     assert html.count("Not checked") == 3
     assert "3 of 3 SQL blocks on this page not checked" in html
+
+
+def test_who_has_no_report_is_told_once_how_to_write_one(
+    generated: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    _build(generated)
+    [said] = [record for record in caplog.records if record.name.endswith("sql-snippets")]
+    assert said.levelname == "INFO"
+    command = "pytest docs --sql-report .cache/sql-snippets/report.json"
+    assert said.message.endswith(f"To write one: {command}")
+    assert f"<code>{command}</code>" in _page(generated, "seen")
+    caplog.clear()
+    _report(generated)
+    _build(generated)
+    assert not [record for record in caplog.records if record.name.endswith("sql-snippets")]
+
+
+def test_style_sheet_comes_along_before_those_of_the_site(project: Path) -> None:
+    (project / "docs" / "own.css").write_text("", encoding="utf-8")
+    (project / "mkdocs.yml").write_text(f"{CONFIG}\nextra_css: [own.css]\n", encoding="utf-8")
+    sheets = re.findall(r'<link href="([^"]+\.css)" rel="stylesheet"', _build(project))
+    assert sheets[-2:] == ["../assets/stylesheets/sql-snippets.css", "../own.css"]
+    styles = (project / "site" / "page" / sheets[-2]).read_text(encoding="utf-8")
+    # It looks the same without the style sheets of this repository.
+    used = set(re.findall(r"var\((--[a-z-]+)", styles))
+    assert {name for name in used if not re.search(rf"^ *{name}:", styles, re.MULTILINE)} == {
+        name for name in used if name.startswith("--md-")
+    }
+    for name in ("sql-stamp--failed", "sql-stamp__reason", "sql-summary--failed", "sql-mark--stop"):
+        assert f".{name}" in styles
+
+
+def test_a_served_site_that_is_told_to_end_leaves_nothing(tmp_path: Path, project: Path) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{probe.getsockname()[1]}"
+    command = [sys.executable, "-m", "mkdocs", "serve", "-q", "--livereload", "-a", place]
+    environment = {**os.environ, "TMPDIR": str(temporary), "NO_MKDOCS_2_WARNING": "1"}
+    with subprocess.Popen(command, cwd=project, env=environment) as served:
+        try:
+            while served.poll() is None:
+                with suppress(OSError), urllib.request.urlopen(f"http://{place}/page/"):
+                    break
+                time.sleep(0.05)
+            for name in ("mkdocs_*", "sql-snippets-*"):
+                assert len(list(temporary.glob(name))) == 1
+        finally:
+            served.terminate()
+    assert list(temporary.iterdir()) == []
 
 
 def test_stamp_says_when_and_on_what_a_block_passed(project: Path) -> None:
@@ -220,8 +286,18 @@ def test_top_of_the_page_says_what_failed_beside_the_blocks(project: Path) -> No
 
 def test_parts_that_were_not_real_are_named_stand_ins(project: Path) -> None:
     server = {"kind": "embedded", "version": "17.10", "real_parts": []}
-    _report(project, _passed(project), server=server)
-    assert "stand-ins" in _stamp(_build(project))
+    (project / "platform").mkdir()
+    (project / "platform" / "cron.sql").write_text("select 1;\n", encoding="utf-8")
+    _with_recipe(project, _passed(project), server=server, settings='sql_platform = "platform"')
+    assert "platform parts: stand-ins" in _stamp(_build(project))
+
+
+def test_where_there_is_no_platform_none_is_spoken_of(generated: Path) -> None:
+    server = {"kind": "embedded", "version": "17.10", "real_parts": []}
+    _with_recipe(generated, _passed(generated), server=server)
+    assert "sql-stamp--passed" in _stamp(_build(generated))
+    for name in ("page", "seen"):
+        assert not re.search("stand-in|were real", _page(generated, name))
 
 
 def test_failed_block_shows_its_reason_escaped(project: Path) -> None:
@@ -275,6 +351,7 @@ def test_nothing_else_of_the_page_changes(project: Path) -> None:
     for added in ('class="sql-mark sql-mark--read"', 'class="sql-mark sql-mark--stop"'):
         stamped = stamped.replace(f"<p {added}>", "<p>")
     stamped = stamped.replace("sql-block ", "").replace("sql-output ", "")
+    stamped = re.sub(r"\s*<link href=[^>]*sql-snippets\.css[^>]*>", "", stamped)
     stamped = re.sub(r' (?:id="block-|data-sql-fill=")[^"]*"', "", stamped)
     while (start := stamped.find('<p class="sql-')) >= 0:
         end = stamped.index("</p>", start) + len("</p>")
@@ -337,6 +414,17 @@ def test_block_whose_language_is_hidden_stops_the_build(
     with pytest.raises(Abort):
         _build(project)
     assert re.search("pygments_lang_class: true", caplog.text)
+
+
+def test_site_whose_blocks_nobody_can_find_is_said_in_one_sentence(
+    project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = project / "mkdocs.yml"
+    config.write_text(CONFIG.replace("  - pymdownx.superfences\n", ""), encoding="utf-8")
+    with pytest.raises(Abort):
+        _build(project)
+    assert re.search(r"sql-snippets: .*pymdownx\.superfences", caplog.text)
+    assert "Traceback" not in caplog.text
 
 
 def test_serving_shows_the_page_in_spite_of_a_difference(
@@ -609,8 +697,10 @@ sql_role = "app"
 """
 
 
-def _with_recipe(project: Path, *entries: dict[str, Any], **changes: Any) -> None:
-    (project / "pyproject.toml").write_text(PYPROJECT, encoding="utf-8")
+def _with_recipe(
+    project: Path, *entries: dict[str, Any], settings: str = "", **changes: Any
+) -> None:
+    (project / "pyproject.toml").write_text(PYPROJECT + settings, encoding="utf-8")
     (project / "migrations").mkdir(exist_ok=True)
     (project / "migrations" / "01_a.sql").write_text("select 1;\n", encoding="utf-8")
     recipe = present_recipe(project)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -51,9 +52,13 @@ class _Project:
     folder: Path
     python: Path
 
-    def check(self) -> tuple[int, str]:
-        done = _run([self.python, "-m", "pytest"], self.folder, must_pass=False)
+    def check(self, *options: str) -> tuple[int, str]:
+        done = _run([self.python, "-m", "pytest", *options], self.folder, must_pass=False)
         return done.returncode, done.stdout
+
+    def build(self) -> str:
+        _run([self.python, "-m", "mkdocs", "build", "--strict"], self.folder)
+        return (self.folder / "site" / "orders" / "index.html").read_text(encoding="utf-8")
 
 
 def _run(
@@ -69,12 +74,12 @@ def _run(
     return done
 
 
-def _readme_settings() -> str:
-    """Return the configuration that the README tells a stranger to write."""
+def _readme(language: str) -> list[str]:
+    """Return what the README tells a stranger to write or to type."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     section = readme.partition("## Use the checker for your own pages")[2]
-    (settings,) = re.findall(r"^```toml\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-    return str(settings)
+    found = re.findall(rf"^```{language}\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    return list(map(str, found))
 
 
 @pytest.fixture
@@ -90,7 +95,8 @@ def project(tmp_path: Path, wheel: Path) -> _Project:
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
     folder = tmp_path / "project"
     for name, text in {
-        "pyproject.toml": _readme_settings(),
+        "pyproject.toml": _readme("toml")[0],
+        "mkdocs.yml": _readme("yaml")[0],
         "migrations/1_orders.sql": SCHEMA,
         "docs/orders.md": PAGE,
     }.items():
@@ -108,7 +114,7 @@ def test_what_the_wheel_holds(wheel: Path) -> None:
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert {Path(name) for name in names if name.parts[0] == "sql_snippets"} == sources
-    for name in ("py.typed", "results/report.schema.json"):
+    for name in ("py.typed", "results/report.schema.json", "mkdocs_plugin.css"):
         assert PurePosixPath("sql_snippets", name) in names
     others = {name for name in names if name.parts[0] != "sql_snippets"}
     assert {name.parts[0].rpartition(".")[2] for name in others} == {"dist-info"}
@@ -116,7 +122,7 @@ def test_what_the_wheel_holds(wheel: Path) -> None:
 
 
 def test_the_five_lines_give_a_green_and_a_red_verdict(project: _Project) -> None:
-    assert len(_readme_settings().strip().splitlines()) <= 5
+    assert len(_readme("toml")[0].strip().splitlines()) <= 5
     where = "import sql_snippets; print(sql_snippets.__file__)"
     found = _run([project.python, "-c", where], project.folder).stdout.strip()
     assert Path(found).is_relative_to(project.python.parents[1])
@@ -129,3 +135,19 @@ def test_the_five_lines_give_a_green_and_a_red_verdict(project: _Project) -> Non
     assert "docs/orders.md:12:1: error: the output" in shown, shown
     assert "1 failed" in shown
     assert status == 1
+
+
+def test_the_commands_of_the_readme_put_the_verdicts_on_the_site(project: _Project) -> None:
+    _, *commands = _readme("shell")
+    check, serve = commands[0].splitlines()
+    assert serve == "mkdocs serve"
+    program, *options = shlex.split(check)
+    assert program == "pytest"
+    assert "Not checked" in project.build()
+    assert project.check(*options)[0] == 0
+    html = project.build()
+    assert "Passed" in html
+    assert "stand-ins" not in html
+    styles = project.folder / "site" / "assets" / "stylesheets" / "sql-snippets.css"
+    assert f"../assets/stylesheets/{styles.name}" in html
+    assert ".sql-stamp--passed" in styles.read_text(encoding="utf-8")

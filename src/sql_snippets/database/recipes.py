@@ -136,10 +136,13 @@ class Recipe:
         Raises RecipeError when a folder or the seed that was named does not exist.
         """
         if seed is not None and not seed.is_file():
-            raise RecipeError(f"The seed {seed} does not exist.")
+            raise RecipeError(f"The seed {seed} does not exist. The setting sql_seed names it.")
         if isinstance(migrations, Command):
-            return cls(_sql_files(platform), (), seed, role, migrations)
-        return cls(_sql_files(platform), _sql_files(migrations), seed, role)
+            made: tuple[Path, ...] = ()
+            command = migrations
+        else:
+            made, command = _sql_files(migrations, "sql_migrations"), None
+        return cls(_sql_files(platform, "sql_platform"), made, seed, role, command)
 
     @property
     def is_known(self) -> bool:
@@ -204,11 +207,11 @@ def _read(path: Path) -> bytes:
         raise RecipeError(f"{path} cannot be read: {err.strerror}.") from err
 
 
-def _sql_files(folder: Path | None) -> tuple[Path, ...]:
+def _sql_files(folder: Path | None, setting: str) -> tuple[Path, ...]:
     if folder is None:
         return ()
     if not folder.is_dir():
-        raise RecipeError(f"The folder {folder} does not exist.")
+        raise RecipeError(f"The folder {folder} does not exist. The setting {setting} names it.")
     return tuple(sorted(folder.glob("*.sql"), key=lambda path: path.name))
 
 

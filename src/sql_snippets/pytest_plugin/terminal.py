@@ -24,13 +24,15 @@ class Summary:
         """Say what the blocks ran on, and put failures where GitHub shows them."""
         run = self.run
         if run.server is not None:
-            real = ", ".join(run.server.real_parts) or "none"
+            parts = ""
+            if run.settings.platform is not None:
+                parts = f", real platform parts: {', '.join(run.server.real_parts) or 'none'}"
             made = f"migration head: {run.migration_head or 'none'}"
             if isinstance(run.settings.migrations, Command):
                 made = f"migrations by `{run.settings.migrations.text}`"
             run.notes.insert(
                 0,
-                f"{run.server.version} ({run.server.kind}), real platform parts: {real}, {made}",
+                f"{run.server.version} ({run.server.kind}){parts}, {made}",
             )
         if run.cached:
             run.notes.append(

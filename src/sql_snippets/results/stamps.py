@@ -70,6 +70,7 @@ class Report:
     ``stale`` says what has changed since in the files that make the database, None if nothing has.
     With ``unknown`` a command makes it, and whether that would make the same again is not known.
     One that is not ``complete`` was written while its run went on.
+    ``has_platform`` says whether there are parts of a platform, real or not.
     """
 
     created: datetime
@@ -82,6 +83,7 @@ class Report:
     stale: str | None = None
     unknown: bool = False
     complete: bool = True
+    has_platform: bool = False
 
 
 def _moment(text: str) -> datetime:
@@ -110,6 +112,7 @@ def _read_run(item: Mapping[str, Any]) -> Run:
 
 def compare_with(report: Report, recipe: Recipe) -> Report:
     """Return the report with what has changed since in the files of the database."""
+    report = replace(report, has_platform=bool(recipe.platform))
     if report.recipe is None or report.recipe == recipe.digest():
         return replace(report, stale=None, unknown=not recipe.is_known)
     if report.migration_head != recipe.migration_head:
@@ -201,8 +204,12 @@ def where(report: Report) -> list[str]:
     """Return what the blocks ran on: nothing when the run needed no server."""
     if not report.version:
         return []
-    parts = f"real {', '.join(report.real_parts)}" if report.real_parts else ""
-    return [f"PostgreSQL {escape(report.version)}", escape(parts) or "platform parts: stand-ins"]
+    facts = [f"PostgreSQL {escape(report.version)}"]
+    if report.real_parts:
+        facts.append(f"real {escape(', '.join(report.real_parts))}")
+    elif report.has_platform:
+        facts.append("platform parts: stand-ins")
+    return facts
 
 
 WORDS = {

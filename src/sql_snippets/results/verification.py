@@ -48,10 +48,12 @@ Below each block a stamp says what the last run of that block found.
 | Passed long ago | It passed, more than 30 days before now. |
 | Out of date | It passed, but the files that make the database were changed since. |
 | Not checked | There is no run of this text: it is new, or was changed after the run. |
-| platform parts: stand-ins | The hosting platform's parts were played by equal ones in plain SQL. |
-| real, and names | These parts were the real ones. |
 | {INCIDENT} | The block ran on a database that had the trouble of its section. |
 | measured READ, WRITE or STOP | What the run was seen to do, whatever the mark says. |
+"""
+_WORDS_OF_PARTS = """\
+| platform parts: stand-ins | The hosting platform's parts were played by equal ones in plain SQL. |
+| real, and names | These parts were the real ones. |
 """
 _KINDS = {
     "table": "table against the catalog",
@@ -135,12 +137,19 @@ def _facts(given: Pages, report: Report) -> str:
         ("Other claims", _count(others)),
         ("Last run", show_time(report.created, RUN)),
         ("Server", server + kind),
-        ("Parts that were real", escape(", ".join(report.real_parts)) or "none: stand-ins"),
+        *_parts(report),
         ("Last migration", f"<code>{escape(report.migration_head or 'none')}</code>"),
         ("Database files", f"<code>{escape((report.recipe or 'unknown')[:12])}</code>"),
         ("Since then", _since(report)),
     ]
     return _table("facts", ("What", "Value"), rows)
+
+
+def _parts(report: Report) -> list[tuple[str, str]]:
+    """Say which parts of the platform were real, where there is one."""
+    if not (report.real_parts or report.has_platform):
+        return []
+    return [("Parts that were real", escape(", ".join(report.real_parts)) or "none: stand-ins")]
 
 
 def _count(verdicts: Sequence[Verdict]) -> str:
@@ -223,7 +232,8 @@ def verification_page(given: Pages) -> str:
         if others:
             parts.append(f"### Other claims of {_page_title(page)}\n")
             parts.append(_table("claims", ("Claim", "Verdict", "Kind", "Time"), others))
-    parts.append(_WORDS_OF_A_STAMP)
+    words = _WORDS_OF_PARTS if given.report is not None and _parts(given.report) else ""
+    parts.append(_WORDS_OF_A_STAMP + words)
     return "\n".join(parts)
 
 
