@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.request
 from contextlib import ExitStack, suppress
-from html import unescape
+from html import escape, unescape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -282,6 +282,30 @@ def test_top_of_the_page_says_what_failed_beside_the_blocks(project: Path) -> No
     assert "sql-summary--failed" in line
     assert "2 other claims failed" in line
     assert line.count("docs/page.md:7:3: error: the page says &lt;4&gt;, the database 3") == 1
+
+
+def test_why_there_was_no_database_is_said_once_at_the_top(generated: Path) -> None:
+    why = 'migrations/1.sql:2:8: 42601 syntax error at or near "<frm>"'
+    known = read_page(generated / "docs" / "page.md", load_site(generated)).snippets
+    words = "not run: the database cannot be built"
+    failed = {"verdict": "failed", "reason": words, "drawn": None}
+    drill = _entry(id="docs/page.md::gone::drill", kind="drill", **failed)
+    blocks = [_entry(id=one.id, **_digests(one), **failed) for one in known]
+    server = {"kind": "embedded", "version": "", "real_parts": []}
+    _report(generated, *blocks, drill, database_error=why, server=server)
+    html = _build(generated)
+    drawn = f'<span class="sql-stamp__reason">{escape(why)}</span>'
+    [line] = re.findall(r'<p class="sql-summary.*?</p>', html, re.DOTALL)
+    assert "sql-summary--failed" in line
+    assert "5 of 5 SQL blocks on this page could not be run · 1 other claim failed" in line
+    assert html.count(drawn) == line.count(drawn) == 1
+    assert html.count(words) == 5
+    assert _page(generated, "seen").count(drawn) == 1
+    for snippet in known:
+        verdict = '<span class="sql-stamp__verdict">Failed</span>'
+        assert _stamp(html, snippet.id).endswith(
+            f'{verdict}<span class="sql-stamp__fact">{words}</span>'
+        )
 
 
 def test_parts_that_were_not_real_are_named_stand_ins(project: Path) -> None:

@@ -664,10 +664,30 @@ def test_a_migration_that_fails_is_one_sentence(
 ) -> None:
     write(project, name, text)
     result = project.runpytest("docs", "-v")
-    assert set(_verdicts(result).values()) == {"ERROR"}
-    assert "Traceback" not in str(result.stdout)
-    assert ".py:" not in str(result.stdout)
-    assert message in str(result.stdout)
+    verdicts = _verdicts(result)
+    assert set(verdicts.values()) == {"ERROR"}
+    for shown in (result, project.runpytest("docs", "-n", "2", "--sql-report", "report.json")):
+        text = str(shown.stdout)
+        assert "Traceback" not in text
+        assert ".py:" not in text
+        # Once in full and once in the summary, however many it keeps from being run.
+        assert text.count(message) == 2
+        assert text.count("ERROR docs/") == 1
+        assert f"and {len(verdicts) - 1} more that were not run" in text
+        shown.assert_outcomes(errors=len(verdicts))
+    report = json.loads((project.path / "report.json").read_text(encoding="utf-8"))
+    assert message in report["database_error"]
+    assert {(item["verdict"], item["reason"], item["drawn"]) for item in report["items"]} == {
+        ("failed", "not run: the database cannot be built", None)
+    }
+
+
+def test_what_there_is_no_database_for_is_annotated_once(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    write(project, "migrations/1_orders.sql", "oops;")
+    assert str(project.runpytest("docs").stdout).count("::error ") == 1
 
 
 def test_a_server_that_is_not_there_is_one_sentence(project: pytest.Pytester) -> None:

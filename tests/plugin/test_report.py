@@ -30,7 +30,7 @@ def test_a_report_is_in_the_order_of_the_pages(tmp_path: Path) -> None:
     report = make_report(entries, server=FACTS, migration_head="7_x", recipe="abc")
     write_report(report, tmp_path / "new" / "report.json")
     content = json.loads((tmp_path / "new" / "report.json").read_text(encoding="utf-8"))
-    facts = ["format", "created", "server", "migration_head", "recipe"]
+    facts = ["format", "created", "server", "migration_head", "recipe", "database_error"]
     assert list(content) == [*facts, "items", "complete"]
     assert content["complete"] is True
     assert content["server"] == {

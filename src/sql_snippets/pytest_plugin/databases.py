@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from _pytest.outcomes import Failed
 
 from sql_snippets.database.recipes import MigrationFailed, RecipeError
 from sql_snippets.pytest_plugin.run import run_of
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from sql_snippets.database.databases import Database, Template
 
 
+class NoDatabase(Failed):
+    """There is no database to check anything in, such as for a migration that does not apply."""
+
+    __module__ = "builtins"  # shown by its name alone, as pytest's own are
+
+
 @contextmanager
 def in_one_sentence() -> Iterator[None]:
     """Show the reason why there is no database, not the way through this program to it."""
@@ -25,7 +32,7 @@ def in_one_sentence() -> Iterator[None]:
         yield
     except Exception as err:
         if isinstance(err, MigrationFailed | RecipeError | OSError) or is_of_the_server(err):
-            raise pytest.fail.Exception(str(err).strip(), pytrace=False) from None
+            raise NoDatabase(str(err).strip(), pytrace=False) from None
         raise
 
 

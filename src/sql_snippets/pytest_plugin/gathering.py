@@ -50,7 +50,9 @@ class Results:
             # A tear-down comes after the verdict of the call and may only make it worse.
             if entry.id not in run.entries or run.entries[entry.id].verdict != "failed":
                 run.entries[entry.id] = entry
-        for values in sent["failures"]:
+        is_told = sent["database_error"] is not None and run.database_error is not None
+        run.database_error = sent["database_error"] or run.database_error
+        for values in sent["failures"] if not is_told else ():
             place = Location(**values.pop("location"))
             run.failures.append(Failure(place, **values))
         for values in sent["edits"]:
@@ -102,6 +104,7 @@ class Results:
             server=run.server or ServerFacts(kind, "", ()),
             migration_head=run.migration_head,
             recipe=run.recipe,
+            database_error=run.database_error,
         )
 
     def _write_report(self, *, is_whole: bool) -> None:

@@ -48,6 +48,7 @@ class Run:
     server: ServerFacts | None = None
     migration_head: str | None = None
     recipe: str | None = None
+    database_error: str | None = None
     digests: dict[Path, str] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)

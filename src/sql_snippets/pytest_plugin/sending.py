@@ -9,6 +9,7 @@ import pytest
 
 from sql_snippets.model import Failure
 from sql_snippets.pytest_plugin.claims import ClaimsFailed, failures_of
+from sql_snippets.pytest_plugin.databases import NoDatabase
 from sql_snippets.pytest_plugin.items import SqlItem
 from sql_snippets.pytest_plugin.run import ATTRIBUTE, run_of
 from sql_snippets.results.diagnostics import draw_failure
@@ -25,6 +26,8 @@ _DIED = (
     "The server died while this was run. What had not been run yet went on with a new one; "
     "if it happens again, no further server is started."
 )
+
+_NOT_RUN = "not run: the database cannot be built"
 
 
 @pytest.hookimpl(wrapper=True)
@@ -57,6 +60,9 @@ def pytest_runtest_makereport(
     elif report.when == "call":
         verdict = "passed"
     reason = failures[0].message.partition("\n")[0] if failures else None
+    missing = error if isinstance(error, NoDatabase) and call.when == "setup" else None
+    if missing is not None:
+        reason = _NOT_RUN
     if report.skipped and isinstance(report.longrepr, tuple):
         reason = report.longrepr[2].removeprefix("Skipped: ")
     setattr(
@@ -64,7 +70,11 @@ def pytest_runtest_makereport(
         ATTRIBUTE,
         {
             "place": asdict(item.place),
-            "entry": _entry_of(item, verdict, reason, failures) if verdict else None,
+            # Why there is no database is told once, and not beside all that was not run.
+            "database_error": str(missing) if missing is not None else None,
+            "entry": _entry_of(item, verdict, reason, () if missing else failures)
+            if verdict
+            else None,
             "key": item.key if item.kept is None else None,
             "failures": [asdict(failure) for failure in failures],
             "edits": [{**asdict(edit), "path": str(edit.path)} for edit in item.attempt.edits],

@@ -11,7 +11,7 @@ from sql_snippets.project import recipe_of
 from sql_snippets.pytest_plugin.gathering import Results
 from sql_snippets.pytest_plugin.options import settings_from
 from sql_snippets.pytest_plugin.run import ATTRIBUTE, RUN, Run, run_of
-from sql_snippets.pytest_plugin.terminal import Summary
+from sql_snippets.pytest_plugin.terminal import OneReason, Summary
 from sql_snippets.results.verdicts import Verdicts
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not is_worker:
         config.pluginmanager.register(Results(config, run), "sql_snippets_results")
         config.pluginmanager.register(Summary(run), "sql_snippets_summary")
+        config.pluginmanager.register(OneReason(), "sql_snippets_one_reason")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

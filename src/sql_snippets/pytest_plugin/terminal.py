@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import pytest
+
 from sql_snippets.database.recipes import Command
+from sql_snippets.pytest_plugin.run import ATTRIBUTE
 from sql_snippets.results.diagnostics import github_annotation
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Generator
 
     from sql_snippets.pytest_plugin.run import Run
 
@@ -46,3 +49,26 @@ class Summary:
         if os.environ.get("GITHUB_ACTIONS"):
             for failure in run.failures:
                 terminalreporter.line(github_annotation(failure))
+
+
+class OneReason:
+    """Why there is no database is shown once, not for each of those that were not run for it."""
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_terminal_summary(
+        self, terminalreporter: pytest.TerminalReporter
+    ) -> Generator[None, None, None]:
+        """Show the first of them; all are counted in the last line."""
+        errors = terminalreporter.stats.get("error", [])
+        kept, told = [], 0
+        for error in errors:
+            if (getattr(error, ATTRIBUTE, None) or {}).get("database_error") is not None:
+                told += 1
+                if told > 1:
+                    continue
+            kept.append(error)
+        errors[:], everything = kept, errors[:]
+        yield
+        errors[:] = everything
+        if told > 1:
+            terminalreporter.line(f"and {told - 1} more that were not run, for the same reason")

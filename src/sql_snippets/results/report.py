@@ -79,12 +79,14 @@ class Report:
     """All of a run.  A run that needed no server has one with an empty ``version``.
 
     One that is not ``complete`` was written while the run went on.
+    With a ``database_error`` there was no database: what needed one failed, and was not run.
     """
 
     created: str
     server: ServerFacts
     migration_head: str | None
     recipe: str | None
+    database_error: str | None
     items: tuple[Entry, ...]
     complete: bool = True
 
@@ -109,11 +111,12 @@ def make_report(
     server: ServerFacts,
     migration_head: str | None,
     recipe: str | None,
+    database_error: str | None = None,
 ) -> Report:
     """Return the report, its items in the order of pages and lines whatever order they ran in."""
     items = sorted(entries, key=lambda entry: (entry.page, entry.line, entry.id))
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    return Report(created, server, migration_head, recipe, tuple(items))
+    return Report(created, server, migration_head, recipe, database_error, tuple(items))
 
 
 def to_json(report: Report) -> str:

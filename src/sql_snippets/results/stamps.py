@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sql_snippets.results.report import FORMAT, hash_claims, hash_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from sql_snippets.database.recipes import Recipe
@@ -22,7 +22,7 @@ UNDERWAY = "the checks have not come to it yet"
 INCIDENT = "with the incident produced"
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
-# Drawn at the top of a page; a migration that does not apply fails all with the same words.
+# Drawn at the top of a page.
 _MOST_REASONS = 3
 
 
@@ -70,6 +70,7 @@ class Report:
     ``stale`` says what has changed since in the files that make the database, None if nothing has.
     With ``unknown`` a command makes it, and whether that would make the same again is not known.
     One that is not ``complete`` was written while its run went on.
+    ``database_error`` says why there was no database, and so no run of what needed one.
     ``has_platform`` says whether there are parts of a platform, real or not.
     """
 
@@ -80,6 +81,7 @@ class Report:
     server: str = ""
     migration_head: str | None = None
     recipe: str | None = None
+    database_error: str | None = None
     stale: str | None = None
     unknown: bool = False
     complete: bool = True
@@ -148,6 +150,7 @@ def read_report(path: Path) -> Report | None:
             migration_head=data.get("migration_head"),
             recipe=data.get("recipe"),
             complete=data.get("complete", True),
+            database_error=data.get("database_error"),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as err:
         raise ReportError(
@@ -244,6 +247,9 @@ def stamp(snippet: Snippet, report: Report | None) -> str:
     elif run.verdict is Verdict.EXCLUDED:
         verdict, word = run.verdict, WORDS[run.verdict]
         facts = _facts(escape(run.reason or snippet.excluded or "excluded"))
+    elif was_not_run(run, report):
+        verdict, word = run.verdict, WORDS[run.verdict]
+        facts = _facts(escape(run.reason or ""))
     else:
         verdict = verdict_now(run, report)
         word = WORDS[verdict]
@@ -266,6 +272,17 @@ def stamp(snippet: Snippet, report: Report | None) -> str:
     )
 
 
+def was_not_run(run: Run, report: Report) -> bool:
+    """Whether there was no database for an item: why is said once, for all of them."""
+    is_told = run.drawn is not None
+    return report.database_error is not None and run.verdict is Verdict.FAILED and not is_told
+
+
+def database_error(report: Report | None) -> str:
+    """Return the HTML that says why there was no database."""
+    return _drawn([report.database_error or ""]) if report is not None else ""
+
+
 def failed_beside_blocks(path: str, report: Report | None) -> list[Run]:
     """Return what failed of a page's tables, facts, names, drills and directives."""
     runs = report.runs.items() if report else ()
@@ -276,10 +293,9 @@ def failed_beside_blocks(path: str, report: Report | None) -> list[Run]:
     ]
 
 
-def _reasons(failed: Sequence[Run]) -> str:
+def _drawn(texts: Iterable[str]) -> str:
     """Draw failures that have no block to stand below, each text once."""
-    texts = dict.fromkeys((run.drawn or run.reason or "").strip() for run in failed)
-    shown = [text for text in texts if text][:_MOST_REASONS]
+    shown = [text for text in dict.fromkeys(map(str.strip, texts)) if text][:_MOST_REASONS]
     return "".join(f'<span class="sql-stamp__reason">{escape(text)}</span>' for text in shown)
 
 
@@ -294,7 +310,11 @@ def summary(page: Page, report: Report | None) -> str:
     state, words = "passed", f"All {blocks} on this page passed"
     if run == 1:
         words = "The SQL block on this page passed"
-    if failed:
+    runs = [run_of(snippet, report) for snippet in page.snippets]
+    not_run = sum(one is not None and was_not_run(one, report) for one in runs) if report else 0
+    if failed and not_run:
+        state, words = "failed", f"{not_run} of {blocks} on this page could not be run"
+    elif failed:
         state, words = "failed", f"{failed} of {blocks} on this page failed"
     elif unchecked:
         state, words = "unchecked", f"{unchecked} of {blocks} on this page not checked"
@@ -311,4 +331,6 @@ def summary(page: Page, report: Report | None) -> str:
     if report is not None and unchecked < len(verdicts):
         facts += [show_time(report.created), *where(report)]
     line = " · ".join(facts)
-    return f'<p class="sql-summary sql-summary--{state}">{line}{_reasons(others)}</p>'
+    ran = [one for one in others if report is not None and not was_not_run(one, report)]
+    said = database_error(report) + _drawn(one.drawn or one.reason or "" for one in ran)
+    return f'<p class="sql-summary sql-summary--{state}">{line}{said}</p>'
