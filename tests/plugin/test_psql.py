@@ -11,7 +11,7 @@ from sql_snippets.database.recipes import Recipe
 from sql_snippets.model import Column, Outcome, ServerError
 from sql_snippets.running.editor import run_as_editor
 from sql_snippets.servers.binaries import Binaries, find_binaries
-from sql_snippets.sqltext.psql import accept, compare, format_outcome
+from sql_snippets.sqltext.psql import Difference, accept, compare, format_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -177,11 +177,13 @@ def test_what_may_differ(shown: str) -> None:
 def test_what_may_not_differ(shown: str, message: str) -> None:
     difference = compare(shown, RUNS)
     assert difference is not None
-    assert message in difference
+    assert message in difference.text
 
 
 def test_the_difference_shows_only_lines_that_differ() -> None:
-    assert compare(SHOWN.replace("failed   ", "succeeded"), RUNS) == (
+    difference = compare(SHOWN.replace("failed   ", "succeeded"), RUNS)
+    assert difference is not None
+    assert difference.text == (
         'row 2, column "status": the page shows "succeeded", the result has "failed"\n'
         "    ----+-----------+---------------------------\n"
         "      1 | succeeded | 2026-01-01 06:00:00.25+00\n"
@@ -190,6 +192,24 @@ def test_the_difference_shows_only_lines_that_differ() -> None:
         "     13 | skipped   | 2026-01-03 06:00:00+00\n"
         "    (3 rows)"
     )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        pytest.param("failed   ", "succeeded", 3, id="changed"),
+        pytest.param("  1 | succeeded | 2026-01-01 06:00:00.25+00\n", "", 2, id="missing"),
+        pytest.param("(3 rows)", "(4 rows)", 5, id="count"),
+        pytest.param("\n(3 rows)", "\n 14 | skipped   |\n(4 rows)", 5, id="one-too-many"),
+        pytest.param("started", "begun  ", 0, id="header"),
+    ],
+)
+def test_the_difference_is_at_the_first_line_that_differs(old: str, new: str, line: int) -> None:
+    assert SHOWN.count(old) == 1
+    for before in ("", "\n\n"):
+        difference = compare(before + SHOWN.replace(old, new), RUNS)
+        assert difference is not None
+        assert difference.line == len(before) + line
 
 
 @pytest.mark.parametrize(
@@ -210,7 +230,9 @@ def test_volatile_columns_keep_their_shape(old: str, new: str, *, same: bool) ->
 
 
 def test_a_volatile_column_must_exist() -> None:
-    assert compare(SHOWN, RUNS, ["startet"]) == "volatile=startet: the result has no such column"
+    assert compare(SHOWN, RUNS, ["startet"]) == Difference(
+        "volatile=startet: the result has no such column"
+    )
 
 
 def test_uuids_of_a_volatile_column() -> None:
@@ -237,7 +259,9 @@ def test_a_bar_inside_a_cell() -> None:
 def test_a_tag_is_compared_when_no_rows_came_back() -> None:
     outcome = Outcome(None, (), "UPDATE 1", None, (), 0.0, "clone")
     assert compare("UPDATE 1\n", outcome) is None
-    assert compare("UPDATE 2", outcome) == "the output differs\n  - UPDATE 2\n  + UPDATE 1"
+    assert compare("UPDATE 2", outcome) == Difference(
+        "the output differs\n  - UPDATE 2\n  + UPDATE 1"
+    )
 
 
 def test_errors() -> None:

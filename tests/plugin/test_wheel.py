@@ -132,7 +132,7 @@ def test_the_five_lines_give_a_green_and_a_red_verdict(project: _Project) -> Non
     page = project.folder / "docs" / "orders.md"
     page.write_text(PAGE.replace("     2\n", "     3\n"), encoding="utf-8")
     status, shown = project.check()
-    assert "docs/orders.md:12:1: error: the output" in shown, shown
+    assert "docs/orders.md:14:1: error: the output" in shown, shown
     assert "1 failed" in shown
     assert status == 1
 

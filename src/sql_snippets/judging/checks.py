@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import psycopg
@@ -143,8 +144,9 @@ def check_output(snippet: Snippet, outcome: Outcome) -> list[Failure]:
     difference = compare(output.text, outcome, snippet.claims.volatile)
     if difference is None:
         return []
-    message = f"the output is not what the block gives: {difference}"
-    return [Failure(output.location, message)]
+    message = f"the output is not what the block gives: {difference.text}"
+    place = replace(output.location, line=output.location.line + difference.line)
+    return [Failure(place, message)]
 
 
 def check_confirm(snippet: Snippet, outcome: Outcome, *, present: bool) -> list[Failure]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 from contextlib import contextmanager
@@ -75,6 +76,12 @@ class Server:
                     **dict(self.parameters),  # type: ignore[arg-type]  # text, as in a URL
                 )
         except psycopg.Error as err:
+            if refused := _REFUSED_ROLE.search(str(err)):
+                raise ServerUnavailable(
+                    f"Cannot log in as {refused['role']}: the role {refused['why']}. A session is "
+                    "opened as the role itself: let a file of sql_platform or sql_migrations make "
+                    "it with LOGIN, or name another role."
+                ) from None
             raise ServerUnavailable(
                 f"Cannot log in to database {dbname} as {user or self.superuser} on "
                 f"{self.host} port {self.port}: {self.without_secrets(str(err))}"
@@ -92,6 +99,11 @@ def is_of_the_server(error: BaseException) -> bool:
     return isinstance(error, ServerUnavailable) or (
         psycopg is not None and isinstance(error, psycopg.Error)
     )
+
+
+_REFUSED_ROLE = re.compile(
+    r'role "(?P<role>.+)" (?P<why>does not exist|is not permitted to log in)'
+)
 
 
 @contextmanager

@@ -350,14 +350,26 @@ def _quoted(cell: str) -> str:
     return f'"{cell}"' if cell else "nothing"
 
 
-def _diff(expected: str, actual: str, key: Callable[[str], object]) -> str:
-    """Return the lines that differ, with a little around them; ``-`` the page, ``+`` the result."""
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What differs, for a person, and in which line of the page's output, counted from 0."""
+
+    text: str
+    line: int = 0
+
+
+def _diff(message: str, expected: str, actual: str, key: Callable[[str], object]) -> Difference:
+    """Show the lines that differ, with a little around them; ``-`` the page, ``+`` the result."""
     left = [line.rstrip() for line in expected.strip("\n").split("\n")]
     right = [line.rstrip() for line in actual.split("\n")]
     matcher = difflib.SequenceMatcher(
         None, [key(line) for line in left], [key(line) for line in right], autojunk=False
     )
     lines: list[str] = []
+    places = [i1 for operation, i1, *_ in matcher.get_opcodes() if operation != "equal"]
+    blank = len(expected) - len(expected.lstrip("\n"))
+    # Where a line is missing at the end, the last one is as near as it gets.
+    line = blank + min(next(iter(places), 0), len(left) - 1)
     for group in matcher.get_grouped_opcodes(_CONTEXT_LINES):
         lines += ["  ⋮"] if lines else []
         for operation, i1, i2, j1, j2 in group:
@@ -366,7 +378,7 @@ def _diff(expected: str, actual: str, key: Callable[[str], object]) -> str:
             else:
                 lines += [f"  - {line}" for line in left[i1:i2]]
                 lines += [f"  + {line}" for line in right[j1:j2]]
-    return "\n".join(lines)
+    return Difference("\n".join([message, *lines]), line)
 
 
 def _line_key(volatile: Sequence[bool], boundaries: Sequence[int]) -> Callable[[str], object]:
@@ -385,7 +397,7 @@ def _line_key(volatile: Sequence[bool], boundaries: Sequence[int]) -> Callable[[
     return key
 
 
-def _compare_error(expected: str, error: ServerError) -> str | None:
+def _compare_error(expected: str, error: ServerError) -> Difference | None:
     """Compare the lines an author kept of an error; the statement's excerpt is not compared."""
 
     def tidy(line: str) -> str:
@@ -401,16 +413,16 @@ def _compare_error(expected: str, error: ServerError) -> str | None:
     )
     if wanted and found:
         return None
-    return "the error is not the one the page shows\n" + _diff(expected, got, tidy)
+    return _diff("the error is not the one the page shows", expected, got, tidy)
 
 
 def _compare_table(
     expected: str, shown: _Shown, outcome: Outcome, volatile: Collection[str]
-) -> str | None:
+) -> Difference | None:
     columns = outcome.columns or ()
     unknown = sorted(set(volatile) - {column.name for column in columns})
     if unknown:
-        return f"volatile={','.join(unknown)}: the result has no such column"
+        return Difference(f"volatile={','.join(unknown)}: the result has no such column")
     may_change = [column.name in volatile for column in columns]
     if shown.header != _header_of(columns):
         difference = (
@@ -425,10 +437,10 @@ def _compare_table(
         return None
     rule = next(line for line in expected.splitlines() if _RULE.fullmatch(line.strip()))
     key = _line_key(may_change, _boundaries(rule))
-    return f"{difference}\n" + _diff(expected, format_outcome(outcome), key)
+    return _diff(difference, expected, format_outcome(outcome), key)
 
 
-def compare(expected: str, outcome: Outcome, volatile: Collection[str] = ()) -> str | None:
+def compare(expected: str, outcome: Outcome, volatile: Collection[str] = ()) -> Difference | None:
     """Return ``None`` when the page shows what came back, else what differs, for a person.
 
     Trailing blanks and the width of columns do not count.  ``...`` as a whole cell is any value,
@@ -446,7 +458,7 @@ def compare(expected: str, outcome: Outcome, volatile: Collection[str] = ()) -> 
     actual = format_outcome(outcome)
     if expected.split() == actual.split():
         return None
-    return "the output differs\n" + _diff(expected, actual, str.strip)
+    return _diff("the output differs", expected, actual, str.strip)
 
 
 def accept(expected: str, outcome: Outcome, volatile: Collection[str] = ()) -> str:
