@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
 import xml.etree.ElementTree as ET
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
+from sql_snippets.pytest_plugin.items import pytest_command
 from tests.plugin.small_project import PROJECT, change, write, write_files
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PAGE = """\
 # Orders
@@ -216,14 +216,14 @@ RED = {
         "docs/orders.md",
         ("  1 | open   | 2020", "  1 | closed | 2020"),
         ["open-orders"],
-        " id | status |",
+        "  1 | closed | 2020",
         'column "status": the page shows "closed", the result has "open"',
     ),
     "output below a verification": (
         "docs/orders.md",
         ("\n t\n", "\n f\n"),
         ["drill"],
-        " resolved\n",
+        " f\n(1 row)",
         'verify "check" after the fix: the output is not what the block gives',
     ),
     "READ that writes": (
@@ -442,6 +442,36 @@ def test_a_renamed_column_is_red_wherever_it_is_used(project: pytest.Pytester) -
     assert f'docs/orders.md:{row}:1: error: public.orders has no column "status"' in output
 
 
+@pytest.fixture
+def _on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = (str(Path(sys.executable).parent), os.environ["PATH"])
+    monkeypatch.setenv("PATH", os.pathsep.join(folders))
+
+
+@pytest.mark.parametrize(
+    ("python", "path", "typed"),
+    [
+        (".venv/bin/python", ".venv/bin", ".venv/bin/pytest"),
+        (".venv/bin/python", "", ".venv/bin/pytest"),
+        ("../other/bin/python", "../other/bin", "pytest"),
+        ("../other/bin/python", ".venv/bin", "{root}/other/bin/pytest"),
+        ("python", "", "{root}/here/python -m pytest"),
+    ],
+)
+def test_what_starts_pytest_is_what_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, python: str, path: str, typed: str
+) -> None:
+    here = tmp_path / "here"
+    for name in (".venv/bin/pytest", "../other/bin/pytest"):
+        program = Path(os.path.normpath(here / name))
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.touch(0o755)
+    monkeypatch.setattr(sys, "executable", os.path.normpath(here / python))
+    monkeypatch.setenv("PATH", os.path.normpath(here / path) if path else "")
+    assert " ".join(pytest_command(here)) == typed.format(root=tmp_path)
+
+
+@pytest.mark.usefixtures("_on_the_path")
 def test_a_failure_ends_with_what_to_type(project: pytest.Pytester) -> None:
     change(project, "docs/orders.md", "  1 | open   | 2020", "  1 | closed | 2020")
     result = project.runpytest("docs", "--sql-server", "embedded")
@@ -452,7 +482,7 @@ def test_a_failure_ends_with_what_to_type(project: pytest.Pytester) -> None:
                 "accept: pytest docs/orders.md::open-orders::open-orders --sql-server embedded"
                 " --sql-update"
             ),
-            "FAILED docs/orders.md::open-orders::open-orders - docs/orders.md:16:1: error: *",
+            "FAILED docs/orders.md::open-orders::open-orders - docs/orders.md:18:1: error: *",
         ]
     )
 

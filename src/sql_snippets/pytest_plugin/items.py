@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sql_snippets.model import Location, Trial
@@ -17,7 +20,6 @@ from sql_snippets.results.report import Entry, Kind, Verdict
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
     import pytest
     from _pytest._code.code import TerminalRepr, Traceback
@@ -42,6 +44,19 @@ class Attempt:
     trial: Trial = field(default_factory=Trial)
     edits: list[Edit | CellEdit] = field(default_factory=list)
     output_differs: bool = False
+
+
+def pytest_command(folder: Path) -> list[str]:
+    """Return what starts this environment's pytest in ``folder``, whether it is activated or not.
+
+    A program below the folder is named as such: what started this run may have set its own PATH.
+    """
+    program = Path(sys.executable).with_name("pytest")
+    if not program.exists():
+        return [sys.executable, "-m", "pytest"]
+    if program.is_relative_to(folder):
+        return [str(program.relative_to(folder))]
+    return ["pytest" if shutil.which("pytest") == str(program) else str(program)]
 
 
 class SqlItem(ItemWithFixtures):
@@ -140,7 +155,7 @@ class SqlItem(ItemWithFixtures):
         return frames_of_the_project(excinfo)
 
     def _ways_on(self) -> str:
-        command = ["pytest", self.nodeid]
+        command = [*pytest_command(self.config.invocation_params.dir), self.nodeid]
         server = self.config.getoption("sql_server")
         # A URL may hold a password, and what is printed ends up in logs.
         if server and "://" not in server:
