@@ -387,6 +387,13 @@ RED = {
         "update orders set status = 'closed'",
         'scenario "nothing_happens" did not produce its incident',
     ),
+    "role that is not there": (
+        "docs/orders.md",
+        ("name=close rows=1", "name=close role=anon"),
+        ["close"],
+        "update orders set status = 'closed'",
+        "Cannot log in as anon: the role does not exist. A session is opened as the role itself",
+    ),
     "fixture that is no scenario": (
         "docs/orders.md",
         ("name=close rows=1", "name=close scenario=not_a_scenario"),

@@ -202,6 +202,9 @@ def test_the_difference_shows_only_lines_that_differ() -> None:
         pytest.param("(3 rows)", "(4 rows)", 5, id="count"),
         pytest.param("\n(3 rows)", "\n 14 | skipped   |\n(4 rows)", 5, id="one-too-many"),
         pytest.param("started", "begun  ", 0, id="header"),
+        pytest.param(
+            " 13 | skipped   | 2026-01-03 06:00:00+00\n(3 rows)\n", "", 3, id="missing-at-the-end"
+        ),
     ],
 )
 def test_the_difference_is_at_the_first_line_that_differs(old: str, new: str, line: int) -> None:
