@@ -2,6 +2,7 @@
 
 The server of ``mkdocs serve`` is asked for them by a script that only its pages have.  A block's
 verdict comes with the text that was run, which takes the place of the text shown if that is older.
+The rest of what an author writes waits for the build, and a verdict on it too.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers.sql import SqlLexer
+
 from sql_snippets.database.recipes import RecipeError
 from sql_snippets.project import ProjectError, present_settings, recipe_of
 from sql_snippets.reading.known_pages import read_known_page
@@ -26,13 +31,14 @@ from sql_snippets.results.report import hash_sql
 from sql_snippets.results.stamps import ReportError, compare_with, read_report, stamp, summary
 from sql_snippets.results.underway import is_underway
 from sql_snippets.settings import SettingsError
+from sql_snippets.sqltext.placeholders import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from mkdocs.livereload import LiveReloadServer
 
-    from sql_snippets.model import Page
+    from sql_snippets.model import Page, Snippet
 
 ADDRESS = "/sql-snippets-stamps.json"
 # It stays when the theme puts another page in the place of this one, which brings its own data.
@@ -56,19 +62,34 @@ window.sqlSnippetsLive ??= (async () => {
     // Where a block was added or removed, only a build can show what stands where.
     const same = Object.keys(blocks).join() === Object.keys(page.shown).join()
     for (const old of document.querySelectorAll(".sql-stamp")) {
-      const {text, sql, html} = blocks[old.dataset.sqlId] ?? {}
-      const shown = page.shown[old.dataset.sqlId]
-      if (text !== shown && same) {
-        old.previousElementSibling.querySelector("code").textContent = sql
+      const {text, sql, fill, output, html} = blocks[old.dataset.sqlId] ?? {}
+      if (!text) continue
+      if (text !== page.shown[old.dataset.sqlId]) {
+        let below = old.nextElementSibling
+        while (below && !below.matches(".sql-mark, .sql-block, .sql-output"))
+          below = below.nextElementSibling
+        const box = below?.matches(".sql-output") ? below.querySelector("pre > code") : null
+        if (!same || Boolean(box) !== (output !== null)) continue
+        const block = old.previousElementSibling
+        const code = block.querySelector("pre > code")
+        if (code.dataset.sqlText !== sql) {
+          code.innerHTML = sql
+          code.dataset.sqlText = sql
+          block.dataset.sqlFill = fill
+          block.dispatchEvent(new Event("sql-snippets:text", {bubbles: true}))
+        }
+        if (box) box.textContent = output
         page.shown[old.dataset.sqlId] = text
       }
-      if (text && (text === shown || same)) old.outerHTML = html
+      old.outerHTML = html
     }
     const line = document.querySelector(".sql-summary")
     if (line && same) line.outerHTML = summary
   }
 })()
 </script>""".replace("ADDRESS", ADDRESS)
+# As the build colours it, with the default of its highlighter.
+_LEXER, _FORMATTER = SqlLexer(stripnl=False), HtmlFormatter(nowrap=True)
 _LOOK_SECONDS = 0.05
 # How long a build waits for the checks: a page that is shown without them is shown once more.
 PATIENCE_SECONDS = 3.0
@@ -84,12 +105,18 @@ def version_of(report: Path) -> int:
         return 0
 
 
+def _text_of(snippet: Snippet) -> str:
+    """Return what the text of a block and of its output is told by from what stood there before."""
+    output = snippet.claims.output
+    return hash_sql(json.dumps([snippet.sql, output and output.text]))
+
+
 def data_of(page: Page, version: int) -> str:
     """Return what the script has to know of a page that was built with a version of the report.
 
     What is said of older versions was said before the page was built, perhaps of another text.
     """
-    shown = {snippet.id: hash_sql(snippet.sql) for snippet in page.snippets}
+    shown = {snippet.id: _text_of(snippet) for snippet in page.snippets}
     # As text: a script's numbers do not hold so many digits.
     data = json.dumps({"path": page.path, "shown": shown, "version": str(version)})
     return f'<div hidden data-sql-page="{escape(data)}"></div>'
@@ -117,8 +144,10 @@ def stamps_of(root: Path, path: Path) -> dict[str, dict[str, Any]]:
             "summary": summary(page, report),
             "blocks": {
                 snippet.id: {
-                    "text": hash_sql(snippet.sql),
-                    "sql": snippet.sql,
+                    "text": _text_of(snippet),
+                    "sql": highlight(snippet.sql, _LEXER, _FORMATTER),
+                    "fill": json.dumps(describe(snippet.sql)),
+                    "output": snippet.claims.output and snippet.claims.output.text,
                     "html": stamp(snippet, report),
                 }
                 for snippet in page.snippets

@@ -483,6 +483,11 @@ def test_served_page_says_which_report_it_was_built_with(project: Path) -> None:
     assert 'data-sql-page="' not in index
 
 
+def _built_page(project: Path) -> str:
+    """Return the code of a page without what the highlighter puts around all of it."""
+    return _build(project).replace("<code><span></span>", "<code>")
+
+
 def _ask(server: LiveReloadServer, path: str, **asked: str) -> tuple[str, bytes]:
     said: list[str] = []
     app: Any = server.get_app()
@@ -522,7 +527,10 @@ def test_open_pages_are_told_of_a_new_report_without_a_build(
     assert "1 of 3 SQL blocks on this page failed" in said["summary"]
     assert list(said["blocks"]) == [snippet.id for snippet in known.snippets]
     block = said["blocks"][ALL]
-    assert block["sql"] == _known(project).sql
+    coloured = block["sql"].rstrip("\n")
+    assert f"<code>{coloured}" in _built_page(project)
+    assert unescape(re.sub("<[^>]+>", "", coloured)) == _known(project).sql.rstrip("\n")
+    assert block["output"] == " a&b\n-----\n t\n(1 row)"
     assert "sql-stamp--failed" in block["html"]
     assert "It is &lt;not&gt; so." in block["html"]
     # Nothing twice, and nothing of a page without a verdict.

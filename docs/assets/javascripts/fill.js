@@ -11,6 +11,7 @@
   const NUMBER = /^(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|true|false|null)$/
   const SECRET = /url|secret|token|password|key/
   const unsaved = new Map()
+  let places = []
   const storeKey = (name) => `sql-fill:${location.pathname}:${name}`
 
   function load(name) {
@@ -54,9 +55,9 @@
   }
 
   /** Find the places of a page, the last of each block first: those before it stay where they are. */
-  function findPlaces() {
+  function findPlaces(blocks) {
     const found = []
-    for (const block of document.querySelectorAll("[data-sql-fill]")) {
+    for (const block of blocks) {
       const code = block.querySelector("pre > code") ?? block.querySelector("code")
       for (const place of JSON.parse(block.dataset.sqlFill).reverse()) {
         const element = wrap(code, place)
@@ -67,7 +68,7 @@
   }
 
   /** Say which values of a block are still missing; its copy button copies it all the same. */
-  function warn(block, places) {
+  function warn(block) {
     const own = places.filter((place) => place.block === block).reverse()
     const empty = own.filter(({ element }) => !element.classList.contains("sql-fill--filled"))
     const names = [...new Set(empty.map(({ name }) => name.replaceAll("_", " ")))]
@@ -76,24 +77,25 @@
   }
 
   /** A block says nothing of missing values before somebody copies it without them. */
-  function warnWhoCopies(block, places) {
+  function warnWhoCopies(block) {
+    if (block.querySelector(".sql-missing")) return
     const status = document.createElement("p")
     status.className = "sql-missing"
     status.setAttribute("role", "status")
     block.append(status)
     block.addEventListener("click", ({ target }) => {
-      if (target.closest("[data-md-type=copy], .md-clipboard")) warn(block, places)
+      if (target.closest("[data-md-type=copy], .md-clipboard")) warn(block)
     })
   }
 
-  function show(places, name, value) {
+  function show(name, value) {
     let fits = true
     for (const place of places.filter((each) => each.name === name)) {
       const text = value === "" ? null : write(place, value)
       fits &&= value === "" || text !== null
       place.element.replaceChildren(...(text === null ? place.written : [text]))
       place.element.classList.toggle("sql-fill--filled", text !== null)
-      if (place.block.querySelector(".sql-missing").textContent) warn(place.block, places)
+      if (place.block.querySelector(".sql-missing").textContent) warn(place.block)
     }
     for (const input of document.querySelectorAll(`.sql-form input[name="${name}"]`)) {
       if (input.value !== value) input.value = value
@@ -146,8 +148,8 @@
   }
 
   function prepare() {
-    const places = findPlaces()
-    for (const block of new Set(places.map((place) => place.block))) warnWhoCopies(block, places)
+    places = findPlaces(document.querySelectorAll("[data-sql-fill]"))
+    for (const block of new Set(places.map((place) => place.block))) warnWhoCopies(block)
     const sections = new Map()
     for (const place of places) {
       const section = sectionOf(place.block)
@@ -159,11 +161,19 @@
       ;(mark?.matches(".sql-mark") ? mark : own[0].block).before(form)
       form.addEventListener("input", ({ target }) => {
         save(target.name, target.value)
-        show(places, target.name, target.value)
+        show(target.name, target.value)
       })
     }
-    for (const name of new Set(places.map((place) => place.name))) show(places, name, load(name))
+    for (const name of new Set(places.map((place) => place.name))) show(name, load(name))
   }
+
+  /** While its author edits, an open page gets the new text of a block: the values stay. */
+  document.addEventListener("sql-snippets:text", ({ target: block }) => {
+    const own = findPlaces([block])
+    places = [...places.filter((place) => place.block !== block), ...own]
+    if (own.length) warnWhoCopies(block)
+    for (const name of new Set(own.map((place) => place.name))) show(name, load(name))
+  })
 
   window.document$.subscribe(prepare)
 })()
