@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache"
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
+HOST = "127.0.0.1"
 REPORT = CACHE / "sql-snippets" / "report.json"
 
 

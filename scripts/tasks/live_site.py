@@ -28,7 +28,8 @@ _FILES = ("mkdocs.yml", "pyproject.toml", "conftest.py", "tests/__init__.py")
 _SERVE = """
 import os, subprocess, sys
 subprocess.Popen([sys.executable, "-m", "scripts.tasks.watch", str(os.getpid())])
-os.execv(sys.executable, [sys.executable, "-m", "mkdocs", "serve", "--livereload", *sys.argv[1:]])
+serve = ["-m", "mkdocs", "serve", "-q", "--livereload", *sys.argv[1:]]
+os.execv(sys.executable, [sys.executable, *serve])
 """
 _TRIES = 600
 

@@ -8,13 +8,22 @@ import socket
 import subprocess
 from typing import TYPE_CHECKING
 
-from scripts.tasks.common import REPORT, ROOT, VENV, VENV_PYTHON, TaskError, environment, run, say
+from scripts.tasks.common import (
+    HOST,
+    REPORT,
+    ROOT,
+    VENV,
+    VENV_PYTHON,
+    TaskError,
+    environment,
+    run,
+    say,
+)
 from scripts.tasks.prepare import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-HOST = "127.0.0.1"
 PORT = 8000
 HIGHEST_PORT = 65535
 TESTS_FAILED = 1
@@ -28,14 +37,16 @@ def main(arguments: Sequence[str]) -> int:
     _require_free(port)
     prepare("site")
     say("Running the SQL of the pages against a fresh database")
-    status = run([VENV_PYTHON, "-m", "pytest", "docs", "--sql-report", REPORT, "-q"])
+    status = run([VENV_PYTHON, "-m", "pytest", "docs", "--sql-report", REPORT, "-q", "-rfE"])
     _say_verdict(status)
-    say(f"Serving on http://{HOST}:{port}/ (Ctrl-C ends it)")
-    command = [str(VENV / "bin" / "mkdocs"), "serve", "--livereload", "-a", f"{HOST}:{port}"]
+    say("Building the site")
+    mkdocs = str(VENV / "bin" / "mkdocs")
+    # Quiet but for warnings: what an author wants to know of a save is said by the watcher.
+    command = [mkdocs, "serve", "-q", "--livereload", "-a", f"{HOST}:{port}"]
     os.chdir(ROOT)
     # It sees that its parent has gone: this process, which becomes the server.
     subprocess.Popen(
-        [VENV_PYTHON, "-m", "scripts.tasks.watch", str(os.getpid())], env=environment()
+        [VENV_PYTHON, "-m", "scripts.tasks.watch", str(os.getpid()), str(port)], env=environment()
     )
     # In the place of this process: an interrupt ends the server and nothing is left to wait for.
     os.execve(command[0], command, environment())

@@ -2,7 +2,8 @@
 
 Runs beside the server of the site and ends with it.  The server shows by itself what a new report
 says, so all that is done here is to run the checks and to bring the report up to date: a page alone
-when only a page was saved, everything when the database may differ.
+when only a page was saved, everything when the database may differ.  The terminal gets one line for
+each of them, and what failed in full.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -24,12 +26,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from scripts.tasks.common import REPORT, ROOT, say
+from scripts.tasks.common import HOST, REPORT, ROOT, say
 from scripts.tasks.live_check import LiveCheck, changed_statements
 from sql_snippets.results.underway import underway
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Generator, Iterable, Mapping
 
     from sql_snippets.sqltext.lexer import Statement
 
@@ -42,6 +44,9 @@ _WATCHED = (
 _LOOK_SECONDS = 0.05
 # An editor that saves several files, or one in two steps, is waited for.
 _QUIET_SECONDS = 0.1
+# How many failures a run of the checks looks for the migration of, and how it begins to say so.
+_MOST_BLAMED = 3
+_BLAME = "= migration: "
 # What a check imports when it needs it, and would have to import each time.
 _NEEDED = (
     "sql_snippets.judging.blame",
@@ -149,14 +154,31 @@ def _write(path: Path, report: Mapping[str, Any]) -> None:
     temporary.replace(path)
 
 
-def _pytest(arguments: list[str], plugin: LiveCheck | None) -> None:
+class _Calm:
+    """A plugin of pytest that shows no progress, as a check is over soon or is not wanted."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_report_teststatus(self) -> Generator[None, tuple[str, str, str], Any]:
+        category, *_ = yield
+        return category, "", ""
+
+
+_CALM = (
+    *("-qq", "--no-header", "-rN", "-o", "console_output_style=classic"),
+    *("-p", "no:sql_snippets_summary"),
+)
+
+
+def _pytest(arguments: list[str], plugins: list[object], said: int) -> None:
     # So that it can be interrupted even where this was started in the background.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    pytest.main(arguments, plugins=[plugin] if plugin else [])
+    os.dup2(said, sys.stdout.fileno())
+    os.dup2(said, sys.stderr.fileno())
+    pytest.main(arguments, plugins=plugins)
 
 
 def _run_pytest(
-    arguments: list[str], plugin: LiveCheck | None, is_outdated: Callable[[], bool]
+    arguments: list[str], plugins: list[object], said: int, is_outdated: Callable[[], bool]
 ) -> bool:
     """Run it in a fork of this process, which has imported what takes longest to import.
 
@@ -164,10 +186,14 @@ def _run_pytest(
     Assertions stay plain because the imported modules cannot be rewritten any more.  No block is
     tested with Hypothesis, whose plugin imports all of it to say so at the end.
 
-    Returns whether it came to its end: it is interrupted when what it checks is outdated.
+    Returns whether it came to its end: it is interrupted when what it checks is outdated.  What it
+    says goes to the file with the descriptor ``said``.
     """
-    arguments = ["--assert=plain", "-p", "no:hypothesispytest", *arguments]
-    child = multiprocessing.get_context("fork").Process(target=_pytest, args=(arguments, plugin))
+    color = f"--color={'yes' if sys.stdout.isatty() else 'no'}"
+    arguments = ["--assert=plain", "-p", "no:hypothesispytest", color, *_CALM, *arguments]
+    child = multiprocessing.get_context("fork").Process(
+        target=_pytest, args=(arguments, [_Calm(), *plugins], said)
+    )
     child.start()
     while child.is_alive():
         child.join(_LOOK_SECONDS)
@@ -188,24 +214,71 @@ def check(
     Returns whether they came to their end.  When everything is checked, the report says all the
     time what is known so far; ``changed`` are the statements that decide what comes first.
     """
-    say(f"Checking {', '.join(pages)} again")
-    plugin = LiveCheck(REPORT, changed) if PAGES in pages else None
-    with tempfile.TemporaryDirectory() as folder:
-        fresh = Path(folder) / "report.json"
-        # Whoever has just saved a migration need not be told which one broke what failed since.
-        options = ["--sql-no-blame", "--sql-report", str(fresh), "-q", "--no-header"]
-        if not _run_pytest([*pages, *options], plugin, is_outdated):
-            return False
-        new = _read(fresh)
+    plugins: list[object] = [LiveCheck(REPORT, changed)] if PAGES in pages else []
+    # Whoever waits for the verdicts is told later which migration broke what failed since.
+    ended, new, text = _checked(pages, ["--sql-no-blame"], plugins, is_outdated)
+    if not ended:
+        return False
+    if text.strip():
+        print(text.rstrip(), flush=True)
+    names = ", ".join(pages)
     if new is None:
-        say("The checks wrote no report (see above). The stamps stay as they are")
-    else:
-        _write(REPORT, merge(_read(REPORT), new, pages))
+        say(f"{names}: the checks wrote no report (see above). The stamps stay as they are")
+        return True
+    _write(REPORT, merge(_read(REPORT), new, pages))
+    say(f"{names}: {count(new['items'])}")
+    if PAGES in pages:
+        _name_migrations(new, is_outdated)
     return True
 
 
-def watch(parent: int) -> None:
-    """Look until the server, which is the process that started this, has gone."""
+def _checked(
+    what: list[str],
+    options: list[str],
+    plugins: list[object],
+    is_outdated: Callable[[], bool],
+) -> tuple[bool, dict[str, Any] | None, str]:
+    """Return whether a check came to its end, its report if it wrote one, and what it said."""
+    with tempfile.TemporaryDirectory() as folder:
+        report, said = Path(folder) / "report.json", Path(folder) / "said"
+        with said.open("wb") as output:
+            arguments = [*what, "--sql-report", str(report), *options]
+            ended = _run_pytest(arguments, plugins, output.fileno(), is_outdated)
+        return ended, _read(report), said.read_text(encoding="utf-8", errors="replace")
+
+
+def count(items: Iterable[Mapping[str, Any]]) -> str:
+    """Say how many items have which verdict."""
+    verdicts = [item["verdict"] for item in items]
+    words = {"failed": "FAILED", "passed": "passed", "excluded": "not to be run"}
+    found = [f"{verdicts.count(key)} {word}" for key, word in words.items() if key in verdicts]
+    return ", ".join(found) or "nothing to check"
+
+
+def _name_migrations(checked: Mapping[str, Any], is_outdated: Callable[[], bool]) -> None:
+    """Say of the first that failed which migration broke them, here and in the report.
+
+    That builds the database once more for each migration; a check says it of no more than these.
+    """
+    failed = [item["id"] for item in checked["items"] if item["verdict"] == "failed"][:_MOST_BLAMED]
+    if not failed or checked["database_error"] is not None:
+        return
+    ended, new, _ = _checked(failed, [], [], is_outdated)
+    old = _read(REPORT)
+    if not ended or new is None or old is None:
+        return
+    named = {item["id"]: item for item in new["items"] if _BLAME in (item["drawn"] or "")}
+    _write(REPORT, {**old, "items": [named.get(item["id"], item) for item in old["items"]]})
+    for item in named.values():
+        said = item["drawn"].partition(_BLAME)[2].partition("\n")[0]
+        say(f"{item['page']}:{item['line']} {item['name']}: {said}")
+
+
+def watch(parent: int, port: int = 0) -> None:
+    """Look until the server, which is the process that started this, has gone.
+
+    With a ``port`` it is said when the server answers there.
+    """
     times = look(ROOT)
     seen = Seen(times, _read_sql(times))
     for plugin in entry_points(group="pytest11"):
@@ -214,6 +287,9 @@ def watch(parent: int) -> None:
         import_module(name)
     while os.getppid() == parent:
         time.sleep(_LOOK_SECONDS)
+        if port and _answers(port):
+            say(f"Serving on http://{HOST}:{port}/ (Ctrl-C ends it)")
+            port = 0
         now = look(ROOT)
         if not seen.files_to_check(now):
             continue
@@ -226,6 +302,12 @@ def watch(parent: int) -> None:
                 seen = Seen(now, texts)
             else:
                 seen.give_up(now, texts)
+
+
+def _answers(port: int) -> bool:
+    with suppress(OSError), socket.create_connection((HOST, port), _LOOK_SECONDS):
+        return True
+    return False
 
 
 def _settled(now: Times) -> Times:
@@ -252,6 +334,6 @@ def _read_sql(times: Times) -> dict[Path, str]:
 
 if __name__ == "__main__":
     try:
-        watch(int(sys.argv[1]))
+        watch(*map(int, sys.argv[1:]))
     except KeyboardInterrupt:
         sys.exit(130)

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
+from scripts.tasks.common import REPORT, ROOT
 from scripts.tasks.live_site import copy_for_serving, serve_live
-from scripts.tasks.watch import Seen, affected, differences, look, merge
+from scripts.tasks.watch import Seen, affected, count, differences, look, merge
+from sql_snippets.results.underway import is_underway
 from tests.site.project_copy import RUN_AT, write_report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from playwright.sync_api import Page
 
@@ -158,23 +160,90 @@ def test_open_page_follows_what_is_saved(page: Page, project: Path, live: str) -
 
     broken = project / "supabase" / "migrations" / "29990101000000_broken.sql"
     broken.write_text("select 1;\nalter table public.nowhere add x int;\n", encoding="utf-8")
-    expect(failed).to_contain_text("29990101000000_broken.sql:2:", timeout=LONG)
-    expect(failed).to_contain_text('relation "public.nowhere" does not exist')
+    expect(failed).to_contain_text("not run: the database cannot be built", timeout=LONG)
+    top = page.locator(".sql-summary")
+    expect(top).to_contain_text("29990101000000_broken.sql:2:")
+    expect(top).to_contain_text('relation "public.nowhere" does not exist')
+    log = project.parent / "log"
+    _wait_until(lambda: "==> docs: " in log.read_text(encoding="utf-8"))
     broken.unlink()
     expect(failed).to_contain_text("Passed", timeout=LONG)
 
     # What is outdated is checked no further, and what had passed passes again.
-    log = project.parent / "log"
-    begun = "Checking docs again"
-    checks = log.read_text(encoding="utf-8").count(begun)
+    report = project / REPORT.relative_to(ROOT)
+    _wait_until(lambda: not is_underway(report))
+    ended = log.read_text(encoding="utf-8").count("==> docs: ")
+    before = report.stat().st_mtime_ns
     broken.write_text("comment on schema public is 'Changed.';\n", encoding="utf-8")
-    while log.read_text(encoding="utf-8").count(begun) == checks:
-        page.wait_for_timeout(100)
+    _wait_until(lambda: report.stat().st_mtime_ns != before)
     broken.unlink()
-    while log.read_text(encoding="utf-8").count(begun) == checks + 1:
-        page.wait_for_timeout(100)
-    assert "KeyboardInterrupt" in log.read_text(encoding="utf-8")
+    _wait_until(lambda: log.read_text(encoding="utf-8").count("==> docs: ") > ended)
     expect(page.locator(".sql-summary--passed")).to_be_visible(timeout=LONG)
+    said = log.read_text(encoding="utf-8")
+    assert said.count("==> docs: ") == ended + 1
+    # A line for each check, what failed in full, and no more.
+    assert "==> docs/authors-guide.md: 1 FAILED, " in said
+    assert f"{PAGE}:{line}:6: error[42P01]" in said
+    assert said.count('relation "public.nowhere" does not exist') == 1
+    for noise in ("KeyboardInterrupt", "SKIPPED", "report.json", "[100%]"):
+        assert noise not in said
+
+
+def test_open_page_changes_in_place_and_keeps_what_was_typed(
+    page: Page, project: Path, live: str
+) -> None:
+    page.route("**/livereload/**", lambda route: route.abort())
+    source = project / PAGE
+    page.goto(live + "authors-guide/")
+    field = page.locator('.sql-form input[name="role_name"]').first
+    field.fill("robot")
+    block = page.locator("#block-words-above-a-block-find-role")
+    stamp = page.locator("#block-words-above-a-block-find-role + .sql-stamp")
+    output = page.locator("#block-words-above-a-block-find-role ~ .sql-output").first
+
+    _replace(source, "rolcanlogin as can_log_in", "rolcanlogin as may_log_in")
+    expect(stamp).to_contain_text("Failed", timeout=LONG)
+    expect(block.locator("code")).to_contain_text("may_log_in")
+    expect(block.locator("code .k").first).to_have_text("select")
+    expect(block.locator("code")).to_contain_text("'robot'")
+    expect(field).to_have_value("robot")
+    field.fill("postgres")
+    expect(block.locator("code")).to_contain_text("'postgres'")
+
+    expect(output).to_contain_text("can_log_in")
+    _replace(source, " rolname  | can_log_in", " rolname  | may_log_in")
+    expect(stamp).to_contain_text("Passed", timeout=LONG)
+    expect(output).to_contain_text("may_log_in")
+    expect(page.locator(".sql-form")).to_have_count(1)
+
+
+def test_line_for_a_check_counts_each_verdict() -> None:
+    items = [{"verdict": verdict} for verdict in ("passed", "excluded", "passed", "failed")]
+    assert count(items) == "1 FAILED, 2 passed, 1 not to be run"
+    assert count(items[:1]) == "1 passed"
+    assert count([]) == "nothing to check"
+
+
+def test_migration_to_blame_is_named_after_the_verdicts(
+    page: Page, project: Path, live: str
+) -> None:
+    page.goto(live + "operations/cron-reminder-runbook/")
+    migration = project / "supabase" / "migrations" / "29990101000000_renamed.sql"
+    migration.write_text(
+        "alter table public.cron_execution_logs rename column duration to took;\n",
+        encoding="utf-8",
+    )
+    failed = page.locator("#block-check-health-recent-runs + .sql-stamp")
+    expect(failed).to_contain_text('column "duration" does not exist', timeout=LONG)
+    expect(failed).to_contain_text("fails since 29990101000000_renamed.sql", timeout=LONG)
+    said = (project.parent / "log").read_text(encoding="utf-8")
+    verdict, named = said.index("==> docs: "), said.index("fails since 29990101000000_renamed")
+    assert verdict < named
+
+
+def _wait_until(is_so: Callable[[], bool]) -> None:
+    while not is_so():
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("ran", [False, True], ids=["no run yet", "a last run"])
@@ -202,7 +271,5 @@ def test_leaves_nothing_behind_when_it_is_told_to_end(tmp_path: Path, project: P
     with serve_live(project, {**os.environ, "TMPDIR": str(temporary)}):
         assert list(temporary.glob("mkdocs_*"))
         _replace(project / PAGE, "How to add a SQL block", "How to write a SQL block")
-        log = project.parent / "log"
-        while "Checking docs/authors-guide.md again" not in log.read_text(encoding="utf-8"):
-            time.sleep(0.1)
+        _wait_until(lambda: is_underway(project / REPORT.relative_to(ROOT)))
     assert list(temporary.iterdir()) == []
