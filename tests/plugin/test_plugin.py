@@ -719,6 +719,14 @@ def test_a_migration_that_fails_is_one_sentence(
     }
 
 
+@pytest.mark.parametrize("setting", ["sql_platform", "sql_migrations", "sql_seed"])
+def test_what_is_not_there_is_named_by_its_setting(project: pytest.Pytester, setting: str) -> None:
+    result = project.runpytest("docs", "-o", f"{setting}=nowhere")
+    words = f"nowhere does not exist. The setting {setting} names it."
+    assert words in str(result.stdout)
+    assert result.ret == 1
+
+
 def test_what_there_is_no_database_for_is_annotated_once(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
