@@ -255,7 +255,7 @@ def test_served_without_checks_shows_what_the_last_run_found(
     page.clock.set_fixed_time(RUN_AT + dt.timedelta(days=2))
     with serve_live(project, checked=False) as address:
         page.goto(address + "operations/cron-reminder-runbook/")
-        wanted = "Passed5 Nov 2026, 2 days ago" if ran else "Not checked"
+        wanted = "Passed5 Nov 2026 23:59 UTC, 2 days ago" if ran else "Not checked"
         stamps = page.locator(".sql-stamp")
         expect(stamps.last).to_contain_text(wanted)
         shown = stamps.all_inner_texts()
