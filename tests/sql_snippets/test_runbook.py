@@ -254,7 +254,7 @@ def test_every_block_shows_what_should_come_back() -> None:
     assert not silent
 
 
-def _wanting(line: str) -> list[str]:
+def _wanting(line: str, role: str = "postgres") -> list[str]:
     """Return what a mark line does not say, part by part between its dots."""
     mark, *parts = [part.strip() for part in line.split("·")]
     why = parts[0]
@@ -262,7 +262,7 @@ def _wanting(line: str) -> list[str]:
     undo = re.compile(r"(?:no )?undo: .{8,}")
     said = {
         "why": len(why.split()) >= 3 and not re.match(r"role|undo|no undo|second", why),
-        "the role": "role `postgres`" in parts,
+        "the role": f"role `{role}`" in parts,
         "how long it takes": any(long.match(part) for part in parts),
         "how to undo it, or why not": mark == "**READ**" or any(undo.match(p) for p in parts),
         "who reads along": mark != "**STOP**" or "second person reads along" in parts,
@@ -272,7 +272,10 @@ def _wanting(line: str) -> list[str]:
 
 def test_every_mark_says_why_and_how_long() -> None:
     assert len(_mark_lines()) == len(page().snippets)
-    wanting = {f"{PAGE.name}:{number}": _wanting(line) for number, line in _mark_lines()}
+    wanting = {
+        f"{PAGE.name}:{number}": _wanting(line, snippet.claims.role or "postgres")
+        for (number, line), snippet in zip(_mark_lines(), page().snippets, strict=True)
+    }
     assert {where: what for where, what in wanting.items() if what} == {}
 
 
