@@ -192,4 +192,4 @@ def test_output_below_a_verification_is_that_after_the_fix() -> None:
 
     assert _run(drill=shown("t"))[0] == []
     (failure,), *_ = _run(drill=shown("f"))
-    assert failure.location.line == 32
+    assert failure.location.line == 34
