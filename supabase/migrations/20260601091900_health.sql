@@ -31,8 +31,9 @@ comment on column reminder.stuck_lock.in_transaction is 'Whether work that is no
 comment on column reminder.stuck_lock.state is 'What the session is doing.';
 comment on column reminder.stuck_lock.since is 'How long ago its last statement began.';
 
--- The order is the order of repair: what a run would make worse or what would stop it comes before
--- whatever is repaired by running the job.
+-- The order is the order of repair: what would stop a run or what a run would make worse comes before
+-- whatever is repaired by running the job.  The lock is first: the guard is repaired while no run is
+-- at work.
 create view reminder.health with (security_invoker = true) as
   with
     job as (
@@ -65,23 +66,24 @@ create view reminder.health with (security_invoker = true) as
     )
   select
     1 as step,
-    'stale contact dates' as what,
-    count(*) = 0 as ok,
-    count(*)::text as finding,
-    'reminders-after-contact' as section
+    'lock' as what,
+    not exists (select from reminder.stuck_lock) as ok,
+    case
+      when reminder.lock_holder() is null then 'free'
+      else 'held by process ' || reminder.lock_holder()
+    end as finding,
+    'stuck-lock' as section
+  union all
+  select
+    2, 'stale contact dates',
+    count(*) = 0, count(*)::text, 'reminders-after-contact'
   from reminder.lately_stale_contact
   union all
   select
-    2, 'duplicate guard',
+    3, 'duplicate guard',
     count(*) = 1, case when count(*) = 1 then 'in place' else 'missing' end, 'duplicate-reminders'
   from pg_catalog.pg_constraint c
   where c.conrelid = to_regclass('reminder.dispatched_reminders') and c.contype = 'p'
-  union all
-  select
-    3, 'lock',
-    not exists (select from reminder.stuck_lock),
-    case when reminder.lock_holder() is null then 'free' else 'held by process ' || reminder.lock_holder() end,
-    'stuck-lock'
   union all
   select
     4, 'watchdog',

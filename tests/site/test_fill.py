@@ -63,6 +63,30 @@ def test_value_typed_once_stands_in_all_blocks_quoted_as_the_checks_do(
     assert "'<your_name>'" in _shown(page, trigger)
 
 
+def test_space_around_a_value_is_no_part_of_it(page: Page, site: str) -> None:
+    open_page(page, site + RUNBOOK)
+    known = {snippet.name: snippet for snippet in _with_placeholders()}
+    _type(page, "change-the-threshold", "failures", "3 ")
+    expect(page.locator("#sql-fill-change-the-threshold-failures-error")).to_be_empty()
+    _type(page, "alert-not-delivered", "webhook_url", " https://hooks.example.org/1 ")
+    _type(page, "trigger-a-run", "your_name", "  ")
+    values = {"failures": "3", "webhook_url": "https://hooks.example.org/1"}
+    for name in ("change-threshold", "resolve-alert-secret", "trigger-run"):
+        assert _shown(page, known[name]) == fill(known[name].sql, values).sql.rstrip("\n")
+
+
+def test_address_has_room_and_is_said_not_to_be_kept(browser: Browser, site: str) -> None:
+    phone = browser.new_page(viewport={"width": 390, "height": 844})
+    open_page(phone, site + RUNBOOK)
+    form = phone.locator(".sql-form", has=phone.locator("[name=webhook_url]"))
+    expect(form).to_contain_text("is not kept")
+    field, box = phone.locator("[name=webhook_url]").bounding_box(), form.bounding_box()
+    assert field
+    assert box
+    assert field["width"] > 0.8 * box["width"]
+    phone.close()
+
+
 def test_copy_button_gives_the_filled_sql(context: BrowserContext, page: Page, site: str) -> None:
     context.grant_permissions(["clipboard-read", "clipboard-write"], origin=site)
     open_page(page, site + RUNBOOK)

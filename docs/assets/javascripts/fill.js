@@ -9,6 +9,7 @@
   "use strict"
 
   const NUMBER = /^(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|true|false|null)$/
+  const ADDRESS = /url/
   const SECRET = /url|secret|token|password|key/
   const unsaved = new Map()
   let places = []
@@ -90,9 +91,10 @@
 
   function show(name, value) {
     let fits = true
+    const said = value.trim() // the keyboard of a phone adds a space
     for (const place of places.filter((each) => each.name === name)) {
-      const text = value === "" ? null : write(place, value)
-      fits &&= value === "" || text !== null
+      const text = said === "" ? null : write(place, said)
+      fits &&= said === "" || text !== null
       place.element.replaceChildren(...(text === null ? place.written : [text]))
       place.element.classList.toggle("sql-fill--filled", text !== null)
       if (place.block.querySelector(".sql-missing").textContent) warn(place.block)
@@ -114,6 +116,10 @@
     const input = document.createElement("input")
     Object.assign(input, { id, name, autocomplete: "off", spellcheck: false })
     if (numeric) input.inputMode = "decimal"
+    if (ADDRESS.test(name)) {
+      input.inputMode = "url"
+      field.className = "sql-form__wide"
+    }
     input.setAttribute("autocapitalize", "off")
     input.setAttribute("aria-describedby", `${id}-error`)
     const error = document.createElement("span")
@@ -129,9 +135,11 @@
     form.className = "sql-form"
     const fieldset = document.createElement("fieldset")
     const legend = document.createElement("legend")
-    legend.innerHTML = "Fill in once <span>· for all blocks of this page · stays in this tab</span>"
+    const names = new Set(places.map((place) => place.name).reverse())
+    const kept = [...names].every((name) => SECRET.test(name)) ? "is not kept" : "stays in this tab"
+    legend.innerHTML = `Fill in once <span>· for all blocks of this page · ${kept}</span>`
     fieldset.append(legend)
-    for (const name of new Set(places.map((place) => place.name).reverse())) {
+    for (const name of names) {
       const numeric = places.some((place) => place.name === name && !place.quote)
       fieldset.append(makeField(name, `sql-fill-${section}-${name}`, numeric))
     }
