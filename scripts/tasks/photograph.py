@@ -25,7 +25,7 @@ PAGES = {
     "home": "",
     "health": f"{RUNBOOK}#check-health",
     "diagram": f"{RUNBOOK}#architecture-diagram",
-    "stuck-lock": f"{RUNBOOK}#release-a-stuck-lock",
+    "stuck-lock": f"{RUNBOOK}#stuck-lock",
     "lock-holder": f"{RUNBOOK}#who-holds-the-lock",
     "missed": f"{RUNBOOK}#missed-runs",
     "schema": f"{RUNBOOK}#execution-log-schema",

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import expect
 
+from scripts.tasks.local_site import build, serve_folder
 from scripts.tasks.prepare import AXE
 from tests.site.opening import addresses, open_page
+from tests.site.project_copy import RUN_AT, copy_project, write_report
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from playwright.sync_api import Browser, Page
 
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
@@ -46,6 +51,47 @@ def test_no_violation_on_any_page(browser: Browser, site: str, scheme: str, widt
             dark = page.locator("body[data-md-color-scheme=slate]").count() == 1
             assert dark is (scheme == "dark")
             found += [f"{address}: {violation}" for violation in violations(page)]
+        assert not found, "\n".join(found)
+    finally:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The site with a block of each verdict that there can be."""
+    project = copy_project(tmp_path_factory.mktemp("judged") / "project")
+    items = write_report(project)["items"]
+    failed, excluded, unchecked = [item for item in items if item["kind"] == "block"][-4:-1]
+    failed.update(verdict="failed", reason="no", drawn="docs/page.md:7:3: error: no\n 7 | select")
+    excluded.update(verdict="excluded", reason="not here")
+    items.remove(unchecked)
+    write_report(project, items=items)
+    folder = tmp_path_factory.mktemp("judged-site")
+    with serve_folder(folder) as address:
+        build(folder, address, project=project)
+        yield address
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("days", [0, 31], ids=["new", "old"])
+def test_no_violation_whatever_the_verdicts(
+    browser: Browser, judged: str, scheme: str, days: int
+) -> None:
+    context = browser.new_context(
+        viewport={"width": 390, "height": 844},
+        color_scheme="dark" if scheme == "dark" else "light",
+        reduced_motion="reduce",
+    )
+    kinds = {"failed", "excluded", "unchecked", "stale" if days else "passed"}
+    try:
+        context.clock.set_fixed_time(RUN_AT + dt.timedelta(days=days))
+        page = context.new_page()
+        open_page(page, judged + "operations/cron-reminder-runbook/")
+        for kind in kinds:
+            expect(page.locator(f".sql-stamp--{kind}").first).to_be_visible()
+        found = violations(page)
+        open_page(page, judged + "verification/")
+        found += violations(page)
         assert not found, "\n".join(found)
     finally:
         context.close()

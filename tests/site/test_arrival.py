@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect
 
+from scripts.tasks.common import ROOT
 from tests.site.opening import addresses, open_page
 from tests.site.test_search import symptoms
 
@@ -127,6 +128,16 @@ def test_home_has_every_symptom_and_the_way_out(page: Page, site: str) -> None:
     assert len(symptoms()) >= 12
     assert set(symptoms().values()) <= set(links)
     assert {"find-your-symptom", "escalate"} <= set(links)
+
+
+def test_home_names_each_alert_where_it_leads(sql_database: Database) -> None:
+    with sql_database.connect() as connection:
+        query = "select kind, runbook_anchor from reminder.alert_kinds"
+        sent = {str(kind): str(anchor) for kind, anchor in connection.execute(query)}
+    text = (ROOT / "docs/index.md").read_text(encoding="utf-8")
+    named = dict(re.findall(r"Alert `(\w+)`.*#([\w-]+)\)", text))
+    assert named.items() <= sent.items()
+    assert sent.keys() - named.keys() == {"recovered", "test"}  # nobody is woken by these
 
 
 # Whether the heading of a section and the first block or link below it are in sight.

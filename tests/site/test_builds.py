@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 RUNBOOK = "operations/cron-reminder-runbook"
 # All of them are read in the repository too.
 ON_GITHUB = sorted((ROOT / "docs").rglob("*.md"))
+AT_THE_TOP = sorted(ROOT.glob("*.md"))
 LIMIT = 300_000  # bytes, compressed, of all that a page needs before its diagram
 ADDRESS = "http://127.0.0.1/"
 
@@ -124,7 +125,7 @@ def test_headings_have_the_same_anchor_on_both(path: Path) -> None:
     assert site_slugs(path) == github_slugs(path)
 
 
-@pytest.mark.parametrize("path", ON_GITHUB, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*ON_GITHUB, *AT_THE_TOP], ids=lambda path: path.stem)
 def test_links_between_pages_lead_somewhere_on_github(path: Path) -> None:
     text = re.sub(r"`[^`\n]*`", "", _outside_fences(path))
     for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)", text):

@@ -52,7 +52,7 @@ def test_cause_of_service_timeout_finds_and_ends_who_keeps_health_waiting(
 
         found = operator.execute(block["cause-service-timeout"].encode()).fetchall()
         assert [row[0] for row in found] == [blocker.info.backend_pid]
-        _wait_until_idle(operator, blocker.info.backend_pid)
+        _wait_until_old(operator, blocker.info.backend_pid)
         ended = operator.execute(block["resolve-service-timeout-end"].encode()).fetchall()
         assert ended == [(blocker.info.backend_pid, True)]
         assert len(operator.execute(block["health"].encode()).fetchall()) == 8
@@ -77,7 +77,7 @@ def test_application_between_two_statements_is_not_ended(
         application.execute("commit")
 
 
-def _wait_until_idle(operator: psycopg.Connection, pid: int) -> None:
-    idle = "select state_change < now() - interval '1 second' from pg_stat_activity where pid = %s"
-    while operator.execute(idle, [pid]).fetchone() != (True,):
+def _wait_until_old(operator: psycopg.Connection, pid: int) -> None:
+    old = "select xact_start < now() - interval '5 seconds' from pg_stat_activity where pid = %s"
+    while operator.execute(old, [pid]).fetchone() != (True,):
         time.sleep(0.1)

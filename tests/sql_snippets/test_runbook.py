@@ -193,7 +193,7 @@ def test_trouble_has_every_part_in_order(trouble: str) -> None:
     text = section(trouble)
     parts = [
         text.index(f"**{part}")
-        for part in ("Symptom.", "Confirm.", "Cause.", "Resolve.", "Verify.", "Escalate")
+        for part in ("Symptom.", "Impact.", "Confirm.", "Cause.", "Resolve.", "Verify.", "Escalate")
     ]
     assert parts == sorted(parts)
     assert f"({'#' + trouble.lower().replace(' ', '-')})" in section("Find your symptom")
