@@ -350,7 +350,7 @@ def test_a_dead_end_is_found(old: str, new: str) -> None:
     [
         "- `f`: run the STOP block once more, then [escalate](#escalate).\n",
         "- An error: nothing was ended, [escalate](#escalate).\n",
-        "- An error: nothing was deleted, [escalate](#escalate).\n",
+        "- Any other error: nothing was deleted, [escalate](#escalate).\n",
         "- No row: the settings are gone, [escalate](#escalate).\n",
         "- One row: [decide whether it is stuck](#decide-whether-it-is-stuck).\n",
         "- Your number: done.\n",
