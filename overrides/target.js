@@ -4,6 +4,7 @@
  * A browser goes to the section when the last script has come, which takes seconds on a phone.
  * Until then scripts put forms, buttons and the diagram above it.  After an instant navigation the
  * theme scrolls before the page has its height, also for whoever comes back to where they were.
+ * A page that is loaded again, as when its author saves, stays where it was.
  * Whoever touches the page is left alone.
  */
 ;(() => {
@@ -16,8 +17,9 @@
   const TOUCHES = ["wheel", "touchstart", "pointerdown", "keydown"]
 
   // Not the address as it is later: whoever comes back had scrolled on from what it names.
-  let wanted = location.hash
-  let left = null // how far down the page was left that the reader comes back to
+  const again = performance.getEntriesByType("navigation")[0]?.type === "reload"
+  let left = (again ? history.state?.y : null) ?? null // how far down, where the theme keeps it
+  let wanted = left === null ? location.hash : ""
   let release = () => {}
 
   function idOf(hash) {
@@ -71,7 +73,7 @@
     // A link to a section is followed by an event too, which has no place to come back to.
     if (state?.y === undefined) return
     wanted = ""
-    left = state.y // where the theme keeps it
+    left = state.y
   }
 
   addEventListener("click", note, true)

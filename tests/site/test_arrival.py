@@ -272,6 +272,20 @@ def test_whoever_comes_back_is_where_they_were(phone: Page, site: str) -> None:
     assert phone.url == address
 
 
+def test_page_that_is_loaded_again_stays_where_it_was(page: Page, site: str) -> None:
+    open_page(page, f"{site}{RUNBOOK}#stuck-lock")
+    page.mouse.move(640, 400)
+    page.mouse.wheel(0, 1500)
+    page.wait_for_function("scrollY > 0 && history.state?.y === scrollY")
+    before = page.evaluate("scrollY")
+    assert before > page.evaluate(
+        "document.getElementById('stuck-lock').getBoundingClientRect().top + scrollY"
+    )
+    page.reload()
+    page.wait_for_load_state("networkidle")
+    page.wait_for_function("top => Math.abs(scrollY - top) < 5", arg=before)
+
+
 def test_header_says_which_section_is_read(phone: Page, site: str) -> None:
     open_page(phone, f"{site}{RUNBOOK}#stuck-lock")
     topic = phone.locator("[data-md-component=header-topic]").last
