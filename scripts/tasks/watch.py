@@ -126,7 +126,8 @@ def merge(
     if PAGES in pages or old is None or old["format"] != new["format"]:
         return dict(new)
     if new["recipe"] is None:
-        facts = {name: old[name] for name in ("server", "migration_head", "recipe")}
+        names = ("server", "migration_head", "recipe", "database_error")
+        facts = {name: old[name] for name in names}
         new = {**new, **facts}
     if old["recipe"] != new["recipe"]:
         return dict(new)

@@ -77,7 +77,7 @@ def _report(recipe: str, **verdicts: str) -> dict[str, Any]:
         for page, verdict in verdicts.items()
     ]
     facts = {"format": 1, "server": f"of {recipe}", "migration_head": "1", "recipe": recipe}
-    return {**facts, "created": "now", "items": items, "complete": True}
+    return {**facts, "created": "now", "items": items, "database_error": None, "complete": True}
 
 
 def _verdicts(report: dict[str, Any]) -> dict[str, str]:
@@ -99,6 +99,8 @@ def test_new_verdicts_take_the_place_of_those_of_their_page() -> None:
 def test_page_without_sql_leaves_the_verdicts_of_others() -> None:
     old = _report("x", a="passed", b="passed")
     nothing: dict[str, Any] = {**_report("", c="passed"), "recipe": None, "migration_head": None}
+    broken = {**old, "recipe": None, "migration_head": None, "database_error": "a migration fails"}
+    assert merge(broken, nothing, ["c.md"])["database_error"] == "a migration fails"
     merged = merge(old, nothing, ["c.md"])
     assert _verdicts(merged) == {"a.md": "passed", "b.md": "passed", "c.md": "passed"}
     for name in ("server", "migration_head", "recipe"):
@@ -241,8 +243,23 @@ def test_migration_to_blame_is_named_after_the_verdicts(
     assert verdict < named
 
 
+def test_warning_of_the_site_is_shown_beside_it(page: Page, project: Path, live: str) -> None:
+    log = project.parent / "log"
+    source = project / PAGE
+    source.write_text(
+        source.read_text(encoding="utf-8") + "\n[nowhere](nowhere.md)\n", encoding="utf-8"
+    )
+    page.goto(live)
+    _wait_until(lambda: "WARNING" in log.read_text(encoding="utf-8"))
+    said = log.read_text(encoding="utf-8")
+    assert "nowhere.md" in said
+    assert "INFO" not in said
+
+
 def _wait_until(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + LONG / 1000
     while not is_so():
+        assert time.monotonic() < end, f"not within {LONG / 1000:.0f} s"
         time.sleep(0.05)
 
 

@@ -7,15 +7,13 @@ import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from io import BytesIO
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree as ET
 
 import pytest
 from pypdf import PdfReader
 
 from scripts.tasks.local_site import build, serve_folder
-from tests.site.opening import open_page
+from tests.site.opening import addresses, open_page
 from tests.site.project_copy import RUN_AT, copy_project, write_report
 
 if TYPE_CHECKING:
@@ -123,15 +121,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield served
 
 
-def _times(piece: str, sheets: list[str]) -> int:
-    """Return how often a text is on the sheets; a long one may go on at the top of the next."""
-    parted = (
-        any(piece[:at] in one and piece[at:] in other for at in range(20, len(piece) - 20))
-        for one, other in pairwise(sheets)
-    )
-    return sum(sheet.count(piece) for sheet in sheets) + sum(parted)
-
-
 def _print(page: Page, address: str) -> Printed:
     open_page(page, address)
     if page.locator(".diagram").count():
@@ -160,10 +149,9 @@ def printed(browser: Browser, address: str) -> dict[str, Printed]:
     found = {}
     context = browser.new_context(color_scheme="dark", viewport={"width": 1280, "height": 800})
     context.clock.set_fixed_time(RUN_AT)
-    answer = context.request.get(address + "sitemap.xml")
-    tree = ET.fromstring(answer.text())  # noqa: S314 - our own
-    for element in tree.findall("{*}url/{*}loc"):
-        url = str(element.text)
+    with context.new_page() as page:
+        urls = addresses(page, address)
+    for url in urls:
         with context.new_page() as page:
             found[url.removeprefix(address)] = _print(page, url)
     context.close()
@@ -180,7 +168,8 @@ def test_nothing_is_cut_by_the_edge_of_the_paper(printed: dict[str, Printed], pa
 def test_what_the_screen_shows_is_on_paper(printed: dict[str, Printed], paper: str) -> None:
     for name, page in printed.items():
         sheets = page.sheets[paper]
-        missing = [piece for piece, n in page.pieces.items() if _times(piece, sheets) < n]
+        whole = "".join(sheets)  # a paragraph may go on at the top of the next
+        missing = [piece for piece, n in page.pieces.items() if whole.count(piece) < n]
         assert missing == [], name
         assert page.pieces, name
 

@@ -11,7 +11,9 @@ import pytest
 from playwright.sync_api import expect
 
 from scripts.tasks.common import ROOT
+from tests.raised_errors import raised_errors
 from tests.site.opening import open_page
+from tests.sql_snippets.decisions import slug
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,14 +91,12 @@ SQL = "".join(MIGRATIONS.values())
 _LINK = re.compile(r"\]\([^)#]*#(?P<anchor>[^)]+)\)")
 _TEXT = r"'((?:[^']|'')*)'"
 _ALERT = r"'{0}',(?:(?!;).)*?format\(\s*" + _TEXT
-_RAISED = re.compile(r"raise exception using\s+errcode = \S+\s+message = (?:[\w.]*\()?" + _TEXT)
 _WHY = re.compile(r"(?:\bthen|\belse|\berror =)\s+(?:format\()?'(\w+ \S+ (?:[^']|'')*)'")
 
 
 def _sections() -> dict[str, str]:
     parts = re.split(r"^#{2,3} (.+)$", RUNBOOK_TEXT, flags=re.MULTILINE)
-    anchors = [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in parts[1::2]]
-    return dict(zip(anchors, parts[2::2], strict=True))
+    return dict(zip(map(slug, parts[1::2]), parts[2::2], strict=True))
 
 
 SECTIONS = _sections()
@@ -234,17 +234,16 @@ def _statuses() -> dict[str, str]:
 def raised() -> dict[str, str]:
     """Return the errors of functions, and the first section whose block calls the function."""
     found = {}
-    for error in _RAISED.finditer(SQL):
-        before = SQL[: error.start()]
-        function = re.findall(r"^create (?:function|procedure) (\S+?)\(", before, re.MULTILINE)[-1]
-        fired = re.search(rf"\bon (\S+)\s+for each statement execute function {function}\(", SQL)
-        if function == "reminder.run_job":
+    for error in raised_errors():
+        name = error.routine
+        fired = re.search(rf"\bon (\S+)\s+for each statement execute function {name}\(", SQL)
+        if name == "reminder.run_job":
             for status, anchor in _statuses().items():
-                text = error[1].replace("%s", "21", 1)
+                text = error.text.replace("%s", "21", 1)
                 found[text.replace("%s", status.replace("_", " "), 1)] = anchor
         else:
-            used = fired[1] if fired else function.partition(".")[2] + "("
-            found[_sent(error[1])] = _first_with(used)
+            used = fired[1] if fired else name.partition(".")[2] + "("
+            found[_sent(error.text)] = _first_with(used)
     return found
 
 

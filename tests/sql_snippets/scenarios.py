@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 
     from sql_snippets.database.databases import Database
 
+# The page leaves a transaction alone that is younger than 5 seconds.
+UNTIL_IT_IS_OLD = """
+select pg_sleep_until(xact_start + interval '5.1 seconds') from pg_stat_activity where pid = %s"""
+
 
 def _is_true(database: Database, condition: str) -> bool:
     """Say whether a SQL condition holds, asked from a session of its own."""
@@ -126,9 +130,8 @@ def blocked_service(sql_database: Database) -> Iterator[Scenario]:
         blocker.execute("begin")
         blocker.execute("select from public.assignments for update")
         _run_job_and_expect_failure(sql_database)
-        # The page leaves a transaction alone that is younger.
         with sql_database.connect() as session:
-            session.execute("select pg_sleep_until(now() + interval '3.5 seconds')")
+            session.execute(UNTIL_IT_IS_OLD, [blocker.info.backend_pid])
         yield Scenario(is_present=last_run_failed)
     finally:
         blocker.close()

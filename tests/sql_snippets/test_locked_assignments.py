@@ -6,7 +6,6 @@ The drill of the service timeout needs a failed run.  This is the state before t
 from __future__ import annotations
 
 import re
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +15,11 @@ import pytest
 
 from sql_snippets.reading.pages import read_page
 from sql_snippets.reading.site import load_site
+from tests.sql_snippets.scenarios import UNTIL_IT_IS_OLD
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sql_snippets.database.databases import Database
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,13 +33,16 @@ def block() -> dict[str, str]:
     return {snippet.name: snippet.sql for snippet in snippets if snippet.name}
 
 
+@pytest.fixture
+def operator(sql_database: Database) -> Iterator[psycopg.Connection]:
+    with sql_database.connect() as session:
+        yield session
+
+
 def test_cause_of_service_timeout_finds_and_ends_who_keeps_health_waiting(
-    sql_database: Database, block: dict[str, str]
+    sql_database: Database, operator: psycopg.Connection, block: dict[str, str]
 ) -> None:
-    with (
-        closing(sql_database.connect(application_name="psql")) as blocker,
-        sql_database.connect() as operator,
-    ):
+    with closing(sql_database.connect(application_name="psql")) as blocker:
         blocker.execute("begin")
         blocker.execute("lock table public.assignments in access exclusive mode")
         operator.execute("set lock_timeout = '100ms'")
@@ -50,34 +55,24 @@ def test_cause_of_service_timeout_finds_and_ends_who_keeps_health_waiting(
         assert way
         assert waited.value.sqlstate in way[0]
 
+        pid = blocker.info.backend_pid
         found = operator.execute(block["cause-service-timeout"].encode()).fetchall()
-        assert [row[0] for row in found] == [blocker.info.backend_pid]
-        _wait_until_old(operator, blocker.info.backend_pid)
+        assert [row[0] for row in found] == [pid]
+        operator.execute(UNTIL_IT_IS_OLD, [pid])
         ended = operator.execute(block["resolve-service-timeout-end"].encode()).fetchall()
-        assert ended == [(blocker.info.backend_pid, True)]
+        assert ended == [(pid, True)]
         assert len(operator.execute(block["health"].encode()).fetchall()) == 8
 
 
 def test_application_between_two_statements_is_not_ended(
-    sql_database: Database, block: dict[str, str]
+    sql_database: Database, operator: psycopg.Connection, block: dict[str, str]
 ) -> None:
-    with (
-        closing(sql_database.connect(application_name="app")) as application,
-        sql_database.connect() as operator,
-    ):
-        # Its now() is that of the transaction: however slow the machine, it was before the update.
-        operator.execute("begin")
-        operator.execute("select now()")
+    # Its now() is that of the transaction: however slow the machine, it was before the update.
+    operator.execute("begin")
+    operator.execute("select now()")
+    with closing(sql_database.connect(application_name="app")) as application:
         application.execute("begin")
         application.execute("update public.assignments set started_on = started_on where id = 8")
-
         ended = operator.execute(block["resolve-service-timeout-end"].encode()).fetchall()
-        operator.execute("commit")
         assert ended == []
         application.execute("commit")
-
-
-def _wait_until_old(operator: psycopg.Connection, pid: int) -> None:
-    old = "select xact_start < now() - interval '5 seconds' from pg_stat_activity where pid = %s"
-    while operator.execute(old, [pid]).fetchone() != (True,):
-        time.sleep(0.1)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.raised_errors import RaisedError, raised_errors
 from tests.sql_snippets.decisions import (
     AGAIN,
     DONE,
@@ -47,6 +48,7 @@ ALWAYS_A_ROW = {
 TRUE_OR_FALSE = {"active", "ended", "ok", "resolved", "up_to_date"}
 # What makes it sensible to run the same block again.
 FIRST = re.compile(r"\b(?:wait|correct|check|fill)\b")
+REFUSED = {"invalid_parameter_value", "no_data_found"}
 CATCHES_THE_REST = re.compile(r"\| (?:anything else|none of these|neither) \|")
 
 
@@ -278,34 +280,19 @@ def test_every_section_that_health_may_name_is_a_link_below_it(
     assert named <= sections["check-health"].links
 
 
-def refusals() -> dict[str, list[str]]:
-    """Return the texts with which each function of the migrations refuses its input."""
-    found: dict[str, list[str]] = {}
-    for path in sorted(MIGRATIONS.glob("*.sql")):
-        for routine in re.split(
-            r"^(?=create )", path.read_text(encoding="utf-8"), flags=re.MULTILINE
-        ):
-            name = re.match(
-                r"create (?:or replace )?(?:function|procedure) (reminder\.\w+)", routine
-            )
-            texts = re.findall(
-                r"errcode = 'invalid_parameter_value|errcode = 'no_data_found", routine
-            )
-            if name and texts:
-                found[name[1]] = re.findall(r"message = (?:format\()?'([^']+)'", routine)
-                assert len(found[name[1]]) == len(texts), path
-    return found
+def refusals() -> list[RaisedError]:
+    """Return the errors with which a function of the migrations refuses its input."""
+    return [error for error in raised_errors() if error.code in REFUSED]
 
 
 def unexplained(sections: dict[str, Section]) -> list[str]:
     """Return what the functions of a block may refuse and the list below it does not say."""
     return [
-        f"{block} does not say what to do about {text!r}"
+        f"{block} does not say what to do about {error.text!r}"
         for _, block in blocks(sections)
-        for name, texts in refusals().items()
-        if f"{name}(" in block.sql
-        for text in texts
-        if not any(_quotes(outcome, text) for outcome in block.outcomes)
+        for error in refusals()
+        if f"{error.routine}(" in block.sql
+        if not any(_quotes(outcome, error.text) for outcome in block.outcomes)
     ]
 
 
@@ -315,7 +302,7 @@ def _quotes(outcome: Outcome, text: str) -> bool:
 
 
 def test_every_refusal_is_explained_below_the_block(sections: dict[str, Section]) -> None:
-    assert sum(len(texts) for texts in refusals().values()) >= 5
+    assert len(refusals()) >= 5
     assert unexplained(sections) == []
 
 

@@ -16,6 +16,7 @@ from sql_snippets.model import Mark, Page, Snippet, Step
 from sql_snippets.reading.pages import read_page
 from sql_snippets.reading.site import load_site
 from sql_snippets.sqltext.placeholders import find
+from tests.sql_snippets.decisions import slug
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/operations/cron-reminder-runbook.md"
@@ -211,16 +212,12 @@ def test_nobody_is_led_to_remind_the_wrong_people() -> None:
     running = [snippet for snippet in page().snippets if "run_manually" in snippet.sql]
     assert len(running) >= 4
     for snippet in running:
-        (text,) = [s.text for s in sections() if _anchor(s.title) == snippet.section]
+        (text,) = [s.text for s in sections() if slug(s.title) == snippet.section]
         before = text[: text.index(f"name={snippet.name} ")]
         assert re.search(r"rows 1 to 3 of \[Check health\]|health where step <= 3", before), (
             snippet.id
         )
         assert "else the wrong people are reminded" in before, snippet.id
-
-
-def _anchor(title: str) -> str:
-    return re.sub(r"[^a-z0-9 _-]", "", title.lower()).replace(" ", "-")
 
 
 @pytest.mark.parametrize("trouble", [t for t in TROUBLES if t != "Repeated failures"])
@@ -347,7 +344,7 @@ def test_no_secret_and_no_address_stands_on_the_page() -> None:
 
 
 def test_links_within_the_page_lead_somewhere() -> None:
-    anchors = {_anchor(s.title) for s in sections()}
+    anchors = {slug(s.title) for s in sections()}
     text = PAGE.read_text(encoding="utf-8")
     dead = {link for link in re.findall(r"\]\(#([^)]+)\)", text) if link not in anchors}
     assert not dead
