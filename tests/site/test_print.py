@@ -10,6 +10,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from playwright.sync_api import expect
 from pypdf import PdfReader
 
 from scripts.tasks.local_site import build, serve_folder
@@ -42,6 +43,35 @@ PIECES = """() => {
     }
     return found
 }""".replace("NOT_PRINTED", NOT_PRINTED)
+
+# Words that cannot be read on their background, or on paper where they have none.
+PALE = """() => {
+    for (const each of document.getAnimations())
+        if (each instanceof CSSTransition) each.finish()
+    const numbers = colour => colour.match(/[\\d.]+/g).map(Number)
+    const linear = c => c <= 0.04045 * 255 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4
+    const light = ([r, g, b]) =>
+        0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b) + 0.05
+    const below = element => {
+        for (let e = element; e; e = e.parentElement) {
+            const [r, g, b, opacity = 1] = numbers(getComputedStyle(e).backgroundColor)
+            if (opacity > 0.5) return [r, g, b]
+        }
+        return [255, 255, 255]
+    }
+    const found = new Set()
+    const walker = document.createTreeWalker(
+        document.querySelector("article"), NodeFilter.SHOW_TEXT)
+    while (walker.nextNode()) {
+        const element = walker.currentNode.parentElement
+        if (!walker.currentNode.data.trim() || !element.checkVisibility()) continue
+        const [ink, paper] = [getComputedStyle(element).color, below(element)].map(
+            (c, at) => light(at ? c : numbers(c)))
+        if (Math.max(ink, paper) / Math.min(ink, paper) < 4.5)
+            found.add(walker.currentNode.data.trim().slice(0, 60))
+    }
+    return [...found]
+}"""
 
 # For each block its mark, its SQL and its stamp; and what should come back.
 UNITS = """() => [...document.querySelectorAll(".sql-stamp")].flatMap(stamp => {
@@ -202,3 +232,18 @@ def test_paper_shows_neither_navigation_nor_buttons(page: Page, site: str) -> No
             "all => all.filter(e => e.checkVisibility()).length"
         )
         assert shown == 0, name
+
+
+def test_paper_is_light_from_a_dark_screen(browser: Browser, address: str) -> None:
+    context = browser.new_context(color_scheme="dark", reduced_motion="reduce")
+    page = context.new_page()
+    for path in ("", RUNBOOK, "verification/"):
+        open_page(page, address + path)
+        expect(page.locator("body")).to_have_attribute("data-md-color-scheme", "slate")
+        assert page.evaluate(PALE) == []
+        page.emulate_media(media="print")
+        assert page.evaluate(PALE) == [], path
+        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert ground in {"rgb(255, 255, 255)", "rgba(0, 0, 0, 0)"}
+        page.emulate_media(media="screen")
+    context.close()
