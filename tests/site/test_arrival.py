@@ -304,6 +304,16 @@ def test_what_is_cut_says_so_until_its_end_is_in_sight(phone: Page, site: str) -
     expect(output).not_to_have_class(re.compile("scrolls-on"))
 
 
+def test_table_that_is_cut_fades_until_its_end_is_in_sight(phone: Page, site: str) -> None:
+    open_page(phone, site + "figures/")
+    wrap = phone.locator(".md-typeset__scrollwrap.scrolls-on").first
+    assert wrap.evaluate("e => getComputedStyle(e).maskImage").startswith("linear-gradient")
+    table = wrap.element_handle()
+    assert table
+    table.evaluate("e => e.scrollTo(9999, 0)")
+    phone.wait_for_function("e => !e.matches('.scrolls-on')", arg=table)
+
+
 def test_table_stays_a_table_on_a_desktop(page: Page, site: str) -> None:
     open_page(page, site + RUNBOOK)
     expect(page.locator("table[data-cards] td").first).to_have_css("display", "table-cell")

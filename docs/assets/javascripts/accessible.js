@@ -6,14 +6,13 @@
 ;(() => {
   "use strict"
 
-  const scrollers =
-    ".md-typeset pre > code, .md-typeset .md-typeset__scrollwrap, .sql-stamp__reason, .diagram"
+  const scrollers = ".md-typeset pre > code, .md-typeset .md-typeset__scrollwrap, .diagram"
 
   const menus = ".md-header [for=__drawer], .md-sidebar--primary [for=__toc]"
 
   function nameOf(element) {
     if (element.matches(".diagram")) return "Diagram"
-    if (!element.matches("code")) return element.matches(".sql-stamp__reason") ? "Failure" : "Table"
+    if (!element.matches("code")) return "Table"
     return element.closest(".language-sql") ? "SQL" : "Output"
   }
 
@@ -30,7 +29,8 @@
       element.removeAttribute("aria-label")
     }
     const rest = element.scrollWidth - element.clientWidth - element.scrollLeft
-    element.closest(".sql-output, .diagram")?.classList.toggle("scrolls-on", rest > 1)
+    const shown = element.closest(".sql-output, .diagram, .md-typeset__scrollwrap")
+    shown?.classList.toggle("scrolls-on", rest > 1)
   }
 
   const sizes = new ResizeObserver((entries) => entries.forEach(({ target }) => mark(target)))

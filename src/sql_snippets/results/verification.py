@@ -139,11 +139,16 @@ def _facts(given: Pages, report: Report) -> str:
         ("Last run", show_time(report.created, RUN)),
         ("Server", server + kind),
         *_parts(report),
-        ("Last migration", f"<code>{escape(report.migration_head or 'none')}</code>"),
+        ("Last migration", f"<code>{_breakable(report.migration_head or 'none')}</code>"),
         ("Database files", f"<code>{escape((report.recipe or 'unknown')[:12])}</code>"),
         ("Since then", _since(report)),
     ]
     return _table("facts", ("What", "Value"), rows)
+
+
+def _breakable(name: str) -> str:
+    """Let a long name break where it has a joint, and not before its last letter."""
+    return escape(name).replace("_", "_<wbr>")
 
 
 def _parts(report: Report) -> list[tuple[str, str]]:
