@@ -858,7 +858,7 @@ def test_generated_page_shows_what_was_seen_of_a_block(generated: Path) -> None:
         r"<td>4 ms</td><td><span[^>]*>STOP</span> rows of &lt;x&gt; deleted</td></tr>", row
     )
     assert "1 passed, 4 not checked, of 5" in seen
-    assert "01_a" in seen
+    assert "01_a" in seen.replace("<wbr>", "")  # a name may break at its joint
     assert "unchanged" in seen
 
 
