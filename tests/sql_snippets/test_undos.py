@@ -1,0 +1,221 @@
+"""What the page says undoes a WRITE block undoes it: everything is as it was before.
+
+The words of the mark line say how.  A block whose words are not known here fails, so a new undo
+cannot be written without being tried.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from psycopg.rows import dict_row
+
+from sql_snippets.model import Mark, Snippet
+from sql_snippets.reading.pages import read_page
+from sql_snippets.reading.site import load_site
+from sql_snippets.sqltext.placeholders import fill
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import psycopg
+
+    from sql_snippets.database.databases import Database
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs/operations/cron-reminder-runbook.md"
+
+# All that an operator can set: what an undo has to bring back.
+STATE = """
+select jsonb_build_object(
+  'jobs', (select jsonb_agg(to_jsonb(j) order by j.jobid) from cron.job j),
+  'settings', (select jsonb_agg(to_jsonb(s)) from reminder.settings s),
+  'secrets', (select jsonb_agg(jsonb_build_array(v.name, v.decrypted_secret) order by v.name)
+              from vault.decrypted_secrets v),
+  'contacts', (select jsonb_object_agg(a.id, a.last_contact_date) from public.assignments a),
+  'triggers', (select jsonb_object_agg(t.tgname, t.tgenabled) from pg_trigger t
+               where t.tgrelid = 'public.activities'::regclass)
+) as state
+"""
+
+
+@cache
+def blocks() -> dict[str, Snippet]:
+    """Return the blocks of the page by name."""
+    return {snippet.name: snippet for snippet in read_page(PAGE, load_site(ROOT)).snippets}
+
+
+def _mark_line(snippet: Snippet) -> str:
+    above = PAGE.read_text(encoding="utf-8").splitlines()[: snippet.fence.line]
+    return next(line for line in reversed(above) if line.startswith("**"))
+
+
+def _undo_of(snippet: Snippet) -> str:
+    """Return the words that say how to undo a block; empty where the line says there is none."""
+    said = re.search(r"· undo: (.*)", _mark_line(snippet))
+    return said[1] if said and not said[1].startswith("none needed") else ""
+
+
+class Operator:
+    """Somebody with the page and a session, who fills in and runs one block after the other."""
+
+    def __init__(self, session: psycopg.Connection[dict[str, Any]]) -> None:
+        self.session = session
+
+    def runs(
+        self, name: str, *, changed: tuple[str, str] = ("", ""), **values: object
+    ) -> list[dict[str, Any]]:
+        """Run a block with the page's values and these, with one piece of its SQL changed."""
+        snippet = blocks()[name]
+        old, new = changed
+        assert old in snippet.sql, f"{snippet.id} has no {old!r} to be changed"
+        filled = fill(snippet.sql.replace(old, new), {**snippet.claims.fill, **values})
+        return self.session.execute(filled.sql.encode()).fetchall()
+
+    def runs_the_write_block_of(self, section: str) -> None:
+        """Do what a section does that an undo links to."""
+        (name,) = (
+            snippet.name
+            for snippet in blocks().values()
+            if snippet.section == section and snippet.claims.mark is Mark.WRITE
+        )
+        self.runs(name)
+
+    def sees(self) -> object:
+        """Return all that an operator can set."""
+        (row,) = self.session.execute(STATE).fetchall()
+        return row["state"]
+
+
+@pytest.fixture
+def operator(sql_database: Database) -> Iterator[Operator]:
+    with sql_database.connect() as session:
+        session.row_factory = dict_row  # type: ignore[assignment]
+        yield Operator(session)  # type: ignore[arg-type]
+
+
+# Each is followed in three parts: up to the change, the change, the undo.  Between them, where it
+# yields, the test looks at everything.
+
+
+def _schedule_of_the_job(operator: Operator) -> object:
+    jobs = operator.runs("registered-jobs")
+    return next(row["schedule"] for row in jobs if row["jobname"] == "peer-mentor-reminders")
+
+
+def _schedule(operator: Operator) -> Iterator[None]:
+    old = _schedule_of_the_job(operator)
+    yield
+    operator.runs("change-schedule")
+    yield
+    operator.runs("change-schedule", schedule=old)
+
+
+def _registration(operator: Operator) -> Iterator[None]:
+    operator.runs("change-schedule")
+    old = _schedule_of_the_job(operator)
+    yield
+    operator.runs("register-again")
+    yield
+    operator.runs("change-schedule", schedule=old)
+
+
+def _threshold(operator: Operator) -> Iterator[None]:
+    (noted,) = operator.runs("show-threshold")
+    yield
+    operator.runs("change-threshold")
+    yield
+    operator.runs("change-threshold", failures=noted["failure_threshold"])
+
+
+def _address(operator: Operator) -> Iterator[None]:
+    # Both are what the operator keeps outside: the page shows no secret.
+    operator.runs("resolve-alert-secret", webhook_url="https://old.example/hook")
+    yield
+    operator.runs("resolve-alert-secret", webhook_url="https://new.example/hook")
+    yield
+    operator.runs("resolve-alert-secret", webhook_url="https://old.example/hook")
+
+
+def _correction(operator: Operator) -> Iterator[None]:
+    yield
+    (corrected,) = operator.runs("correct-one-assignment")
+    yield
+    operator.runs("correct-one-assignment", new_date=corrected["old_date"])
+
+
+def _correction_of_none(operator: Operator) -> Iterator[None]:
+    operator.session.execute("update public.assignments set last_contact_date = null where id = 8")
+    yield
+    (corrected,) = operator.runs("correct-one-assignment")
+    assert corrected["old_date"] is None
+    yield
+    operator.runs("correct-one-assignment", changed=("'<new_date>'", "null"))
+
+
+def _watchdog(operator: Operator) -> Iterator[None]:
+    off = ("active := true", "active := false")
+    operator.runs("resolve-watchdog-enable", changed=off)
+    yield
+    operator.runs("resolve-watchdog-enable")
+    yield
+    operator.runs("resolve-watchdog-enable", changed=off)
+
+
+def _off(operator: Operator) -> Iterator[None]:
+    yield
+    operator.runs("disable-job")
+    yield
+    operator.runs_the_write_block_of("enable-the-job")
+
+
+def _on(operator: Operator, block: str) -> Iterator[None]:
+    operator.runs("disable-job")
+    yield
+    operator.runs(block)
+    yield
+    operator.runs_the_write_block_of("disable-the-job")
+
+
+UNDOS = [
+    ("change-schedule", "run it again with the old schedule", _schedule),
+    (
+        "register-again",
+        "[Change the schedule](#change-the-schedule) back, or [Disable the job](#disable-the-job)",
+        _registration,
+    ),
+    ("change-threshold", "the same with the old number", _threshold),
+    ("disable-job", "[Enable the job](#enable-the-job)", _off),
+    ("enable-job", "[Disable the job](#disable-the-job)", partial(_on, block="enable-job")),
+    (
+        "resolve-missed-run-enable",
+        "[Disable the job](#disable-the-job)",
+        partial(_on, block="resolve-missed-run-enable"),
+    ),
+    ("resolve-watchdog-enable", "the same with `active := false`", _watchdog),
+    ("resolve-alert-secret", "the same with the old address, if you kept it", _address),
+    ("correct-one-assignment", "the same with `old_date`", _correction),
+    ("correct-one-assignment", "the same with `old_date`", _correction_of_none),
+]
+
+
+def test_each_undo_of_the_page_is_tried_here() -> None:
+    on_the_page = {name: _undo_of(block) for name, block in blocks().items() if _undo_of(block)}
+    assert on_the_page == {name: says for name, says, _ in UNDOS}
+
+
+@pytest.mark.parametrize("followed", [undo for *_, undo in UNDOS])
+def test_undo_brings_back_what_was(
+    operator: Operator, followed: Callable[[Operator], Iterator[None]]
+) -> None:
+    parts = followed(operator)
+    next(parts)
+    before = operator.sees()
+    next(parts)
+    assert operator.sees() != before, "the block changed nothing: there is nothing to undo"
+    assert list(parts) == []
+    assert operator.sees() == before
