@@ -1,0 +1,186 @@
+"""Every length of time in the words of the runbook is the one the system goes by.
+
+What stands in the tables of facts is checked by the check of the page.  This is for the rest: each
+number is given by the database or by a block of the page, or is listed as one that neither knows.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sql_snippets.reading.pages import read_page
+from sql_snippets.reading.site import load_site
+
+if TYPE_CHECKING:
+    from sql_snippets.database.databases import Database
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs/operations/cron-reminder-runbook.md"
+
+# A number with its unit, a time of day, and a number of rows that is a limit.
+LENGTH = re.compile(
+    r"\b(?:\d+|ten) (?:s|seconds?|minutes?|hours?|days?)\b"
+    r"|\b(?:a minute|an hour)\b|\b\d\d:\d\d\b|\b\d+,\d{3}\b"
+)
+
+WATCHDOG = """
+select substring(schedule from '^\\*/(\\d+) ') from cron.job where jobname = 'reminder-watchdog'"""
+HARD_LIMIT = "select extract(minute from run_hard_limit)::integer from reminder.settings"
+TIME_LIMIT = "select extract(epoch from run_time_limit)::integer from reminder.settings"
+BY_HAND = "select extract(second from manual_run_time_limit)::integer from reminder.settings"
+PLATFORM_LIMIT = """
+select reset_val::integer / 60000 from pg_settings where name = 'statement_timeout'"""
+BOTH_LIMITS = """
+select p.reset_val::integer / 60000, extract(minute from s.run_hard_limit)::integer
+from pg_settings p, reminder.settings s
+where p.name = 'statement_timeout'"""
+GRACE = """
+select case missed_run_grace when '1 hour' then 'an hour' else missed_run_grace::text end
+from reminder.settings"""
+LONGEST_SILENCE = """
+select case missed_run_grace when '1 hour' then 'an hour' else missed_run_grace::text end,
+       24 + extract(hour from missed_run_grace)::integer
+from reminder.settings"""
+LONG_RUN = "select extract(minute from long_run_after)::integer from reminder.settings"
+THRESHOLD = "select failure_threshold from reminder.settings"
+THRESHOLDS = """
+select substring(pg_get_constraintdef(oid) from '>= (\\d+)'),
+       substring(pg_get_constraintdef(oid) from '<= (\\d+)')
+from pg_constraint
+where conname = 'settings_failure_threshold_check'"""
+SILENCE = """
+select substring(
+  pg_get_viewdef('reminder.health'::regclass) from 'watched_at.{1,60}00:(\\d+):00')"""
+SILENCE_AND_TURN = """
+select substring(pg_get_viewdef('reminder.health'::regclass) from 'watched_at.{1,60}00:(\\d+):00'),
+       substring(schedule from '^\\*/(\\d+) ')
+from cron.job
+where jobname = 'reminder-watchdog'"""
+LOOKED_AT = """
+select to_char(
+  substring(pg_get_viewdef('reminder.lately_stale_contact'::regclass) from 'LIMIT (\\d+)')::integer,
+  'FM999,999'
+)"""
+SCHEDULED = """
+select to_char(reminder.last_due_at(schedule, now()) at time zone 'utc', 'HH24:MI')
+from cron.job
+where jobname = 'peer-mentor-reminders'"""
+SCHEDULED_IN_BERLIN = """
+select to_char(winter at time zone 'utc', 'HH24:MI'),
+       to_char(winter at time zone 'Europe/Berlin', 'HH24:MI'),
+       to_char(summer at time zone 'Europe/Berlin', 'HH24:MI')
+from cron.job,
+  reminder.last_due_at(schedule, '2026-01-15 00:00+00') winter,
+  reminder.last_due_at(schedule, '2026-07-15 00:00+00') summer
+where jobname = 'peer-mentor-reminders'"""
+
+# Words of the page, with a {} for each column of the one row that the query gives.
+MEASURED = [
+    ("cron fires, {} UTC", SCHEDULED),
+    ("{} UTC is {} in Berlin in winter and {} in summer", SCHEDULED_IN_BERLIN),
+    ('"watchdog, every {} minutes"', WATCHDOG),
+    ("looks every {} minutes. It computes", WATCHDOG),
+    ("`watched` is at most {} minutes old", WATCHDOG),
+    ("the next full {} minutes", WATCHDOG),
+    ("up to {} minutes until it says `delivered`", WATCHDOG),
+    ("The status becomes `delivered` within {} minutes", WATCHDOG),
+    ("it does what it does every {} minutes", WATCHDOG),
+    ("it has not looked for {} minutes; it is due every {}.", SILENCE_AND_TURN),
+    ("close the incident, and again in {} minutes", SILENCE),
+    ("`active` | under {} minutes | a run at work", PLATFORM_LIMIT),
+    ("`active` | {} to {} minutes | a run by hand in a session without time limit", BOTH_LIMITS),
+    ("`active` | over {} minutes | stuck", HARD_LIMIT),
+    ("The {} minutes are `run_hard_limit`", HARD_LIMIT),
+    ("has said `running` for more than {} minutes", HARD_LIMIT),
+    ("more work than fits into {} seconds", TIME_LIMIT),
+    ("`57014` long before {} seconds", TIME_LIMIT),
+    ("1 s, {} s at most", BY_HAND),
+    ("no run has finished {} after the scheduled time", GRACE),
+    ("the time between two runs and {}: {} hours for a daily run", LONGEST_SILENCE),
+    ("with {} of grace, as the watchdog does", GRACE),
+    ("the watchdog alerts `missed_run`, {} after that time at the earliest", GRACE),
+    ("a run is older than {} minutes, once a run", LONG_RUN),
+    ("At {} the run queues one alert", THRESHOLD),
+    ('"The reminder job failed {} times in a row"', THRESHOLD),
+    ("fill in a number from {} to {} and run", THRESHOLDS),
+    ("It looks at the {} activities registered last", LOOKED_AT),
+    ("A contact older than those {}:", LOOKED_AT),
+]
+
+# Words of the page, with a {} for a number in a block, the block, and where the number is in it.
+IN_A_BLOCK = [
+    ("up to {} s · second", "release-lock", r"pid, (\d+)000\)"),
+    ("did not end within {} seconds", "release-lock", r"pid, (\d+)000\)"),
+    ("up to {} s · second", "resolve-stuck-lock", r"pid, (\d+)000\)"),
+    ("did not end within {} seconds", "resolve-stuck-lock", r"pid, (\d+)000\)"),
+    ("up to {} s a session", "resolve-service-timeout-end", r"pid, (\d+)000\)"),
+    ("a transaction open for over {} seconds", "resolve-service-timeout-end", r"'(\d+) seconds'"),
+    ("`open_for` over {} seconds", "resolve-service-timeout-end", r"'(\d+) seconds'"),
+    ("`open_for` up to {} seconds", "resolve-service-timeout-end", r"'(\d+) seconds'"),
+]
+
+# What people decide, and what programs outside of the database do.
+NOT_OURS = [
+    "No answer within 10 seconds",
+    "when you are stuck for 30 minutes",
+    "nobody to be had in 10 minutes",
+    "No answer after a minute",
+    "falls silent again within an hour",
+    "the database took no connection for 10 seconds",  # pg_cron gives a connection that long
+    "5 s until the answer is in",  # net.http_post waits that long
+    "Wait ten seconds",
+]
+
+
+def _text() -> str:
+    """Return the page without its SQL, its outputs, and what is bound or dated elsewhere."""
+    text = PAGE.read_text(encoding="utf-8")
+    text = re.sub(r"```(?:sql|text)\n.*?```", "", text, flags=re.DOTALL)
+    # The file of the kinds of alert binds their names and sections, not their words.
+    text = re.sub(r"<!-- sql: facts=(?!facts/alert-kinds).*?\n\n.*?\n\n", "", text, flags=re.DOTALL)
+    return re.sub(r"<!--.*?-->|· under \d+ s\b", "", text, flags=re.DOTALL)
+
+
+def _places(words: str) -> list[re.Match[str]]:
+    """Return where the page says something, with whatever number."""
+    pattern = re.escape(words).replace(r"\{\}", r"\w[\w,: ]{0,8}?")
+    return list(re.finditer(pattern, _text()))
+
+
+def _said(words: str) -> set[str]:
+    return {place[0] for place in _places(words)}
+
+
+@pytest.mark.parametrize(("words", "query"), MEASURED, ids=[words for words, _ in MEASURED])
+def test_number_is_the_one_of_the_database(sql_database: Database, words: str, query: str) -> None:
+    with sql_database.connect() as session:
+        row = session.execute(query.encode()).fetchone()
+    assert row is not None
+    assert _said(words) == {words.format(*row)}
+
+
+@pytest.mark.parametrize(("words", "block", "number"), IN_A_BLOCK)
+def test_number_is_the_one_of_the_block(words: str, block: str, number: str) -> None:
+    (snippet,) = (s for s in read_page(PAGE, load_site(ROOT)).snippets if s.name == block)
+    found = re.search(number, snippet.sql)
+    assert found, f"{snippet.id} has no {number}"
+    assert _said(words) == {words.format(found[1])}
+
+
+def test_no_number_is_left_unchecked() -> None:
+    text = _text()
+    checked: list[range] = []
+    for words in [*(words for words, *_ in MEASURED + IN_A_BLOCK), *NOT_OURS]:
+        places = _places(words)
+        assert places, f"the page does not say {words!r} any more"
+        checked += [range(*place.span()) for place in places]
+    left = [
+        f"{match[0]}: {text[: match.end()].splitlines()[-1]}"
+        for match in LENGTH.finditer(text)
+        if not any(match.start() in span for span in checked)
+    ]
+    assert left == []
