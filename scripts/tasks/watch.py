@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import signal
 import socket
 import sys
@@ -54,6 +55,9 @@ _NEEDED = (
     "sql_snippets.pytest_plugin.opening",
     "sql_snippets.reading.pages",
 )
+
+# How a terminal is told to colour what follows.
+_COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 Times = dict[Path, int]
 
@@ -103,9 +107,16 @@ class Seen:
         self._statements = self.statements_to_check(texts)
 
 
-def affected(changed: Iterable[Path], root: Path) -> list[str]:
-    """Return what to check again, as pytest is to be told."""
-    pages = []
+def affected(
+    changed: Iterable[Path], root: Path, report: Mapping[str, Any] | None = None
+) -> list[str]:
+    """Return what to check again, as pytest is to be told.
+
+    After checks that came to no verdict all the verdicts in the ``report`` are old.
+    """
+    pages: list[str] = []
+    if report is not None and report.get("check_error") is not None:
+        return [PAGES]
     for path in changed:
         name = path.relative_to(root).as_posix()
         if not name.startswith(f"{PAGES}/") or path.suffix != ".md":
@@ -224,7 +235,11 @@ def check(
         print(text.rstrip(), flush=True)
     names = ", ".join(pages)
     if new is None:
-        say(f"{names}: the checks wrote no report (see above). The stamps stay as they are")
+        say(f"{names}: the checks came to no verdict (see above)")
+        if old := _read(REPORT):
+            _write(
+                REPORT, {**old, "check_error": _COLOR.sub("", text).strip() or "no reason given"}
+            )
         return True
     _write(REPORT, merge(_read(REPORT), new, pages))
     say(f"{names}: {count(new['items'])}")
@@ -297,7 +312,7 @@ def watch(parent: int, port: int = 0) -> None:
         with underway(REPORT):
             now = _settled(now)
             texts = _read_sql(now)
-            pages = affected(seen.files_to_check(now), ROOT)
+            pages = affected(seen.files_to_check(now), ROOT, _read(REPORT))
             changed = seen.statements_to_check(texts)
             if not pages or check(pages, changed, partial(_is_outdated, now, parent)):
                 seen = Seen(now, texts)

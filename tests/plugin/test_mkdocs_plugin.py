@@ -284,6 +284,20 @@ def test_top_of_the_page_says_what_failed_beside_the_blocks(project: Path) -> No
     assert line.count("docs/page.md:7:3: error: the page says &lt;4&gt;, the database 3") == 1
 
 
+def test_verdicts_are_old_when_the_checks_could_not_be_run_again(generated: Path) -> None:
+    why = "scenarios.py:7: in <module>"
+    _with_recipe(generated, _passed(generated), check_error=why)
+    html = _build(generated)
+    drawn = f'<span class="sql-stamp__reason">{escape(why)}</span>'
+    [line] = re.findall(r'<p class="sql-summary.*?</p>', html, re.DOTALL)
+    assert html.count(drawn) == line.count(drawn) == 1
+    [stamp] = re.findall(r'<p class="sql-stamp sql-stamp--stale".*?</p>', html, re.DOTALL)
+    assert "the checks could not be run again" in stamp
+    assert "sql-stamp--passed" not in html
+    seen = _page(generated, "seen")
+    assert seen.count(f"No new verdicts{drawn}") == 1
+
+
 def test_why_there_was_no_database_is_said_once_at_the_top(generated: Path) -> None:
     why = 'migrations/1.sql:2:8: 42601 syntax error at or near "<frm>"'
     known = read_page(generated / "docs" / "page.md", load_site(generated)).snippets

@@ -31,7 +31,7 @@ def test_a_report_is_in_the_order_of_the_pages(tmp_path: Path) -> None:
     write_report(report, tmp_path / "new" / "report.json")
     content = json.loads((tmp_path / "new" / "report.json").read_text(encoding="utf-8"))
     facts = ["format", "created", "server", "migration_head", "recipe", "database_error"]
-    assert list(content) == [*facts, "items", "complete"]
+    assert list(content) == [*facts, "items", "complete", "check_error"]
     assert content["complete"] is True
     assert content["server"] == {
         "kind": "embedded",

@@ -43,6 +43,17 @@ def test_what_the_database_rests_on_has_everything_checked(tmp_path: Path, name:
     assert affected([tmp_path / "docs" / "a.md", tmp_path / name], tmp_path) == ["docs"]
 
 
+def test_everything_is_checked_after_checks_that_came_to_no_verdict(tmp_path: Path) -> None:
+    page = tmp_path / "docs" / "a.md"
+    page.parent.mkdir()
+    page.write_text("", encoding="utf-8")
+    old = _report("x", a="passed", b="passed")
+    assert affected([page], tmp_path, old) == ["docs/a.md"]
+    assert affected([page], tmp_path, {**old, "check_error": "no"}) == ["docs"]
+    new = {**old, "check_error": None}
+    assert merge({**old, "check_error": "no"}, new, ["docs"])["check_error"] is None
+
+
 def test_changed_new_and_removed_files_are_seen(tmp_path: Path) -> None:
     folder = tmp_path / "docs"
     folder.mkdir()
@@ -241,6 +252,25 @@ def test_migration_to_blame_is_named_after_the_verdicts(
     said = (project.parent / "log").read_text(encoding="utf-8")
     verdict, named = said.index("==> docs: "), said.index("fails since 29990101000000_renamed")
     assert verdict < named
+
+
+def test_checks_that_cannot_run_leave_no_page_green(page: Page, project: Path, live: str) -> None:
+    page.goto(live + "authors-guide/")
+    stamp = page.locator("#block-add-a-block-count-databases + .sql-stamp")
+    _replace(project / PAGE, "How to add a SQL block", "How to write a SQL block")
+    expect(stamp).to_contain_text("Passed", timeout=LONG)
+
+    scenarios = project / "tests" / "sql_snippets" / "scenarios.py"
+    _replace(scenarios, "import psycopg\n", "import psycopg\nimport psychopg\n")
+    expect(stamp).to_contain_text("Out of date", timeout=LONG)
+    expect(stamp).to_contain_text("the checks could not be run again")
+    top = page.locator(".sql-summary")
+    expect(top).to_contain_text("scenarios.py:")
+    expect(top).to_contain_text("No module named 'psychopg'")
+
+    _replace(scenarios, "import psychopg\n", "")
+    expect(stamp).to_contain_text("Passed", timeout=LONG)
+    expect(top).not_to_contain_text("psychopg")
 
 
 def test_warning_of_the_site_is_shown_beside_it(page: Page, project: Path, live: str) -> None:

@@ -80,6 +80,7 @@ class Report:
 
     One that is not ``complete`` was written while the run went on.
     With a ``database_error`` there was no database: what needed one failed, and was not run.
+    A ``check_error`` is written by whoever runs the checks again, when they come to no verdict.
     """
 
     created: str
@@ -89,6 +90,7 @@ class Report:
     database_error: str | None
     items: tuple[Entry, ...]
     complete: bool = True
+    check_error: str | None = None
 
 
 def hash_sql(sql: str) -> str:

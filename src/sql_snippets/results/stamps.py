@@ -71,6 +71,7 @@ class Report:
     With ``unknown`` a command makes it, and whether that would make the same again is not known.
     One that is not ``complete`` was written while its run went on.
     ``database_error`` says why there was no database, and so no run of what needed one.
+    ``check_error`` says why the checks came to no verdict when they were run again since.
     ``has_platform`` says whether there are parts of a platform, real or not.
     """
 
@@ -82,6 +83,7 @@ class Report:
     migration_head: str | None = None
     recipe: str | None = None
     database_error: str | None = None
+    check_error: str | None = None
     stale: str | None = None
     unknown: bool = False
     complete: bool = True
@@ -115,6 +117,8 @@ def _read_run(item: Mapping[str, Any]) -> Run:
 def compare_with(report: Report, recipe: Recipe) -> Report:
     """Return the report with what has changed since in the files of the database."""
     report = replace(report, has_platform=bool(recipe.platform))
+    if report.check_error is not None:
+        return replace(report, stale="the checks could not be run again")
     if report.recipe is None or report.recipe == recipe.digest():
         return replace(report, stale=None, unknown=not recipe.is_known)
     if report.migration_head != recipe.migration_head:
@@ -151,6 +155,7 @@ def read_report(path: Path) -> Report | None:
             recipe=data.get("recipe"),
             complete=data.get("complete", True),
             database_error=data.get("database_error"),
+            check_error=data.get("check_error"),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as err:
         raise ReportError(
@@ -278,9 +283,11 @@ def was_not_run(run: Run, report: Report) -> bool:
     return report.database_error is not None and run.verdict is Verdict.FAILED and not is_told
 
 
-def database_error(report: Report | None) -> str:
-    """Return the HTML that says why there was no database."""
-    return _drawn([report.database_error or ""]) if report is not None else ""
+def what_hindered(report: Report | None) -> str:
+    """Return the HTML that says why there was no database, or why there were no new verdicts."""
+    if report is None:
+        return ""
+    return _drawn([report.check_error or "", report.database_error or ""])
 
 
 def failed_beside_blocks(path: str, report: Report | None) -> list[Run]:
@@ -332,5 +339,5 @@ def summary(page: Page, report: Report | None) -> str:
         facts += [show_time(report.created), *where(report)]
     line = " · ".join(facts)
     ran = [one for one in others if report is not None and not was_not_run(one, report)]
-    said = database_error(report) + _drawn(one.drawn or one.reason or "" for one in ran)
+    said = what_hindered(report) + _drawn(one.drawn or one.reason or "" for one in ran)
     return f'<p class="sql-summary sql-summary--{state}">{line}{said}</p>'

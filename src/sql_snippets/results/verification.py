@@ -16,12 +16,12 @@ from sql_snippets.results.stamps import (
     Verdict,
     block_anchor,
     change_since,
-    database_error,
     run_of,
     show_seconds,
     show_time,
     verdict_now,
     verdict_of,
+    what_hindered,
 )
 
 if TYPE_CHECKING:
@@ -224,8 +224,9 @@ def verification_page(given: Pages) -> str:
         "What the last run of the checks found. The run writes this page; nobody edits it.\n",
         _no_run(given) if given.report is None else _facts(given, given.report),
     ]
-    if why := database_error(given.report):
-        parts.append(f'<p class="sql-summary sql-summary--failed">No database{why}</p>\n')
+    if given.report is not None and (why := what_hindered(given.report)):
+        words = "No database" if given.report.check_error is None else "No new verdicts"
+        parts.append(f'<p class="sql-summary sql-summary--failed">{words}{why}</p>\n')
     # The page with most to check is the one that people come for.
     for page in sorted(given.pages, key=lambda page: -len(page.snippets)):
         rows = [_block_row(given, snippet) for snippet in page.snippets]
