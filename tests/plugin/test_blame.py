@@ -130,6 +130,11 @@ def test_a_seed_of_today_does_not_hide_it(project: pytest.Pytester) -> None:
     ]
 
 
+def test_it_is_found_where_no_platform_file_makes_the_role(project: pytest.Pytester) -> None:
+    (project.path / "platform/1_role.sql").write_text("create schema p;\n", encoding="utf-8")
+    assert _blamed(project, STATE) == ["passes at 06_fill, fails since 07_drop.sql"]
+
+
 def test_a_history_that_cannot_be_built_again_hides_no_failure(
     project: pytest.Pytester,
 ) -> None:

@@ -50,7 +50,7 @@ def build(
     """
     with server.connect(dbname) as connection:
         built = _build_platform(connection, recipe)
-        _make_role(connection, dbname, recipe.role)
+        _make_role(connection, dbname, recipe)
     after_platform()
     if recipe.command is not None:
         failure = commands.run(recipe.command, server, dbname, recipe.role)
@@ -61,13 +61,21 @@ def build(
     return built
 
 
-def _make_role(connection: psycopg.Connection[tuple[object, ...]], dbname: str, role: str) -> None:
-    """Make the reader's role where no platform file did, as the owner of the database."""
+def _make_role(
+    connection: psycopg.Connection[tuple[object, ...]], dbname: str, recipe: Recipe
+) -> None:
+    """Make the reader's role where no platform file did, as the owner of the database.
+
+    A role belongs to the server: one that is known may have been made here, for another database.
+    So only a platform file that speaks of it leaves its rights as they are.
+    """
+    role = recipe.role
     known = connection.execute("select 1 from pg_roles where rolname = %s", (role,)).fetchone()
-    if known is not None:
+    if known is not None and any(role in read_sql(path) for path in recipe.platform):
         return
     name = query.Identifier(role)
-    connection.execute(query.SQL("create role {} login").format(name))
+    if known is None:
+        connection.execute(query.SQL("create role {} login").format(name))
     connection.execute(
         query.SQL("alter database {} owner to {}").format(query.Identifier(dbname), name)
     )
