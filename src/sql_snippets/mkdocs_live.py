@@ -28,10 +28,16 @@ from sql_snippets.reading.known_pages import read_known_page
 from sql_snippets.reading.site import SiteError, load_site
 from sql_snippets.reading.source import PageError
 from sql_snippets.results.report import hash_sql
-from sql_snippets.results.stamps import ReportError, compare_with, read_report, stamp, summary
+from sql_snippets.results.stamps import (
+    ReportError,
+    compare_with,
+    places_to_fill,
+    read_report,
+    stamp,
+    summary,
+)
 from sql_snippets.results.underway import is_underway
 from sql_snippets.settings import SettingsError
-from sql_snippets.sqltext.placeholders import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -146,7 +152,7 @@ def stamps_of(root: Path, path: Path) -> dict[str, dict[str, Any]]:
                 snippet.id: {
                     "text": _text_of(snippet),
                     "sql": highlight(snippet.sql, _LEXER, _FORMATTER),
-                    "fill": json.dumps(describe(snippet.sql)),
+                    "fill": json.dumps(places_to_fill(snippet, report)),
                     "output": snippet.claims.output and snippet.claims.output.text,
                     "html": stamp(snippet, report),
                 }

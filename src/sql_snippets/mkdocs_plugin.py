@@ -44,13 +44,13 @@ from sql_snippets.results.stamps import (
     ReportError,
     block_anchor,
     compare_with,
+    places_to_fill,
     read_report,
     stamp,
     summary,
 )
 from sql_snippets.results.verification import Pages, drills_page, verification_page
 from sql_snippets.settings import SettingsError
-from sql_snippets.sqltext.placeholders import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -140,7 +140,7 @@ def annotate(
         snippet = next(snippets)
         insertions.append(add_class(html, block.tag, "sql-block"))
         insertions += add_id(html, block.tag, block_anchor(snippet))
-        if places := describe(snippet.sql):
+        if places := places_to_fill(snippet, report):
             insertions.append(add_attribute(block.tag, "data-sql-fill", json.dumps(places)))
         insertions.append(Insertion(block.end, stamp(snippet, report) + data))
         data = ""

@@ -14,6 +14,7 @@ from sql_snippets.reading.site import load_site
 from sql_snippets.results.report import FORMAT, hash_claims, hash_sql
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 PAGES = ("docs/operations/cron-reminder-runbook.md", "docs/authors-guide.md")
@@ -36,8 +37,13 @@ def copy_project(to: Path) -> Path:
     return to
 
 
-def write_report(project: Path, **changes: Any) -> dict[str, Any]:
-    """Write the report of a run that passed everything on the pages as they are now."""
+def write_report(
+    project: Path, types: Mapping[str, list[dict[str, str]]] | None = None, **changes: Any
+) -> dict[str, Any]:
+    """Write the report of a run that passed everything on the pages as they are now.
+
+    ``types`` are those of the placeholders, by the id of their block.
+    """
     site = load_site(project)
     items = []
     for name in PAGES:
@@ -59,6 +65,7 @@ def write_report(project: Path, **changes: Any) -> dict[str, Any]:
                     "seconds": 0.012,
                     "isolation": "transaction",
                     "danger": {"level": mark, "seen": []},
+                    "placeholders": (types or {}).get(snippet.id, []),
                     "reason": None,
                 }
             )

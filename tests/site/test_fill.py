@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,15 +12,17 @@ from scripts.tasks.common import ROOT
 from scripts.tasks.local_site import build, serve_folder
 from sql_snippets.reading.pages import read_page
 from sql_snippets.reading.site import load_site
+from sql_snippets.sqltext.parameters import describe as ask_types
 from sql_snippets.sqltext.placeholders import describe, fill
 from tests.site.opening import open_page
-from tests.site.project_copy import copy_project
+from tests.site.project_copy import copy_project, write_report
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from playwright.sync_api import Browser, BrowserContext, Page
 
+    from sql_snippets.database.databases import Database
     from sql_snippets.model import Snippet
 
 RUNBOOK = "operations/cron-reminder-runbook/"
@@ -129,6 +132,45 @@ def test_only_a_number_stands_without_quotes(page: Page, site: str, value: str) 
     field.fill("7")
     assert "= 7" in _shown(page, snippet)
     expect(error).to_have_text("")
+
+
+TYPED = [
+    ("change-threshold", "failures", "1.5", "Only a whole number can stand here.", "7"),
+    ("change-threshold", "failures", "true", "Only a whole number can stand here.", "+7"),
+    ("correct-one-assignment", "assignment_id", "8.0", "Only a whole number can stand here.", "8"),
+    ("correct-one-assignment", "new_date", "1.11.2026", "Only a day can stand here", "2026-11-01"),
+    ("correct-one-assignment", "new_date", "2026-02-30", "Only a day can stand here", "2028-02-29"),
+]
+
+
+def test_value_is_of_the_type_that_the_database_has_told(
+    page: Page, sql_database: Database, tmp_path: Path
+) -> None:
+    project = copy_project(tmp_path / "project")
+    known = _with_placeholders()
+    with sql_database.connect() as session:
+        types = {
+            each.id: [asdict(one) for one in ask_types(session, each, each.claims.fill)]
+            for each in known
+        }
+    write_report(project, types)
+    folder = tmp_path / "site"
+    folder.mkdir()
+    with serve_folder(folder) as address:
+        build(folder, address, project=project)
+        open_page(page, address + RUNBOOK)
+        for block, name, wrong, why, right in TYPED:
+            (snippet,) = [each for each in known if each.name == block]
+            field = page.locator(f"#sql-fill-{snippet.section}-{name}")
+            error = page.locator(f"#sql-fill-{snippet.section}-{name}-error")
+            for value, said in ((wrong, why), (right, "")):
+                field.fill(value)
+                assert _shown(page, snippet) == (
+                    snippet.sql if said else fill(snippet.sql, {name: value}).sql
+                ).rstrip("\n")
+                expect(error).to_contain_text(said) if said else expect(error).to_be_empty()
+                expect(field).to_have_attribute("aria-invalid", str(bool(said)).lower())
+            field.fill("")
 
 
 KINDS = """

@@ -1,14 +1,17 @@
 /**
  * Values such as an assignment's number are typed once and stand in all blocks of the page.
  *
- * The build says where the placeholders of a block are and how a value is quoted there, by the
- * rules of the checks.  Values never leave the browser: they are kept until its tab is closed, and
+ * The build says where the placeholders of a block are, of what type a value is and how it is quoted
+ * there, by the rules of the checks.  Values never leave the browser: they are kept until its tab is closed, and
  * those that may be secret not even that long.  Without this script a block is as it was written.
  */
 ;(() => {
   "use strict"
 
   const NUMBER = /^(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|true|false|null)$/
+  const WHOLE_NUMBER = /^[+-]?\d+$/
+  const WHOLE_TYPES = ["smallint", "integer", "bigint"]
+  const DAY = /^\d{4}-\d\d-\d\d$/
   const ADDRESS = /url/
   const SECRET = /url|secret|token|password|key/
   const unsaved = new Map()
@@ -26,10 +29,24 @@
     else sessionStorage.removeItem(storeKey(name))
   }
 
-  /** What stands in the SQL for a value, or null where it may not stand. */
+  function isDay(value) {
+    const day = new Date(`${value}T00:00Z`) // 31 February would become a day in March
+    return DAY.test(value) && !Number.isNaN(day.valueOf()) && day.toISOString().startsWith(value)
+  }
+
+  /** Why a value may not stand in a place; empty if it may. */
+  function refuse(place, value) {
+    const isWhole = WHOLE_NUMBER.test(value) || (!place.quote && value === "null")
+    if (WHOLE_TYPES.includes(place.type) && !isWhole) return "Only a whole number can stand here."
+    if (!place.quote && !NUMBER.test(value)) return "Only a number can stand here."
+    if (place.type === "date" && place.quote && !isDay(value))
+      return "Only a day can stand here, such as 2026-11-01."
+    return ""
+  }
+
+  /** What stands in the SQL for a value that may stand there. */
   function write(place, value) {
     if (!place.quote) {
-      if (!NUMBER.test(value)) return null
       return /^[+-]/.test(value) ? `(${value})` : value // "5-<n>" must not begin a comment
     }
     const text = place.backslash ? value.replaceAll("\\", "\\\\") : value
@@ -90,36 +107,38 @@
   }
 
   function show(name, value) {
-    let fits = true
+    let refused = ""
     const said = value.trim() // the keyboard of a phone adds a space
     for (const place of places.filter((each) => each.name === name)) {
-      const text = said === "" ? null : write(place, said)
-      fits &&= said === "" || text !== null
+      const why = said === "" ? "" : refuse(place, said)
+      const text = said === "" || why ? null : write(place, said)
+      refused ||= why
       place.element.replaceChildren(...(text === null ? place.written : [text]))
       place.element.classList.toggle("sql-fill--filled", text !== null)
       if (place.block.querySelector(".sql-missing").textContent) warn(place.block)
     }
     for (const input of document.querySelectorAll(`.sql-form input[name="${name}"]`)) {
       if (input.value !== value) input.value = value
-      input.setAttribute("aria-invalid", String(!fits))
-      document.getElementById(input.getAttribute("aria-describedby")).textContent = fits
-        ? ""
-        : "Only a number can stand here."
+      input.setAttribute("aria-invalid", String(refused !== ""))
+      document.getElementById(input.getAttribute("aria-describedby")).textContent = refused
     }
   }
 
-  function makeField(name, id, numeric) {
+  /** The keyboard that a phone shows for the value of some places; a number may have a sign. */
+  function keyboardFor(places) {
+    if (places.some((place) => ADDRESS.test(place.name))) return "url"
+    return places.some((place) => !place.quote) ? "decimal" : "text"
+  }
+
+  function makeField(name, id, mode) {
     const field = document.createElement("div")
     const label = document.createElement("label")
     label.htmlFor = id
     label.textContent = name.replaceAll("_", " ")
     const input = document.createElement("input")
     Object.assign(input, { id, name, autocomplete: "off", spellcheck: false })
-    if (numeric) input.inputMode = "decimal"
-    if (ADDRESS.test(name)) {
-      input.inputMode = "url"
-      field.className = "sql-form__wide"
-    }
+    input.inputMode = mode
+    if (mode === "url") field.className = "sql-form__wide"
     input.setAttribute("autocapitalize", "off")
     input.setAttribute("aria-describedby", `${id}-error`)
     const error = document.createElement("span")
@@ -140,8 +159,8 @@
     legend.innerHTML = `Fill in once <span>· for all blocks of this page · ${kept}</span>`
     fieldset.append(legend)
     for (const name of names) {
-      const numeric = places.some((place) => place.name === name && !place.quote)
-      fieldset.append(makeField(name, `sql-fill-${section}-${name}`, numeric))
+      const mode = keyboardFor(places.filter((place) => place.name === name))
+      fieldset.append(makeField(name, `sql-fill-${section}-${name}`, mode))
     }
     form.append(fieldset)
     form.addEventListener("submit", (event) => event.preventDefault())

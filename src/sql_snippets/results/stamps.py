@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from sql_snippets.results.report import FORMAT, hash_claims, hash_sql
+from sql_snippets.sqltext.placeholders import describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -46,7 +47,7 @@ class Run:
 
     ``danger`` is the mark that the run was seen to deserve, ``seen`` why.  A block that was
     ``sent`` had before it all that it needs, its incident above all.  ``checked`` is when a cached
-    verdict was reached.
+    verdict was reached.  ``types`` are those of its placeholders' values, by the server.
     """
 
     verdict: Verdict
@@ -61,6 +62,7 @@ class Run:
     drawn: str | None = None
     sent: bool = False
     checked: datetime | None = None
+    types: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ def _read_run(item: Mapping[str, Any]) -> Run:
         drawn=item.get("drawn"),
         sent=item.get("isolation") is not None,
         checked=_moment(item["checked"]) if item.get("checked") else None,
+        types={each["name"]: each["type"] for each in item.get("placeholders") or ()},
     )
 
 
@@ -236,6 +239,16 @@ def _facts(*facts: str) -> str:
 def block_anchor(snippet: Snippet) -> str:
     """Return the id by which a link finds the block on its page."""
     return f"block-{snippet.section}-{snippet.name}"
+
+
+def places_to_fill(snippet: Snippet, report: Report | None) -> list[dict[str, object]]:
+    """Return the placeholders of a block, for the form on its page.
+
+    Each has the ``type`` of its value where a run of this very text has told it, else null.
+    """
+    run = run_of(snippet, report)
+    types = run.types if run is not None else {}
+    return [{**place, "type": types.get(str(place["name"]))} for place in describe(snippet.sql)]
 
 
 def stamp(snippet: Snippet, report: Report | None) -> str:
