@@ -3,8 +3,8 @@
 The runbook comes first, and each of its sections is found by all that is said of it: by the rows of
 the table of symptoms, the tiles of the home page, the symptom and the causes of the section itself,
 the errors that the page quotes, what PostgreSQL says with an SQLSTATE, the names and texts of the
-alerts, and the errors of the functions that a reader calls.  All these words are searched and not
-shown.
+alerts, the errors of the functions that a reader calls, and what people call it in their own words.
+All these words are searched and not shown.
 
 A boost is front matter of a page.  The runbook has none: it is to begin with its title everywhere.
 """
@@ -51,6 +51,16 @@ MESSAGES = {
     "53300": "sorry, too many clients already; remaining connection slots are reserved",
     "55P03": "canceling statement due to lock timeout; could not obtain lock",
     "57014": "canceling statement due to statement timeout; due to user request",
+}
+# What people ask for in words that the page has no reason to say, by the anchor of the answer.
+ASKED = {
+    "escalate": "who to call; whom to phone; who is on call; get help",
+    "missed-runs": "cron not working; cron is down; pg_cron stopped",
+    "duplicate-reminders": "duplicate key value violates unique constraint; could not create unique "
+    "index",
+    "disable-the-job": "stop the job; pause; switch off; turn off",
+    "enable-the-job": "resume; switch on; turn on",
+    "change-the-destination": "change webhook; new channel",
 }
 _ERROR = re.compile(r"(?:ERROR: |failed: )?[A-Za-z']+(?: [A-Za-z']+){2,}|ERROR: [a-z ]+")
 _TEXT = r"'(?P<text>(?:[^']|'')*)'"
@@ -187,6 +197,7 @@ def words_of(runbook: str, home: str, migrations: Path) -> dict[str, list[str]]:
         *_causes(page.rows, {anchor for anchor, _ in symptoms}),
         *page.errors,
         *migrations_say(migrations, page, alerts),
+        *ASKED.items(),
     ]:
         said[anchor].append(re.sub(r"%\w?", " ", words.replace("''", "'")))
     return dict(said)

@@ -52,6 +52,16 @@ ASKED = {
     "skipped": "stuck-lock",
     "scheduler service": "service-timeout",
     "execution_logs": "execution-log-schema",
+    "who to call": "escalate",
+    "who is on call": "escalate",
+    "cron not working": "missed-runs",
+    "cron is down": "missed-runs",
+    "pause the job": "disable-the-job",
+    "stop the job": "disable-the-job",
+    "resume job": "enable-the-job",
+    "change webhook": "change-the-destination",
+    "duplicate key value violates unique constraint": "duplicate-reminders",
+    "duplicate key value": "duplicate-reminders",
     "stamp": "marks-on-the-blocks",  # the pages on the checks say it more often
     # as PostgreSQL says it, and a tool passes it on
     "permission denied": "repeated-failures",
