@@ -1,7 +1,8 @@
 """Prepare what is wider than a phone: tables to become cards there, the diagram to be scrolled.
 
 A card needs the names of the columns beside its values, which style sheets cannot know.  A table
-that is laid out as cards is none to a browser, so it also says that it is one.
+that is laid out as cards is none to a browser, so it also says that it is one.  In the others, of
+figures, a number and its unit stay on one line.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ _TABLE = re.compile(r"<table>\n?<thead>.*?</table>", re.DOTALL)
 _HEADER = re.compile(r"<th[^>]*>(.*?)</th>", re.DOTALL)
 _ROW = re.compile(r"<tr>(.*?)</tr>", re.DOTALL)
 _CELL = re.compile(r"<td(?P<attributes>[^>]*)>")
+_MEASURE = re.compile(r"(?<=\d) (?=(?:ms|s|kB|MB|GB|times)\b)")
 _DIAGRAM = re.compile(r'<pre class="mermaid">.*?</pre>', re.DOTALL)
 
 
@@ -46,5 +48,5 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
     del config, files
     html = _DIAGRAM.sub(lambda diagram: f'<div class="diagram">{diagram[0]}</div>', html)
     if page.file.src_uri in PAGES:
-        html = _TABLE.sub(lambda table: _as_card(table[0]), html)
-    return html
+        return _TABLE.sub(lambda table: _as_card(table[0]), html)
+    return _TABLE.sub(lambda table: _MEASURE.sub("\N{NO-BREAK SPACE}", table[0]), html)

@@ -56,8 +56,8 @@ MESSAGES = {
 ASKED = {
     "escalate": "who to call; whom to phone; who is on call; get help",
     "missed-runs": "cron not working; cron is down; pg_cron stopped",
-    "duplicate-reminders": "duplicate key value violates unique constraint; could not create unique "
-    "index",
+    "duplicate-reminders": "duplicate key value violates unique constraint; "
+    "could not create unique index",
     "disable-the-job": "stop the job; pause; switch off; turn off",
     "enable-the-job": "resume; switch on; turn on",
     "change-the-destination": "change webhook; new channel",

@@ -24,12 +24,16 @@ def main(arguments: Sequence[str]) -> int:
     if arguments:
         return run([VENV_PYTHON, "-m", "pytest", *arguments])
     tools = VENV / "bin"
+    pytest: list[str | Path] = [VENV_PYTHON, "-m", "pytest", "-n", WORKERS]
+    # The site is to show what was seen with the most parts real.
+    real: list[str | Path] = [*pytest, "docs", "--sql-server", "system", "--sql-report", REPORT]
     steps: list[tuple[str, list[str | Path]]] = [
         ("Lint", [tools / "ruff", "check"]),
         ("Format", [tools / "ruff", "format", "--check"]),
         ("Types", [tools / "mypy"]),
         ("Spelling", [tools / "codespell"]),
-        ("Tests", [VENV_PYTHON, "-m", "pytest", "-n", WORKERS, "--sql-report", REPORT]),
+        ("Tests", [*pytest, "--sql-report", REPORT]),
+        *([("Pages with the real pg_cron", real)] if _has_pg_cron() else []),
         ("Teeth", mutate.command("--sql-mutation-seed", "1", "docs")),
         ("Site", [tools / "mkdocs", "build", "--strict"]),
     ]
@@ -45,10 +49,14 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _has_pg_cron() -> bool:
+    return any(Path("/usr/lib/postgresql").glob("*/lib/pg_cron.so"))
+
+
 def _require_every_part() -> None:
     """Raise `TaskError` when a part is missing for whose want tests would be skipped."""
     missing = []
-    if not list(Path("/usr/lib/postgresql").glob("*/lib/pg_cron.so")):
+    if not _has_pg_cron():
         missing.append("PostgreSQL with pg_cron")
     if not shutil.which("chromium"):
         missing.append("Chromium")

@@ -314,6 +314,23 @@ def test_table_that_is_cut_fades_until_its_end_is_in_sight(phone: Page, site: st
     phone.wait_for_function("e => !e.matches('.scrolls-on')", arg=table)
 
 
+@pytest.mark.parametrize("address", ["figures/", "scale/"])
+def test_number_and_its_unit_stand_on_one_line(phone: Page, site: str, address: str) -> None:
+    open_page(phone, site + address)
+    lines = phone.evaluate(
+        """() => [...document.querySelectorAll(".md-typeset td")].flatMap(({firstChild: text}) => {
+            const found = text?.data?.match(/\\d\\s(?:ms|s|kB|MB|times)\\b/)
+            if (!found) return []
+            const range = document.createRange()
+            range.setStart(text, found.index)
+            range.setEnd(text, found.index + found[0].length)
+            return [new Set([...range.getClientRects()].map(line => line.top)).size]
+        })"""
+    )
+    assert len(lines) >= 3
+    assert set(lines) == {1}
+
+
 def test_table_stays_a_table_on_a_desktop(page: Page, site: str) -> None:
     open_page(page, site + RUNBOOK)
     expect(page.locator("table[data-cards] td").first).to_have_css("display", "table-cell")
