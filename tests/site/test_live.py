@@ -308,6 +308,11 @@ def test_served_without_checks_shows_what_the_last_run_found(
         assert [text for text in shown if wanted not in text] == []
         expect(page.locator(".sql-summary")).to_contain_text("2 days ago" if ran else "not checked")
         assert page.locator(".sql-stamp--passed").count() == (len(shown) if ran else 0)
+        if ran:
+            new = project / "supabase" / "migrations" / "29990101000000_new.sql"
+            new.write_text("select 1;\n", encoding="utf-8")
+            expect(stamps.last).to_contain_text("Out of date", timeout=LONG)
+            assert page.locator(".sql-stamp--passed").count() == 0
 
 
 def test_leaves_nothing_behind_when_it_is_told_to_end(tmp_path: Path, project: Path) -> None:
