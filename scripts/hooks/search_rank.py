@@ -53,13 +53,13 @@ MESSAGES = {
     "57014": "canceling statement due to statement timeout; due to user request",
 }
 # What people ask for in words that the page has no reason to say, by the anchor of the answer.
-ASKED = {
+OWN_WORDS = {
     "escalate": "who to call; whom to phone; who is on call; get help",
     "missed-runs": "cron not working; cron is down; pg_cron stopped",
     "duplicate-reminders": "duplicate key value violates unique constraint; "
     "could not create unique index",
-    "disable-the-job": "stop the job; pause; switch off; turn off",
-    "enable-the-job": "resume; switch on; turn on",
+    "disable-the-job": "stop the job; pause the job; switch off; turn off",
+    "enable-the-job": "resume the job; switch on; turn on",
     "change-the-destination": "change webhook; new channel",
 }
 _ERROR = re.compile(r"(?:ERROR: |failed: )?[A-Za-z']+(?: [A-Za-z']+){2,}|ERROR: [a-z ]+")
@@ -197,7 +197,7 @@ def words_of(runbook: str, home: str, migrations: Path) -> dict[str, list[str]]:
         *_causes(page.rows, {anchor for anchor, _ in symptoms}),
         *page.errors,
         *migrations_say(migrations, page, alerts),
-        *ASKED.items(),
+        *OWN_WORDS.items(),
     ]:
         said[anchor].append(re.sub(r"%\w?", " ", words.replace("''", "'")))
     return dict(said)

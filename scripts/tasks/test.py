@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
+import subprocess
 from typing import TYPE_CHECKING
 
 from scripts.tasks import mutate
@@ -12,6 +12,7 @@ from scripts.tasks.prepare import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 WORKERS = "2"
 
@@ -49,8 +50,17 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+_HAS_PG_CRON = """
+import sys
+from sql_snippets.servers.binaries import find_binaries
+sys.exit(not find_binaries("system").has_library("pg_cron"))
+"""
+
+
 def _has_pg_cron() -> bool:
-    return any(Path("/usr/lib/postgresql").glob("*/lib/pg_cron.so"))
+    """Whether the PostgreSQL that the checks would take from this machine has it."""
+    asked: list[str | Path] = [VENV_PYTHON, "-c", _HAS_PG_CRON]
+    return subprocess.run(asked, capture_output=True, check=False).returncode == 0
 
 
 def _require_every_part() -> None:

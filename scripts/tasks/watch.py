@@ -112,10 +112,11 @@ def affected(
 ) -> list[str]:
     """Return what to check again, as pytest is to be told.
 
-    After checks that came to no verdict all the verdicts in the ``report`` are old.
+    All the verdicts in the ``report`` are old after checks that came to none, and some are missing
+    after a check of everything that was given up.
     """
     pages: list[str] = []
-    if report is not None and report.get("check_error") is not None:
+    if report is not None and (report.get("check_error") or not report.get("complete", True)):
         return [PAGES]
     for path in changed:
         name = path.relative_to(root).as_posix()
@@ -290,13 +291,14 @@ def _name_migrations(checked: Mapping[str, Any], is_outdated: Callable[[], bool]
         say(f"{item['page']}:{item['line']} {item['name']}: {said}")
 
 
-def watch(parent: int, port: int = 0) -> None:
+def watch(parent: int, port: int = 0, checked: int = 1) -> None:
     """Look until the server, which is the process that started this, has gone.
 
-    With a ``port`` it is said when the server answers there.
+    With a ``port`` it is said when the server answers there.  Everything is checked first where the
+    check before did not come to its end.
     """
     times = look(ROOT)
-    seen = Seen(times, _read_sql(times))
+    seen = Seen(times if checked else {}, _read_sql(times))
     for plugin in entry_points(group="pytest11"):
         plugin.load()
     for name in _NEEDED:

@@ -179,6 +179,9 @@ class LiveStamps:
         self._report = report
         self._answers = _Answers(0, {})
         self._built = self._seen = version_of(report)
+        self._built_from = self._database()
+        self._differs = False
+        self._next_look = 0.0
         self._signals = tempfile.TemporaryDirectory(prefix="sql-snippets-")
 
     def attach(self, server: LiveReloadServer) -> None:
@@ -216,6 +219,7 @@ class LiveStamps:
             time.sleep(_LOOK_SECONDS)
         self.take_up()
         self._built = self._seen
+        self._built_from = self._database()
 
     def take_up(self) -> None:
         """Answer with the stamps of the report if it has changed and can be read.
@@ -237,12 +241,33 @@ class LiveStamps:
             )
 
     def ask_for_build(self) -> None:
-        """Ask the server for a build if the last one did not know the report."""
+        """Ask the server for a build if the last one did not know the report or the database.
+
+        Where the files of the database are checked when they are saved, there is a report first.
+        """
+        if is_underway(self._report):
+            self._differs = False
+            return
         is_unused = time.time() - self._seen / 1e9 > _UNUSED_SECONDS
-        if self._built != self._seen and is_unused and not is_underway(self._report):
-            self._built = self._seen
+        if (self._built != self._seen and is_unused) or self._is_of_another_database():
+            self._built, self._built_from = self._seen, self._database()
             with suppress(OSError):  # the server has just ended, and its folder with it
-                Path(self._signals.name, "report").write_text(str(self._seen), encoding="utf-8")
+                Path(self._signals.name, "report").write_text(str(time.time()), encoding="utf-8")
+
+    def _is_of_another_database(self) -> bool:
+        """Whether the files of the database are not those of the build, at two looks in a row."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return False
+        self._next_look = now + _UNUSED_SECONDS
+        differed, self._differs = self._differs, self._database() != self._built_from
+        return differed and self._differs
+
+    def _database(self) -> str | None:
+        """Return the hash of the files of the database; None where they cannot be read."""
+        with suppress(ProjectError, RecipeError, SettingsError):
+            return recipe_of(present_settings(self._root)).digest()
+        return None
 
     def _follow(self) -> None:
         while True:

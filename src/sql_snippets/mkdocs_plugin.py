@@ -11,7 +11,6 @@ import os
 import re
 import shlex
 import signal
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -270,19 +269,10 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
     def on_serve(
         self, server: LiveReloadServer, /, *, config: MkDocsConfig, builder: Callable[..., None]
     ) -> None:
-        """Show new stamps when the checks have written a new report, and build again.
-
-        A build is also what finds the stamps out of date when a file of the database is saved.
-        """
+        """Show new stamps when the checks have written a new report, and build again."""
         del builder
-        root = Path(config.config_file_path).parent
-        self._live = LiveStamps(root, self._path(config))
+        self._live = LiveStamps(Path(config.config_file_path).parent, self._path(config))
         self._live.attach(server)
-        with suppress(ProjectError, RecipeError, SettingsError):  # the build has said why
-            settings = present_settings(root)
-            for path in (settings.platform, settings.migrations, settings.seed):
-                if isinstance(path, Path) and path.exists():
-                    server.watch(str(path))
         self._live.follow()
 
     def on_shutdown(self) -> None:

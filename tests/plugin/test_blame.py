@@ -130,9 +130,20 @@ def test_a_seed_of_today_does_not_hide_it(project: pytest.Pytester) -> None:
     ]
 
 
-def test_it_is_found_where_no_platform_file_makes_the_role(project: pytest.Pytester) -> None:
-    (project.path / "platform/1_role.sql").write_text("create schema p;\n", encoding="utf-8")
+@pytest.mark.parametrize("text", ["create schema p;", "create schema p; -- of postgres"])
+def test_it_is_found_where_no_platform_file_makes_the_role(
+    project: pytest.Pytester, text: str
+) -> None:
+    write(project, "platform/1_role.sql", text)
     assert _blamed(project, STATE) == ["passes at 06_fill, fails since 07_drop.sql"]
+
+
+def test_a_role_of_the_platform_keeps_its_rights(project: pytest.Pytester) -> None:
+    write(project, "platform/1_role.sql", "CREATE ROLE POSTGRES LOGIN;")
+    write(project, "docs/page.md", "# Page\n\n" + _block("select 1;"))
+    result = project.runpytest("docs")
+    assert result.ret == 1
+    assert "permission denied for schema public" in str(result.stdout)
 
 
 def test_a_history_that_cannot_be_built_again_hides_no_failure(

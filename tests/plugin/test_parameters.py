@@ -43,9 +43,10 @@ def _snippet(sql: str, **fill: str) -> Snippet:
         ("update t set name = '<b>', price = <a>", {"b": "character varying", "a": "numeric"}),
         ("call p(<a>, '<b>')", {"a": "integer", "b": "text"}),
         ("select 1; select * from t where at > '<b>' limit <a>", {"b": "date", "a": "bigint"}),
-        # A part of a literal, a name and a word of a utility statement are no parameters.
+        # A part of a literal, a name and a word of a utility statement are no parameters: of a
+        # number that is filled in there, nobody knows whether the next may have a fraction.
         ("select 'x-<b>', \"<c>\" from t limit <a>", {"a": "bigint", "b": "text", "c": "name"}),
-        ("set statement_timeout = <a>", {"a": "integer"}),
+        ("set statement_timeout = <a>", {"a": "numeric"}),
     ],
 )  # fmt: skip
 def test_types_come_from_the_server(

@@ -126,6 +126,7 @@ def test_only_a_number_stands_without_quotes(page: Page, site: str, value: str) 
     _type(page, snippet.section, "failures", value)
     assert _shown(page, snippet) == snippet.sql.rstrip("\n")
     field = page.locator("#sql-fill-change-the-threshold-failures")
+    field.blur()
     expect(field).to_have_attribute("aria-invalid", "true")
     error = page.locator("#sql-fill-change-the-threshold-failures-error")
     expect(error).to_have_text("Only a number can stand here.")
@@ -164,7 +165,11 @@ def test_value_is_of_the_type_that_the_database_has_told(
             field = page.locator(f"#sql-fill-{snippet.section}-{name}")
             error = page.locator(f"#sql-fill-{snippet.section}-{name}-error")
             for value, said in ((wrong, why), (right, "")):
-                field.fill(value)
+                field.fill("")
+                field.press_sequentially(value)
+                expect(error).to_be_empty()  # who is still typing is not corrected
+                expect(field).to_have_attribute("aria-invalid", "false")
+                field.blur()
                 assert _shown(page, snippet) == (
                     snippet.sql if said else fill(snippet.sql, {name: value}).sql
                 ).rstrip("\n")

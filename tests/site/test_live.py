@@ -43,13 +43,14 @@ def test_what_the_database_rests_on_has_everything_checked(tmp_path: Path, name:
     assert affected([tmp_path / "docs" / "a.md", tmp_path / name], tmp_path) == ["docs"]
 
 
-def test_everything_is_checked_after_checks_that_came_to_no_verdict(tmp_path: Path) -> None:
+def test_everything_is_checked_while_the_report_is_not_whole(tmp_path: Path) -> None:
     page = tmp_path / "docs" / "a.md"
     page.parent.mkdir()
     page.write_text("", encoding="utf-8")
     old = _report("x", a="passed", b="passed")
     assert affected([page], tmp_path, old) == ["docs/a.md"]
     assert affected([page], tmp_path, {**old, "check_error": "no"}) == ["docs"]
+    assert affected([page], tmp_path, {**old, "complete": False}) == ["docs"]
     new = {**old, "check_error": None}
     assert merge({**old, "check_error": "no"}, new, ["docs"])["check_error"] is None
 

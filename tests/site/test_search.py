@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect
 
+from scripts.hooks.search_rank import OWN_WORDS
 from scripts.tasks.common import ROOT
 from tests.raised_errors import raised_errors
 from tests.site.opening import open_page
@@ -52,16 +53,6 @@ ASKED = {
     "skipped": "stuck-lock",
     "scheduler service": "service-timeout",
     "execution_logs": "execution-log-schema",
-    "who to call": "escalate",
-    "who is on call": "escalate",
-    "cron not working": "missed-runs",
-    "cron is down": "missed-runs",
-    "pause the job": "disable-the-job",
-    "stop the job": "disable-the-job",
-    "resume job": "enable-the-job",
-    "change webhook": "change-the-destination",
-    "duplicate key value violates unique constraint": "duplicate-reminders",
-    "duplicate key value": "duplicate-reminders",
     "stamp": "marks-on-the-blocks",  # the pages on the checks say it more often
     # as PostgreSQL says it, and a tool passes it on
     "permission denied": "repeated-failures",
@@ -268,6 +259,11 @@ def stored() -> dict[str, str]:
     return found
 
 
+def asked_for() -> dict[str, str]:
+    """Return what people say in their own words."""
+    return {words: anchor for anchor, said in OWN_WORDS.items() for words in said.split("; ")}
+
+
 # Where all that is said is read from, and how much that is at the least.
 GENERATED = {
     symptoms: 12,
@@ -279,6 +275,7 @@ GENERATED = {
     quoted: 7,
     raised: 11,
     stored: 11,
+    asked_for: 15,
 }
 _SEARCH = """async (queries) => {
     const field = document.querySelector(".md-search__input")

@@ -2,8 +2,9 @@
  * Values such as an assignment's number are typed once and stand in all blocks of the page.
  *
  * The build says where the placeholders of a block are, of what type a value is and how it is quoted
- * there, by the rules of the checks.  Values never leave the browser: they are kept until its tab is closed, and
- * those that may be secret not even that long.  Without this script a block is as it was written.
+ * there, by the rules of the checks.  Values never leave the browser: they are kept until its tab is
+ * closed, and those that may be secret not even that long.  Without this script a block is as it was
+ * written.
  */
 ;(() => {
   "use strict"
@@ -106,12 +107,13 @@
     })
   }
 
-  function show(name, value) {
+  /** Show a value where it stands.  What is still being typed is not said to be wrong. */
+  function show(name, value, isDone = true) {
     let refused = ""
-    const said = value.trim() // the keyboard of a phone adds a space
+    const typed = value.trim() // the keyboard of a phone adds a space
     for (const place of places.filter((each) => each.name === name)) {
-      const why = said === "" ? "" : refuse(place, said)
-      const text = said === "" || why ? null : write(place, said)
+      const why = typed === "" ? "" : refuse(place, typed)
+      const text = typed === "" || why ? null : write(place, typed)
       refused ||= why
       place.element.replaceChildren(...(text === null ? place.written : [text]))
       place.element.classList.toggle("sql-fill--filled", text !== null)
@@ -119,12 +121,13 @@
     }
     for (const input of document.querySelectorAll(`.sql-form input[name="${name}"]`)) {
       if (input.value !== value) input.value = value
-      input.setAttribute("aria-invalid", String(refused !== ""))
-      document.getElementById(input.getAttribute("aria-describedby")).textContent = refused
+      const said = isDone ? refused : ""
+      input.setAttribute("aria-invalid", String(said !== ""))
+      document.getElementById(input.getAttribute("aria-describedby")).textContent = said
     }
   }
 
-  /** The keyboard that a phone shows for the value of some places; a number may have a sign. */
+  /** The keyboard that a phone shows for the value of some places. */
   function keyboardFor(places) {
     if (places.some((place) => ADDRESS.test(place.name))) return "url"
     return places.some((place) => !place.quote) ? "decimal" : "text"
@@ -188,18 +191,21 @@
       ;(mark?.matches(".sql-mark") ? mark : own[0].block).before(form)
       form.addEventListener("input", ({ target }) => {
         save(target.name, target.value)
-        show(target.name, target.value)
+        show(target.name, target.value, false)
       })
+      form.addEventListener("change", ({ target }) => show(target.name, target.value))
     }
     for (const name of new Set(places.map((place) => place.name))) show(name, load(name))
   }
 
   /** While its author edits, an open page gets the new text of a block: the values stay. */
   document.addEventListener("sql-snippets:text", ({ target: block }) => {
+    const before = places.filter((place) => place.block === block)
     const own = findPlaces([block])
     places = [...places.filter((place) => place.block !== block), ...own]
     if (own.length) warnWhoCopies(block)
-    for (const name of new Set(own.map((place) => place.name))) show(name, load(name))
+    block.querySelector(".sql-missing")?.replaceChildren()
+    for (const name of new Set([...before, ...own].map((place) => place.name))) show(name, load(name))
   })
 
   window.document$.subscribe(prepare)

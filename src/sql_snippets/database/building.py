@@ -27,6 +27,8 @@ WORKER_SETTINGS: Mapping[str, str] = {
     "pg_net": "pg_net.database_name",
 }
 
+_MADE_HERE = "Made by sql-snippets, as no platform file made it."
+
 
 @dataclass(frozen=True, slots=True)
 class Built:
@@ -50,7 +52,7 @@ def build(
     """
     with server.connect(dbname) as connection:
         built = _build_platform(connection, recipe)
-        _make_role(connection, dbname, recipe)
+        _make_role(connection, dbname, recipe.role)
     after_platform()
     if recipe.command is not None:
         failure = commands.run(recipe.command, server, dbname, recipe.role)
@@ -61,21 +63,21 @@ def build(
     return built
 
 
-def _make_role(
-    connection: psycopg.Connection[tuple[object, ...]], dbname: str, recipe: Recipe
-) -> None:
+def _make_role(connection: psycopg.Connection[tuple[object, ...]], dbname: str, role: str) -> None:
     """Make the reader's role where no platform file did, as the owner of the database.
 
-    A role belongs to the server: one that is known may have been made here, for another database.
-    So only a platform file that speaks of it leaves its rights as they are.
+    A role belongs to the server, so one that was made here is there again for the next database.
+    A comment on it tells it from those of a platform file, whose rights stay as they are.
     """
-    role = recipe.role
-    known = connection.execute("select 1 from pg_roles where rolname = %s", (role,)).fetchone()
-    if known is not None and any(role in read_sql(path) for path in recipe.platform):
-        return
     name = query.Identifier(role)
+    known = connection.execute(
+        "select shobj_description(oid, 'pg_authid') from pg_roles where rolname = %s", (role,)
+    ).fetchone()
     if known is None:
         connection.execute(query.SQL("create role {} login").format(name))
+        connection.execute(query.SQL("comment on role {} is {}").format(name, _MADE_HERE))
+    elif known[0] != _MADE_HERE:
+        return
     connection.execute(
         query.SQL("alter database {} owner to {}").format(query.Identifier(dbname), name)
     )

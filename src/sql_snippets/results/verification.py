@@ -47,7 +47,7 @@ Below each block a stamp says what the last run of that block found.
 | --- | --- |
 | Passed | Everything that the page says of the block was true when it ran. |
 | Passed long ago | It passed, more than 30 days before now. |
-| Out of date | It passed, but the files that make the database were changed since. |
+| Out of date | It passed, but the files of the database were changed since, or the checks broke. |
 | Not checked | There is no run of this text: it is new, or was changed after the run. |
 | {INCIDENT} | The block ran on a database that had the trouble of its section. |
 | measured READ, WRITE or STOP | What the run was seen to do, whatever the mark says. |

@@ -158,10 +158,8 @@ def _error_of_prepare(
 def _type_of_value(place: Placeholder, value: object) -> str:
     if place.kind is not Kind.CODE:
         return "text" if place.kind in _QUOTED else "name"
-    text = str(value).lower()
-    if text in {"true", "false"}:
-        return "boolean"
-    return "integer" if text.lstrip("+-").isdigit() else "numeric"
+    # One example that is a whole number does not say that the next is.
+    return "boolean" if str(value).lower() in {"true", "false"} else "numeric"
 
 
 def hostile_values(
