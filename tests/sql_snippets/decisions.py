@@ -271,8 +271,13 @@ def ends_from(sections: dict[str, Section], start: str) -> set[str]:
 def _enter(
     sections: dict[str, Section], anchor: str, above: frozenset[str] = frozenset()
 ) -> list[tuple[Section, int]]:
-    """Return the first step of a section; one without steps is a list of others."""
-    section = sections[anchor]
+    """Return the first step of a section; one without steps is a list of others.
+
+    An anchor that is not there has none: `dead_ends` says where it stands.
+    """
+    section = sections.get(anchor)
+    if section is None:
+        return []
     if section.nodes:
         return [(section, 0)]
     others = {*section.below, *(() if section.below else section.links)} - {*above, anchor}

@@ -83,7 +83,7 @@ def test_every_anchor_is_kept_from_now_on() -> None:
     published = PUBLISHED.read_text(encoding="utf-8").split()
     new = set(anchors()) - set(published)
     assert not new, f"add to {PUBLISHED.name}: {' '.join(sorted(new))}"
-    assert published == sorted(published)
+    assert published == sorted(published), f"{PUBLISHED.name} is in alphabetical order"
 
 
 @pytest.mark.parametrize("name", ["missed-runs", "stuck-lock"])

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MIGRATIONS = PAGE.parents[2] / "supabase/migrations"
+HOME = PAGE.parents[1] / "index.md"
 HEALTH = MIGRATIONS / "20260601091900_health.sql"
 
 # Blocks that read from something and have a row whenever they have no error: a view of one row a
@@ -91,7 +92,7 @@ def unanswered(sections: dict[str, Section]) -> list[str]:
         found += [
             f"{outcome} says to try again and not what to do then"
             for outcome in block.outcomes
-            if outcome.exits <= {AGAIN} and not FIRST.search(outcome.text)
+            if outcome.exits == {AGAIN} and not FIRST.search(outcome.text)
         ]
     return found
 
@@ -165,7 +166,16 @@ def test_every_trouble_has_both_ends_in_itself(sections: dict[str, Section]) -> 
 
 def test_every_trouble_is_reached_from_a_symptom(sections: dict[str, Section]) -> None:
     direct = {exit_ for symptom in symptoms(sections) for exit_ in symptom.exits}
-    assert {section.anchor for section in troubles(sections)} <= direct
+    missing = {section.anchor for section in troubles(sections)} - direct
+    assert not missing, f"no row of Find your symptom leads to {missing}"
+
+
+def test_every_trouble_is_on_the_home_page(sections: dict[str, Section]) -> None:
+    tiles = set(
+        re.findall(r"^- \[\*\*.*#([\w-]+)\)", HOME.read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    missing = {section.anchor for section in troubles(sections)} - tiles
+    assert not missing, f"no tile of docs/index.md leads to {missing}"
 
 
 def test_every_table_of_causes_catches_the_rest(sections: dict[str, Section]) -> None:
@@ -173,8 +183,9 @@ def test_every_table_of_causes_catches_the_rest(sections: dict[str, Section]) ->
     assert len(tables) >= 8
     for table in tables:
         last = table.outcomes[-1]
-        assert CATCHES_THE_REST.match(last.text), last
-        assert last.exits & {ESCALATE, NEXT}, last
+        rule = f"{last}\nThe last row begins with: anything else, none of these, or neither."
+        assert CATCHES_THE_REST.match(last.text), rule
+        assert last.exits & {ESCALATE, NEXT}, f"{last}\nIt leads to escalate or to a block below."
 
 
 def test_what_a_query_of_causes_may_say_is_in_the_table(sections: dict[str, Section]) -> None:
@@ -212,7 +223,8 @@ def test_every_alert_is_a_symptom(sections: dict[str, Section]) -> None:
     assert len(table) >= 7
     alerts = [each.exits for each in table if not each.exits & {"recovered", "send-a-test-alert"}]
     symptoms_ = [each.exits for each in symptoms(sections) if each.text.startswith("| Alert: ")]
-    assert sorted(map(sorted, symptoms_)) == sorted(map(sorted, alerts))
+    rule = "A row of symptoms begins with 'Alert: ' if the database sends it, and only then."
+    assert sorted(map(sorted, symptoms_)) == sorted(map(sorted, alerts)), rule
 
 
 @pytest.mark.parametrize(
@@ -240,18 +252,20 @@ def test_every_verification_says_what_both_answers_mean(sections: dict[str, Sect
     verifications = _steps(sections, "verify")
     assert len(verifications) >= 7
     for block in verifications:
-        (well,) = [each for each in block.outcomes if Kind.TRUE in each.kinds]
+        rule = f"{block}: one item begins with `t`, says done and links to Check health."
+        well = [each for each in block.outcomes if Kind.TRUE in each.kinds]
         # One incident ended is not all well: another may stand behind it.
-        assert {DONE, "check-health"} <= well.exits, block
+        assert [{DONE, "check-health"} <= each.exits for each in well] == [True], rule
 
 
 def test_every_confirmation_says_what_both_answers_mean(sections: dict[str, Section]) -> None:
     confirmations = _steps(sections, "confirm")
     assert len(confirmations) >= 8
     for block in confirmations:
-        assert any(each.text.startswith("No row: ") for each in block.outcomes), block
-        (here,) = [each for each in block.outcomes if each.text.startswith("A row")]
-        assert here.exits == {NEXT}, here
+        rule = f"{block}: an item begins with 'No row: ', and one with 'A row', which says: go on."
+        assert any(each.text.startswith("No row: ") for each in block.outcomes), rule
+        here = [each.exits for each in block.outcomes if each.text.startswith("A row")]
+        assert here == [{NEXT}], rule
 
 
 def test_first_block_says_what_to_do_when_it_does_not_answer(

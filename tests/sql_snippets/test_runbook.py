@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from sql_snippets.reading.pages import read_page
 from sql_snippets.reading.site import load_site
 from sql_snippets.sqltext.placeholders import find
 from tests.sql_snippets.decisions import slug
+from tests.sql_snippets.incidents import PRACTICE
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/operations/cron-reminder-runbook.md"
@@ -176,17 +178,23 @@ def test_manual_operation_is_complete(operation: str) -> None:
     assert all(snippet.claims.output for snippet in blocks(anchor)), "each shows what comes back"
 
 
-TROUBLES = [
-    "Missed runs",
-    "Watchdog silent",
-    "Stuck lock",
-    "Service timeout",
-    "Alert not delivered",
-    "Duplicate reminders",
-    "Reminders after contact",
-    "Abandoned run",
-    "Repeated failures",
-]
+def _troubles() -> list[str]:
+    titles = [(found.level, found.title) for found in sections()]
+    below = titles[titles.index((2, "Troubleshooting")) + 1 :]
+    return [title for level, title in takewhile(lambda each: each[0] > 2, below) if level == 3]
+
+
+TROUBLES = _troubles()
+
+
+def test_there_are_troubles() -> None:
+    assert {"Missed runs", "Stuck lock", "Repeated failures"} <= set(TROUBLES)
+    assert len(TROUBLES) >= 9
+
+
+def test_every_drill_says_whether_it_can_be_practised() -> None:
+    drilled = {drill.scenario for drill in page().drills}
+    assert drilled == PRACTICE.keys(), "PRACTICE in incidents.py has not exactly these"
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)

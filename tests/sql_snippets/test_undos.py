@@ -231,7 +231,8 @@ UNDOS = [
 
 def test_each_undo_of_the_page_is_tried_here() -> None:
     on_the_page = {name: _undo_of(block) for name, block in blocks().items() if _undo_of(block)}
-    assert on_the_page == {name: says for name, says, _ in UNDOS}
+    tried = {name: says for name, says, _ in UNDOS}
+    assert on_the_page == tried, "UNDOS has for each the words of the page, and how it is followed"
 
 
 @pytest.mark.parametrize("followed", [undo for *_, undo in UNDOS])
