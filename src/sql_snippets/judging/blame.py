@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from sql_snippets.database.recipes import Recipe
 
-MOST_SECONDS = 20.0
+# Migrations usually take far less; a busy machine may need this, and nobody waits for ever.
+MOST_SECONDS = 60.0
 MOST_REVISIONS = 60
 
 
