@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
     from sql_snippets.database.recipes import Recipe
 
-# Migrations usually take far less; a busy machine may need this, and nobody waits for ever.
-MOST_SECONDS = 60.0
+MOST_SECONDS = 20.0
 MOST_REVISIONS = 60
 
 
