@@ -23,7 +23,6 @@ from scripts.tasks.prepare import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 PORT = 8000
 HIGHEST_PORT = 65535
@@ -47,13 +46,8 @@ def main(arguments: Sequence[str]) -> int:
     os.chdir(ROOT)
     # It sees that its parent has gone: this process, which becomes the server.
     checked = int(status in {0, TESTS_FAILED})
-    watch: list[str | Path] = [
-        VENV_PYTHON,
-        "-m",
-        "scripts.tasks.watch",
-        *map(str, (os.getpid(), port, checked)),
-    ]
-    subprocess.Popen(watch, env=environment())
+    numbers = [str(number) for number in (os.getpid(), port, checked)]
+    subprocess.Popen([VENV_PYTHON, "-m", "scripts.tasks.watch", *numbers], env=environment())
     # In the place of this process: an interrupt ends the server and nothing is left to wait for.
     os.execve(command[0], command, environment())
 

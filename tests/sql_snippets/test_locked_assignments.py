@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import re
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
-from sql_snippets.reading.pages import read_page
-from sql_snippets.reading.site import load_site
+from tests.sql_snippets.page_blocks import PAGE, blocks
 from tests.sql_snippets.scenarios import UNTIL_IT_IS_OLD
 
 if TYPE_CHECKING:
@@ -22,15 +20,11 @@ if TYPE_CHECKING:
 
     from sql_snippets.database.databases import Database
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs/operations/cron-reminder-runbook.md"
-
 
 @pytest.fixture
 def block() -> dict[str, str]:
     """Return the SQL of the page's blocks by name."""
-    snippets = read_page(PAGE, load_site(ROOT)).snippets
-    return {snippet.name: snippet.sql for snippet in snippets if snippet.name}
+    return {name: snippet.sql for name, snippet in blocks().items()}
 
 
 @pytest.fixture

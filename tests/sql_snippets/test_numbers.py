@@ -8,19 +8,14 @@ How long a block takes, "under 1 s", is what people can expect and is compared w
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from sql_snippets.reading.pages import read_page
-from sql_snippets.reading.site import load_site
+from tests.sql_snippets.page_blocks import PAGE, blocks
 
 if TYPE_CHECKING:
     from sql_snippets.database.databases import Database
-
-ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs/operations/cron-reminder-runbook.md"
 
 # A number with its unit, a time of day, and a number of rows that is a limit.
 LENGTH = re.compile(
@@ -171,7 +166,7 @@ def test_number_is_the_one_of_the_database(sql_database: Database, words: str, q
 
 @pytest.mark.parametrize(("words", "block", "number"), IN_A_BLOCK)
 def test_number_is_the_one_of_the_block(words: str, block: str, number: str) -> None:
-    (snippet,) = (s for s in read_page(PAGE, load_site(ROOT)).snippets if s.name == block)
+    snippet = blocks()[block]
     found = re.search(number, snippet.sql)
     assert found, f"{snippet.id} has no {number}"
     assert _said(words) == {words.format(found[1])}

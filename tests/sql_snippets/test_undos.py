@@ -7,17 +7,15 @@ cannot be written without being tried.
 from __future__ import annotations
 
 import re
-from functools import cache, partial
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from psycopg.rows import dict_row
 
-from sql_snippets.model import Mark, Snippet
-from sql_snippets.reading.pages import read_page
-from sql_snippets.reading.site import load_site
+from sql_snippets.model import Mark
 from sql_snippets.sqltext.placeholders import fill
+from tests.sql_snippets.page_blocks import PAGE, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,9 +23,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from sql_snippets.database.databases import Database
-
-ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs/operations/cron-reminder-runbook.md"
+    from sql_snippets.model import Snippet
 
 # All that an operator can set.  A correction cannot be taken back: the undo of one is another.
 STATE = """
@@ -42,15 +38,7 @@ select jsonb_build_object(
                where t.tgrelid = 'public.activities'::regclass)
 ) as state
 """
-
-
 JOBS = ("peer-mentor-reminders", "reminder-watchdog", "reminder-retention")
-
-
-@cache
-def blocks() -> dict[str, Snippet]:
-    """Return the blocks of the page by name."""
-    return {snippet.name: snippet for snippet in read_page(PAGE, load_site(ROOT)).snippets}
 
 
 def _mark_line(snippet: Snippet) -> str:
@@ -67,7 +55,7 @@ def _undo_of(snippet: Snippet) -> str:
 class Operator:
     """Somebody with the page and a session, who fills in and runs one block after the other."""
 
-    def __init__(self, session: psycopg.Connection[dict[str, Any]]) -> None:
+    def __init__(self, session: psycopg.Cursor[dict[str, Any]]) -> None:
         self.session = session
 
     def runs(
@@ -98,9 +86,11 @@ class Operator:
 
 @pytest.fixture
 def operator(sql_database: Database) -> Iterator[Operator]:
-    with sql_database.connect() as session:
-        session.row_factory = dict_row  # type: ignore[assignment]
-        yield Operator(session)  # type: ignore[arg-type]
+    with (
+        sql_database.connect() as connection,
+        connection.cursor(row_factory=dict_row) as session,
+    ):
+        yield Operator(session)
 
 
 # Each is followed in three parts: up to the change, the change, the undo.  Between them, where it
@@ -207,11 +197,7 @@ REGISTERED = (
 CORRECTED = "the same with `old_date`; both stay recorded"
 UNDOS = [
     ("change-schedule", "run it again with the old schedule", _schedule),
-    (
-        "register-again",
-        REGISTERED,
-        _registration,
-    ),
+    ("register-again", REGISTERED, _registration),
     ("register-again", REGISTERED, lambda operator: _registration(operator, "reminder-retention")),
     ("register-again", REGISTERED, lambda operator: _registration(operator, *JOBS)),
     ("change-threshold", "the same with the old number", _threshold),
