@@ -3,6 +3,10 @@
 --
 -- To undo, after every later migration:
 --   drop schema reminder cascade;  -- loses settings, dispatched reminders and alerts
+--
+-- Every function here has search_path = pg_catalog, pg_temp, and names the schema of whatever is not
+-- in pg_catalog.  With an empty search_path PostgreSQL would look up types in the caller's pg_temp
+-- first: a domain of the name "date" there would run its CHECK as the owner of the function.
 
 create schema reminder;
 comment on schema reminder is
@@ -55,7 +59,7 @@ insert into reminder.settings default values;
 -- Every function reads this row; without it nothing would run and nothing would say so.
 create function reminder.keep_settings() returns trigger
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   raise exception using
@@ -75,7 +79,7 @@ comment on trigger keep_settings on reminder.settings is 'The one row stays.';
 -- A name or reason that is still a placeholder of the runbook, such as <your_name>, says nothing.
 create function reminder.is_filled_in(p_text text) returns boolean
 language sql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$ select coalesce(btrim(p_text) <> '' and p_text !~ '^\s*<[a-z_]+>\s*$', false) $$;
 comment on function reminder.is_filled_in(text) is
   'True for a text that a person wrote: not null, not blank, not a placeholder of the runbook.';

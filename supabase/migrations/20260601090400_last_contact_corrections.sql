@@ -32,7 +32,7 @@ create function reminder.correct_last_contact_date(
   p_corrected_by text
 ) returns table (assignment_id bigint, old_date date, new_date date)
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_old date;

@@ -21,7 +21,7 @@
 
 create function reminder.work_out_last_contact(p_assignment_id bigint) returns date
 language sql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
   select greatest(
     (
@@ -49,7 +49,7 @@ revoke all on function reminder.work_out_last_contact(bigint) from public;
 
 create function reminder.track_last_contact() returns trigger
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_gained jsonb := '{}';

@@ -15,7 +15,7 @@
 
 create function reminder.recount_contacts() returns trigger
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s'
 as $$
 declare

@@ -25,7 +25,7 @@ create function reminder.reminder_scheduler_service(
   p_today date, p_after_id bigint, p_up_to_id bigint
 ) returns table (assignment_id bigint, mentor_id uuid, due_on date)
 language sql stable rows 10000
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
   select due.id, due.mentor_id, due.due_on
   from (
@@ -49,7 +49,7 @@ create function reminder.reminder_dispatch_service(
   p_run_id bigint, p_today date, p_after_id bigint, p_up_to_id bigint
 ) returns bigint
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_written bigint;

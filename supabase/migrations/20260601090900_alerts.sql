@@ -77,7 +77,7 @@ create index alerts_open_idx on reminder.alerts (next_attempt_at) where status i
 -- sequence restarted, it has another file; this is kept beside the number.
 create function reminder.request_numbering() returns oid
 language sql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
   select pg_catalog.pg_relation_filenode(
     pg_catalog.pg_get_serial_sequence('net.http_request_queue', 'id')::regclass)
@@ -114,7 +114,7 @@ comment on column reminder.alert_answers.created is 'When the request was taken 
 -- request any more: it was lost in a crash, and whether it was sent before is not known.
 create function reminder.collect_alert_responses() returns integer
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_changed integer;
@@ -163,7 +163,7 @@ comment on function reminder.collect_alert_responses() is
 
 create function reminder.alert_back_off(p_attempts integer) returns interval
 language sql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
   -- The exponent is bounded because an interval overflows long before a hundred attempts.
   select least(interval '5 minutes' * power(2, least(greatest(p_attempts - 1, 0), 10)), interval '6 hours')
@@ -173,7 +173,7 @@ comment on function reminder.alert_back_off(integer) is
 
 create function reminder.send_alerts() returns integer
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_url text;
@@ -251,7 +251,7 @@ comment on function reminder.send_alerts() is
 
 create function reminder.deliver_alerts() returns table (id bigint, kind text, status text, error text)
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform reminder.collect_alert_responses();
@@ -268,7 +268,7 @@ comment on function reminder.deliver_alerts() is
 
 create function reminder.retry_alerts() returns table (id bigint, kind text, status text, error text)
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   update reminder.alerts a
@@ -283,7 +283,7 @@ comment on function reminder.retry_alerts() is
 
 create function reminder.send_test_alert(p_requested_by text) returns bigint
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_id bigint;

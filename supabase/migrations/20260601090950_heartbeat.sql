@@ -9,7 +9,7 @@
 
 create function reminder.send_heartbeat() returns bigint
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_url text;

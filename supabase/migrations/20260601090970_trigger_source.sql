@@ -17,7 +17,7 @@
 create function reminder.what_triggered(p_requested_by text, p_reason text)
 returns table (trigger_source text, triggered_by text, trigger_reason text)
 language sql stable rows 1
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
   select
     case when by_cron then 'cron' else 'manual' end,

@@ -41,14 +41,14 @@
 
 create function reminder.lock_key() returns bigint
 language sql immutable parallel safe
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$ select 741852963::bigint $$;
 comment on function reminder.lock_key() is
   'Key of the advisory lock of the reminder job. In pg_locks: classid 0, objid 741852963, objsubid 1.';
 
 create function reminder.lock_holder() returns integer
 language sql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
   select l.pid
   from pg_catalog.pg_locks l
@@ -65,7 +65,7 @@ comment on function reminder.lock_holder() is
 
 create function reminder.consecutive_failures() returns integer
 language sql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
   select coalesce(
     (
@@ -85,7 +85,7 @@ create function reminder.raise_alert(
   p_kind text, p_streak_run_id bigint, p_run_id bigint, p_message text
 ) returns void
 language sql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
   insert into reminder.alerts (kind, streak_run_id, run_id, message)
   values (p_kind, p_streak_run_id, p_run_id, p_message)
@@ -98,7 +98,7 @@ create function reminder.log_skipped_run(
   p_trigger_source text, p_triggered_by text, p_reason text
 ) returns bigint
 language sql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
   -- Looked up once: the holder may be gone at a second look, and the row would contradict itself.
   with holder as materialized (
@@ -124,7 +124,7 @@ create function reminder.close_run(
   p_run_id bigint, p_status text, p_error_code text, p_error_message text
 ) returns integer
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_failures integer := 0;
@@ -185,7 +185,7 @@ comment on function reminder.close_run(bigint, text, text, text) is
 -- last statement was the call.  Anybody else holds the lock on purpose and is left alone.
 create function reminder.end_dead_session() returns boolean
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_pid integer;
@@ -226,7 +226,7 @@ comment on function reminder.end_dead_session() is
 
 create function reminder.close_abandoned_runs() returns integer
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_run_id bigint;
@@ -265,7 +265,7 @@ create function reminder.open_run(
   p_trigger_source text, p_triggered_by text, p_reason text
 ) returns table (run_id bigint, resume_after_id bigint)
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_resume bigint;
@@ -294,7 +294,7 @@ comment on function reminder.open_run(text, text, text) is
 create function reminder.next_batch(p_after_id bigint, p_stop_id bigint)
 returns table (up_to_id bigint, assignments bigint)
 language sql stable rows 1
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s'
 as $$
   select max(b.id), count(*)
@@ -313,7 +313,7 @@ create function reminder.run_batch(
   p_run_id bigint, p_today date, p_after_id bigint, p_up_to_id bigint, p_assignments bigint
 ) returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 -- The application's own transactions are shorter than this; whoever holds a row for longer makes
 -- the batch fail with 55P03 instead of making the run wait.
 set lock_timeout = '2s'
@@ -335,7 +335,7 @@ comment on function reminder.run_batch(bigint, date, bigint, bigint, bigint) is
 
 create function reminder.pass_over_batch(p_run_id bigint, p_up_to_id bigint) returns void
 language sql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
   update public.cron_execution_logs l
   set last_assignment_id = p_up_to_id

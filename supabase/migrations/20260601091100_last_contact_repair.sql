@@ -75,7 +75,7 @@ comment on column reminder.lately_stale_contact.logged_contact is 'The latest co
 
 create function reminder.repair_last_contact() returns integer
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_ids bigint[];

@@ -39,7 +39,7 @@ create index watchdog_log_watched_at_idx on reminder.watchdog_log (watched_at);
 create function reminder.overdue_run(p_at timestamptz)
 returns table (job text, due_at timestamptz, last_finished timestamptz)
 language sql stable rows 1
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
   -- The last time that was due and whose grace is over.  Any finished run since then answers it,
   -- one by hand too; a skipped one does not, because nothing was looked at.
@@ -77,7 +77,7 @@ comment on function reminder.overdue_run(timestamptz) is
 
 create function reminder.missed_run(p_at timestamptz) returns timestamptz
 language sql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
   select o.due_at from reminder.overdue_run(p_at) o where o.job = 'active'
 $$;
@@ -86,7 +86,7 @@ comment on function reminder.missed_run(timestamptz) is
 
 create function reminder.watch() returns setof reminder.watchdog_log
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_settings reminder.settings%rowtype;

@@ -11,7 +11,7 @@ create function public.correct_last_contact_date(
   assignment_id bigint, new_date date, reason text
 ) returns table (corrected_assignment bigint, old_date date, corrected_date date)
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if coalesce(auth.jwt() -> 'app_metadata' ->> 'role', '') <> 'admin' then

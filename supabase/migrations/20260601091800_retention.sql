@@ -11,7 +11,7 @@
 
 create function reminder.clear_batch(p_table text, p_batch integer) returns integer
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s'
 as $$
 declare

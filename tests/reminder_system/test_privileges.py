@@ -40,7 +40,7 @@ order by 2, 3
 ROUTINES = """
 select p.oid::regprocedure::text as name, p.prokind, p.prosecdef,
   -- An expression is parsed once, when it is created: no search_path reaches it later.
-  case when p.prosqlbody is null then p.proconfig else array['search_path=""'] end, p.oid
+  case when p.prosqlbody is null then p.proconfig else array['search_path=pg_catalog, pg_temp'] end, p.oid
 from pg_proc p join pg_namespace n on n.oid = p.pronamespace
 where n.nspname in ('public', 'reminder')
 order by 1
@@ -285,7 +285,7 @@ class TestCatalog:
         functions = [row for row in routines if row[1] == "f"]
         assert len(functions) >= 15
         for name, _, _, settings, _ in functions:
-            assert 'search_path=""' in (settings or []), name
+            assert "search_path=pg_catalog, pg_temp" in (settings or []), name
 
     def test_a_procedure_that_commits_has_none_and_is_no_security_definer(
         self, postgres: Connection
