@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
 
 pytest_plugins = ["tests.sql_snippets.scenarios", "pytester"]
 
@@ -25,6 +25,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="as many rounds on each server, instead of as many as half a minute takes",
     )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no worker is left with it at the end."""
+    items.sort(key=_haste)
+
+
+def _haste(item: pytest.Item) -> int:
+    """Return the place in the order: the clock, the browser, all else."""
+    if item.get_closest_marker("slow"):
+        return 0
+    fixtures: Sequence[str] = getattr(item, "fixturenames", ())
+    return 1 if "browser" in fixtures else 2
 
 
 @pytest.hookimpl(wrapper=True)

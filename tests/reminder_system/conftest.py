@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.reminder_system.lane_fixtures import database, superuser, template
+from tests.reminder_system.lane_fixtures import database, open_lanes, superuser, template
 from tests.reminder_system.people import add_mentors
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sql_snippets.database.databases import Database
 
-__all__ = ["database", "postgres", "superuser", "template"]
+__all__ = ["database", "open_lanes", "postgres", "superuser", "template"]
 
 
 @pytest.fixture
