@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -25,6 +26,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="as many rounds on each server, instead of as many as half a minute takes",
     )
+
+
+_SHARED_SITE = pytest.StashKey[Any]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Serve one folder for all workers: the first that needs the site builds it there."""
+    from tests.site.shared_site import serve_site  # noqa: PLC0415 - only a run with workers needs it
+
+    config: pytest.Config = node.config
+    if _SHARED_SITE not in config.stash:
+        stack = ExitStack()
+        config.add_cleanup(stack.close)
+        config.stash[_SHARED_SITE] = stack.enter_context(serve_site())
+    config.stash[_SHARED_SITE].send(node.workerinput)
 
 
 @pytest.hookimpl(trylast=True)

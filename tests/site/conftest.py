@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from scripts.tasks.common import is_ci
-from scripts.tasks.local_site import BROWSER_ARGUMENTS, build, find_chromium, serve_folder
+from scripts.tasks.local_site import BROWSER_ARGUMENTS, find_chromium
+from tests.site.shared_site import Site, sent_site, serve_site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from playwright.sync_api import Browser, BrowserContext, Page
 
@@ -23,12 +24,18 @@ expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Serve the site, built as it is published, and give its address."""
-    folder: Path = tmp_path_factory.mktemp("site")
-    with serve_folder(folder) as address:
-        build(folder, address)
-        yield address
+def built_site(request: pytest.FixtureRequest) -> Iterator[Site]:
+    """The site, built as it is published, and served; nobody may change it."""
+    workerinput = getattr(request.config, "workerinput", None)
+    with serve_site() if workerinput is None else nullcontext(sent_site(workerinput)) as shared:
+        shared.build_once()
+        yield shared
+
+
+@pytest.fixture(scope="session")
+def site(built_site: Site) -> str:
+    """The address of the site."""
+    return built_site.address
 
 
 @pytest.fixture(scope="session")
