@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from scripts.tasks.common import (
     run,
     say,
 )
+from scripts.tasks.local_site import find_chromium
 from scripts.tasks.prepare import prepare
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def _require_every_part() -> None:
     missing = []
     if not _has_pg_cron():
         missing.append("PostgreSQL with pg_cron")
-    if not shutil.which("chromium"):
+    if not find_chromium():
         missing.append("Chromium")
     if missing:
         raise TaskError(f"CI is set and this machine lacks {' and '.join(missing)}: run .ci/run")

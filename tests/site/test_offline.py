@@ -73,7 +73,7 @@ def test_search_works_from_a_folder(page: Page, unpacked: Path, alone: list[str]
     page.locator(".md-search__input").click()
     page.keyboard.insert_text('"Reminder run 21 timed out"')
     first = page.locator(".md-search-result__link").first
-    expect(first).to_be_visible(timeout=15_000)
+    expect(first).to_be_visible()
     expect(first).to_have_attribute(
         "href", re.compile(rf"{RUNBOOK}\.html(\?h=.*)?#service-timeout$")
     )
