@@ -15,7 +15,14 @@ pytest_plugins = ["tests.sql_snippets.scenarios", "pytester"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of the chaos test; only here are they known whatever is run."""
+    """Add the options of our own tests; only here are they known whatever is run."""
+    parser.getgroup("lanes", "the two servers of the reminder system's tests").addoption(
+        "--every-lane",
+        action="store_true",
+        help="run every test of tests/reminder_system on both servers. Without it, the machine's "
+        "PostgreSQL is left out where the rules of registration, due dates, contact types, alerts "
+        "and heartbeat are shown, which rest on our own tables alone (SAME_ON_BOTH in lanes.py)",
+    )
     group = parser.getgroup("chaos", "faults at random points of the reminder run")
     group.addoption(
         "--chaos-seed", type=int, metavar="N", help="repeat the faults of this seed (default: any)"

@@ -45,7 +45,7 @@ def browser() -> Iterator[Browser]:
     if chromium is None:
         if is_ci():
             pytest.fail("CI is set and Chromium is not installed: run .ci/run")
-        pytest.skip("Chromium is not installed (Debian: apt install chromium)")
+        pytest.skip("Chromium is not installed (Debian: apt install chromium-headless-shell)")
     # Chromium keeps its profile below HOME, which another user's may be.
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(
