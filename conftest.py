@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
 
 pytest_plugins = ["tests.sql_snippets.scenarios", "pytester"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of the chaos test; only here are they known whatever is run."""
+    """Add the options of our own tests; only here are they known whatever is run."""
+    parser.getgroup("lanes", "the two servers of the reminder system's tests").addoption(
+        "--every-lane",
+        action="store_true",
+        help="run every test of tests/reminder_system on both servers. Without it, the machine's "
+        "PostgreSQL is left out where the rules of registration, due dates, contact types, alerts "
+        "and heartbeat are shown, which rest on our own tables alone (SAME_ON_BOTH in lanes.py)",
+    )
     group = parser.getgroup("chaos", "faults at random points of the reminder run")
     group.addoption(
         "--chaos-seed", type=int, metavar="N", help="repeat the faults of this seed (default: any)"
@@ -25,6 +33,36 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="as many rounds on each server, instead of as many as half a minute takes",
     )
+
+
+_SHARED_SITE = pytest.StashKey[Any]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Serve one folder for all workers: the first that needs the site builds it there."""
+    from tests.site.shared_site import serve_site  # noqa: PLC0415 - only a run with workers needs it
+
+    config: pytest.Config = node.config
+    if _SHARED_SITE not in config.stash:
+        stack = ExitStack()
+        config.add_cleanup(stack.close)
+        config.stash[_SHARED_SITE] = stack.enter_context(serve_site())
+    config.stash[_SHARED_SITE].send(node.workerinput)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no worker is left with it at the end."""
+    items.sort(key=_haste)
+
+
+def _haste(item: pytest.Item) -> int:
+    """Return the place in the order: the clock, the browser, all else."""
+    if item.get_closest_marker("slow"):
+        return 0
+    fixtures: Sequence[str] = getattr(item, "fixturenames", ())
+    return 1 if "browser" in fixtures else 2
 
 
 @pytest.hookimpl(wrapper=True)

@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 BROWSER_ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 
 
+# Debian's first package has the same engine without the windows of a browser around it, which cost
+# a third of the time of a page.
+_NAMES = ("chromium-headless-shell", "chromium", "chromium-browser")
+
+
 def find_chromium() -> str | None:
     """Return the browser to drive: ``CHROMIUM`` in the environment, or the machine's own."""
-    named = os.environ.get("CHROMIUM")
-    if named:
-        return named
-    return shutil.which("chromium") or shutil.which("chromium-browser")
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
 
 
 class _Handler(SimpleHTTPRequestHandler):

@@ -10,26 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.reminder_system.lane_fixtures import database, superuser
-from tests.reminder_system.lanes import LANES, open_lane
+from tests.reminder_system.lane_fixtures import database, open_lanes, superuser
+from tests.reminder_system.lanes import LANES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import psycopg
 
     from sql_snippets.database.databases import Database, Template
 
-__all__ = ["database", "postgres", "superuser", "template"]
+__all__ = ["database", "open_lanes", "postgres", "superuser", "template"]
 
 _URL = os.environ.get("SQL_CONTRACT_URL")
 _SERVERS = [*LANES, *([pytest.param(_URL, id="url")] if _URL else [])]
 
 
 @pytest.fixture(scope="session", params=_SERVERS)
-def template(request: pytest.FixtureRequest) -> Iterator[Template]:
-    with open_lane(request.param) as template:
-        yield template
+def template(request: pytest.FixtureRequest, open_lanes: Callable[[str], Template]) -> Template:
+    return open_lanes(request.param)
 
 
 @pytest.fixture

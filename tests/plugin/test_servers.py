@@ -38,7 +38,7 @@ with open_cluster(find_binaries("embedded")) as cluster:
     cluster.start({})
     pid = (cluster.data / "postmaster.pid").read_text().split()[0]
     print(cluster.directory, pid, flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 RUN = """
 import os, sys
@@ -55,7 +55,7 @@ with open_template("embedded", recipe, cache_dir=cache) as template, template.cl
 """
 
 
-def _eventually(condition: Callable[[], bool], seconds: float = 20) -> bool:
+def _eventually(condition: Callable[[], bool], seconds: float = 180) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if condition():

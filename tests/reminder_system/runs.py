@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 RUN = "call reminder.run_job()"
 # By this name of its sessions the job knows that pg_cron has started it.
 PG_CRON = "pg_cron"
-DEADLINE = 30.0
+# Every wait is for something to happen; this is when to give up on a machine that is busy.
+DEADLINE = 180.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ ASSIGNMENTS = 1200
 BATCH_SIZE = 20
 PAUSED_EVERY = 7
 DEFAULT_SECONDS = 22.0
+FEWEST = 10  # rounds, however busy the machine is
 # The first reminder after 30 days, and then every 7: the system's defaults.
 FIRST, AGAIN = 30, 7
 
@@ -200,8 +201,8 @@ class Chaos:
             assert not thread.is_alive(), "the session did not end"
 
     def next_run(self) -> None:
-        """Run until a run is not skipped; within seconds the lock has to be free."""
-        deadline = time.monotonic() + 10
+        """Run until a run is not skipped: the lock has to be freed, whatever struck."""
+        deadline = time.monotonic() + DEADLINE
         while True:
             with self.database.connect() as session:
                 assert run(session) is None
@@ -286,7 +287,7 @@ def test_nothing_is_lost_and_nothing_comes_twice(
         chaos.prepare()
         deadline = time.monotonic() + DEFAULT_SECONDS
         try:
-            while done < rounds if rounds else time.monotonic() < deadline:
+            while done < (rounds or FEWEST) or (not rounds and time.monotonic() < deadline):
                 chaos.round()
                 done += 1
         except BaseException as err:
@@ -294,4 +295,3 @@ def test_nothing_is_lost_and_nothing_comes_twice(
             raise
     with capsys.disabled():
         print(f"\n{lane}: --chaos-seed {seed}, {done} rounds: {dict(sorted(chaos.ends.items()))}")  # noqa: T201
-    assert done >= (rounds or 10)

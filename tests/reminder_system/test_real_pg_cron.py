@@ -38,7 +38,7 @@ Connection = psycopg.Connection[Any]
 Row = dict[str, Any]
 
 # A schedule of every minute fires within one; the rest is for a machine that is busy.
-FIRING = 150.0
+FIRING = 300.0
 JOB = "peer-mentor-reminders"
 # Off on Supabase; a project of one's own may have it on.
 WORKERS = {

@@ -492,7 +492,7 @@ class TestTimeLimit:
         add_assignments(postgres, 1)
         set_settings(postgres, run_time_limit="100 milliseconds")
         close_gate(postgres)
-        with database.connect(options="-c statement_timeout=500ms") as short:
+        with database.connect(options="-c statement_timeout=3s") as short:
             assert run(short) == "57014"
             assert lock_holder(postgres) is None
         (row,) = log(postgres)

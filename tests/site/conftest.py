@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from scripts.tasks.common import is_ci
-from scripts.tasks.local_site import BROWSER_ARGUMENTS, build, find_chromium, serve_folder
+from scripts.tasks.local_site import BROWSER_ARGUMENTS, find_chromium
+from tests.site.shared_site import Site, sent_site, serve_site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from playwright.sync_api import Browser, BrowserContext, Page
 
 DESKTOP = (1280, 800)
-# Milliseconds: a machine that builds and checks at the same time is slow to paint.
-expect.set_options(timeout=20_000)
+# Milliseconds, for whatever is waited for: a busy machine is slow to paint and is no failure.
+PATIENCE = 180_000
+expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Serve the site, built as it is published, and give its address."""
-    folder: Path = tmp_path_factory.mktemp("site")
-    with serve_folder(folder) as address:
-        build(folder, address)
-        yield address
+def built_site(request: pytest.FixtureRequest) -> Iterator[Site]:
+    """The site, built as it is published, and served; nobody may change it."""
+    workerinput = getattr(request.config, "workerinput", None)
+    with serve_site() if workerinput is None else nullcontext(sent_site(workerinput)) as shared:
+        shared.build_once()
+        yield shared
+
+
+@pytest.fixture(scope="session")
+def site(built_site: Site) -> str:
+    """The address of the site."""
+    return built_site.address
 
 
 @pytest.fixture(scope="session")
@@ -37,12 +45,13 @@ def browser() -> Iterator[Browser]:
     if chromium is None:
         if is_ci():
             pytest.fail("CI is set and Chromium is not installed: run .ci/run")
-        pytest.skip("Chromium is not installed (Debian: apt install chromium)")
+        pytest.skip("Chromium is not installed (Debian: apt install chromium-headless-shell)")
     # Chromium keeps its profile below HOME, which another user's may be.
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(
             executable_path=chromium, args=list(BROWSER_ARGUMENTS), env=dict(os.environ)
         )
+        launched.on("context", lambda made: made.set_default_timeout(PATIENCE))
         yield launched
         launched.close()
 

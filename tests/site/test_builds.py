@@ -17,12 +17,13 @@ from sql_snippets.reading.site import load_site, new_markdown
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.site.shared_site import Site
+
 RUNBOOK = "operations/cron-reminder-runbook"
 # All of them are read in the repository too.
 ON_GITHUB = sorted((ROOT / "docs").rglob("*.md"))
 AT_THE_TOP = sorted(ROOT.glob("*.md"))
 LIMIT = 300_000  # bytes, compressed, of all that a page needs before its diagram
-ADDRESS = "http://127.0.0.1/"
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -34,30 +35,33 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    folder = tmp_path_factory.mktemp("built")
-    assert "WARNING -" not in build(folder, ADDRESS)
-    return _files(folder)
+def built(built_site: Site) -> dict[str, bytes]:
+    assert "WARNING -" not in built_site.said.read_text(encoding="utf-8")
+    return _files(built_site.folder)
 
 
-def test_same_files_give_the_same_bytes(built: dict[str, bytes], tmp_path: Path) -> None:
-    build(tmp_path, ADDRESS)
+def test_same_files_give_the_same_bytes(built: dict[str, bytes], site: str, tmp_path: Path) -> None:
+    build(tmp_path, site)
     again = _files(tmp_path)
     assert again.keys() == built.keys()
     assert [name for name, content in built.items() if again[name] != content] == []
 
 
-def test_dates_are_those_of_the_last_commit(built: dict[str, bytes], tmp_path: Path) -> None:
+def test_dates_are_those_of_the_last_commit(
+    built: dict[str, bytes], site: str, tmp_path: Path
+) -> None:
     assert int(last_commit(ROOT)) > 0
     assert last_commit(tmp_path) == "0"
     map_of_site = built["sitemap.xml.gz"]
     assert int.from_bytes(map_of_site[4:8], "little") <= int(last_commit(ROOT))
-    build(tmp_path, ADDRESS, extra={"SOURCE_DATE_EPOCH": "1000000000"})
+    build(tmp_path, site, extra={"SOURCE_DATE_EPOCH": "1000000000"})
     assert b"2001-09-09" in (tmp_path / "sitemap.xml").read_bytes()
 
 
-def test_properdocs_builds_the_same_pages(built: dict[str, bytes], tmp_path: Path) -> None:
-    said = build(tmp_path, ADDRESS, program="properdocs")
+def test_properdocs_builds_the_same_pages(
+    built: dict[str, bytes], site: str, tmp_path: Path
+) -> None:
+    said = build(tmp_path, site, program="properdocs")
     assert "WARNING -" not in said
     other = _files(tmp_path)
     assert other.keys() == built.keys()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-import pytest
 from playwright.sync_api import expect
 
 from scripts.tasks.common import ROOT
@@ -119,20 +118,20 @@ def test_whoever_copies_a_block_is_told_what_is_missing(page: Page, site: str) -
     expect(missing).to_be_hidden()
 
 
-@pytest.mark.parametrize("value", ["abc", "1; drop table x", "1 2", "0x10", "٣", "--1"])
-def test_only_a_number_stands_without_quotes(page: Page, site: str, value: str) -> None:
+def test_only_a_number_stands_without_quotes(page: Page, site: str) -> None:
     open_page(page, site + RUNBOOK)
     snippet = next(s for s in _with_placeholders() if s.name == "change-threshold")
-    _type(page, snippet.section, "failures", value)
-    assert _shown(page, snippet) == snippet.sql.rstrip("\n")
     field = page.locator("#sql-fill-change-the-threshold-failures")
-    field.blur()
-    expect(field).to_have_attribute("aria-invalid", "true")
     error = page.locator("#sql-fill-change-the-threshold-failures-error")
-    expect(error).to_have_text("Only a number can stand here.")
-    field.fill("7")
-    assert "= 7" in _shown(page, snippet)
-    expect(error).to_have_text("")
+    for value in ("abc", "1; drop table x", "1 2", "0x10", "٣", "--1"):
+        _type(page, snippet.section, "failures", value)
+        assert _shown(page, snippet) == snippet.sql.rstrip("\n"), value
+        field.blur()
+        expect(field).to_have_attribute("aria-invalid", "true")
+        expect(error).to_have_text("Only a number can stand here.")
+        field.fill("7")
+        assert "= 7" in _shown(page, snippet), value
+        expect(error).to_have_text("")
 
 
 TYPED = [

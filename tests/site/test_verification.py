@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import expect
@@ -25,6 +26,25 @@ DAY = 24 * 60 * 60 * 1000  # milliseconds
 STAMP = "#block-check-health-health + .sql-stamp"
 
 
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """The site after a run that passed everything; several tests read it, none changes it."""
+
+    project: Path
+    address: str
+    report: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def passed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Passed]:
+    project = copy_project(tmp_path_factory.mktemp("passed") / "project")
+    report = write_report(project)
+    folder = tmp_path_factory.mktemp("passed-site")
+    with serve_folder(folder) as address:
+        build(folder, address, project=project)
+        yield Passed(project, address, report)
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     return copy_project(tmp_path / "project")
@@ -44,11 +64,8 @@ def build_again(project: Path, tmp_path: Path) -> Iterator[Callable[[], str]]:
         yield make
 
 
-def test_verification_page_has_every_block_and_leads_to_it(
-    page: Page, project: Path, build_again: Callable[[], str]
-) -> None:
-    report = write_report(project)
-    address = build_again()
+def test_verification_page_has_every_block_and_leads_to_it(page: Page, passed: Passed) -> None:
+    project, address, report = passed.project, passed.address, passed.report
     open_page(page, address + "verification/")
     known = [s for name in PAGES for s in read_page(project / name, load_site(project)).snippets]
     rows = page.locator(".sql-table--blocks tbody tr")
@@ -84,12 +101,9 @@ def test_verification_page_has_every_block_and_leads_to_it(
     assert missing == []
 
 
-def test_drill_page_has_steps_times_and_an_empty_log(
-    page: Page, project: Path, build_again: Callable[[], str]
-) -> None:
-    write_report(project)
-    open_page(page, build_again() + "drills/")
-    drills = read_page(project / PAGES[0], load_site(project)).drills
+def test_drill_page_has_steps_times_and_an_empty_log(page: Page, passed: Passed) -> None:
+    open_page(page, passed.address + "drills/")
+    drills = read_page(passed.project / PAGES[0], load_site(passed.project)).drills
     assert page.locator(".sql-table--drill").count() == len(drills) >= 7
     assert page.locator(".sql-table--drill tbody tr").count() == sum(len(d.steps) for d in drills)
     assert page.locator(".md-content .sql-verdict--passed").count() == len(drills)
@@ -128,14 +142,10 @@ def test_both_pages_say_when_there_was_no_run(
     assert project
 
 
-def test_no_table_of_the_generated_pages_is_wider_than_a_phone(
-    page: Page, project: Path, build_again: Callable[[], str]
-) -> None:
-    write_report(project)
-    address = build_again()
+def test_no_table_of_the_generated_pages_is_wider_than_a_phone(page: Page, passed: Passed) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     for path in ("verification/", "drills/"):
-        open_page(page, address + path)
+        open_page(page, passed.address + path)
         assert page.locator(".sql-table table").count() >= 2
         wide = page.evaluate(
             """() => [...document.querySelectorAll(".md-typeset__scrollwrap")]
@@ -155,11 +165,7 @@ def _look(page: Page) -> list[str]:
     return look
 
 
-def test_stamps_say_their_age_and_look_it(
-    page: Page, project: Path, build_again: Callable[[], str]
-) -> None:
-    write_report(project)
-    address = build_again()
+def test_stamps_say_their_age_and_look_it(page: Page, passed: Passed) -> None:
     looks = {}
     for days, words in (
         (0, "5 Nov 2026 23:59 UTC"),
@@ -168,7 +174,7 @@ def test_stamps_say_their_age_and_look_it(
         (31, "31 days"),
     ):
         page.clock.set_fixed_time(RUN_AT + dt.timedelta(days=days, hours=1))
-        open_page(page, address + RUNBOOK)
+        open_page(page, passed.address + RUNBOOK)
         expect(page.locator(STAMP)).to_contain_text(words)
         expect(page.locator(".sql-summary")).to_contain_text(words)
         assert ("ago" in page.locator(STAMP).inner_text()) is (days > 0)
@@ -180,37 +186,30 @@ def test_stamps_say_their_age_and_look_it(
 
 
 @pytest.mark.parametrize("path", ["verification/", "drills/"])
-def test_verdicts_of_generated_pages_look_their_age(
-    page: Page, project: Path, build_again: Callable[[], str], path: str
-) -> None:
-    write_report(project)
-    address = build_again()
-    run, passed = page.locator(".sql-run"), page.locator(".sql-verdict--passed")
+def test_verdicts_of_generated_pages_look_their_age(page: Page, passed: Passed, path: str) -> None:
+    address = passed.address
+    run, verdicts = page.locator(".sql-run"), page.locator(".sql-verdict--passed")
     for days, words in ((0, ""), (1, ", 1 day ago"), (30, ", 30 days ago")):
         page.clock.set_fixed_time(RUN_AT + dt.timedelta(days=days, hours=1))
         open_page(page, address + path)
         expect(run).to_have_text(f"5 Nov 2026 23:59 UTC{words}")
-        assert set(passed.all_text_contents()) == {"Passed"}
+        assert set(verdicts.all_text_contents()) == {"Passed"}
         expect(page.locator(".sql-verdict--stale")).to_have_count(0)
-    verdicts = passed.count()
+    count = verdicts.count()
     page.clock.set_fixed_time(RUN_AT + dt.timedelta(days=31, hours=1))
     open_page(page, address + path)
     expect(run).to_have_text("5 Nov 2026 23:59 UTC, 31 days ago")
-    expect(passed).to_have_count(0)
+    expect(verdicts).to_have_count(0)
     old = page.locator(".sql-verdict--stale")
-    assert old.all_text_contents().count("Passed long ago") == verdicts
+    assert old.all_text_contents().count("Passed long ago") == count
     # The date at the top too.
-    expect(old).to_have_count(verdicts + 1)
+    expect(old).to_have_count(count + 1)
 
 
 @pytest.mark.parametrize("path", [RUNBOOK, "verification/", "drills/"])
-def test_page_that_stays_open_grows_old(
-    page: Page, project: Path, build_again: Callable[[], str], path: str
-) -> None:
-    write_report(project)
-    address = build_again()
+def test_page_that_stays_open_grows_old(page: Page, passed: Passed, path: str) -> None:
     page.clock.install(time=RUN_AT)
-    open_page(page, address + path)
+    open_page(page, passed.address + path)
     times = page.locator(":is(.sql-stamp, .sql-summary) time, .sql-run")
     old = page.locator("article :is(.sql-stamp, .sql-verdict)").filter(has_text="Passed long ago")
     for days, more in ((2, 2), (30, 28)):

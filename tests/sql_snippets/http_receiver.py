@@ -112,7 +112,7 @@ class Receiver:
         with self._arrived:
             self._answers = list(answers)
 
-    def wait_for(self, count: int, seconds: float = 30.0) -> list[Request]:
+    def wait_for(self, count: int, seconds: float = 180.0) -> list[Request]:
         """Return the requests once ``count`` have arrived.
 
         Raises TimeoutError that says how many there were.
@@ -157,7 +157,7 @@ class Receiver:
         self._stop_serving()
 
     def _bind(self) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while True:
             server = _Server((HOST, self._port), self)
             try:

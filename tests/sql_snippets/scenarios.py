@@ -61,7 +61,8 @@ def _is_present(database: Database, query: str) -> bool:
 
 
 def _wait_until(database: Database, condition: str) -> None:
-    for _ in range(200):
+    deadline = time.monotonic() + 180
+    while time.monotonic() < deadline:
         if _is_true(database, condition):
             return
         time.sleep(0.02)

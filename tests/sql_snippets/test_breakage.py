@@ -52,7 +52,7 @@ class Project:
             cwd=self.root,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
         assert run.returncode == 1, run.stdout + run.stderr

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sql_snippets.database.recipes import Recipe
 
 MOST_SECONDS = 20.0
+MOST_BUILDS = 40  # as long as so many buildings of the platform, where that is more
 MOST_REVISIONS = 60
 
 
@@ -31,16 +32,19 @@ def find_migration(
 
     The revisions are built in their order and looked at as they come.  To bisect would build the
     same migrations over and over, and would find nothing: before its table is there, a block fails
-    as well.  The newest ones only, and for some seconds only.
+    as well.  The newest ones only, and for some seconds only, as a block may take long by itself.
+    On a machine that is slow at the moment, which the building of the first one tells, for longer.
     """
     if recipe.command is not None:
         return f"not looked for, as `{recipe.command.text}` makes them all at once"
     last: str | None = None
     broken: str | None = None
     names = ["", *(path.stem for path in recipe.migrations)]
-    deadline = monotonic() + MOST_SECONDS
+    began = monotonic()
     try:
         with open_revisions(template, recipe) as revisions:
+            built = monotonic()
+            deadline = built + max(MOST_SECONDS, MOST_BUILDS * (built - began))
             for number, revision in enumerate(revisions):
                 if monotonic() > deadline:
                     return None
