@@ -42,7 +42,7 @@ cross join lateral (
 insert into reminder.dispatched_reminders (assignment_id, due_on, mentor_id, run_id, dispatched_at)
 select due.assignment_id, due.due_on, due.mentor_id, l.id, l.finished_at
 from (select * from public.cron_execution_logs order by id desc limit 1) l
-cross join lateral reminder.reminder_scheduler_service(l.started_at::date, 0, 1000) due;
+cross join lateral reminder.reminder_scheduler_service(l.started_at::date, null, 1000) due;
 
 -- The watchdog has just looked and found nothing.
 insert into reminder.watchdog_log (abandoned_runs, alerts_answered, alerts_sent, alerts_undelivered)

@@ -34,7 +34,10 @@ create table public.activities (
   registered_at timestamptz not null default clock_timestamp(),
   -- One day of grace for time zones ahead of UTC; a contact in the future would silence reminders.
   constraint activities_not_in_the_future
-    check (occurred_on <= (registered_at at time zone 'utc')::date + 1)
+    check (occurred_on <= (registered_at at time zone 'utc')::date + 1),
+  -- No infinity, with which no days can be counted.
+  constraint activities_dates_are_plausible
+    check (occurred_on >= '1900-01-01' and registered_at < 'infinity')
 );
 comment on table public.activities is 'An activity logged on an assignment.';
 comment on column public.activities.id is 'Key of the activity.';

@@ -11,7 +11,11 @@ create table reminder.last_contact_corrections (
   new_date date,
   reason text not null check (btrim(reason) <> ''),
   corrected_by text not null check (btrim(corrected_by) <> ''),
-  corrected_at timestamptz not null default clock_timestamp()
+  corrected_at timestamptz not null default clock_timestamp(),
+  constraint last_contact_corrections_dates_are_plausible check (
+    new_date between '1900-01-01' and (corrected_at at time zone 'utc')::date + 1
+    and corrected_at < 'infinity'
+  )
 );
 comment on table reminder.last_contact_corrections is 'Each correction of a last contact date by hand.';
 comment on column reminder.last_contact_corrections.id is 'Key of the correction.';
@@ -48,6 +52,11 @@ begin
       errcode = 'invalid_parameter_value',
       message = format('The date %s lies in the future.', p_new_date),
       hint = 'A contact in the future would silence the reminders until then.';
+  elsif p_new_date < '1900-01-01' then
+    raise exception using
+      errcode = 'invalid_parameter_value',
+      message = format('The date %s lies before 1900.', p_new_date),
+      hint = 'Write the day of the contact, or null if there was none.';
   end if;
   select a.last_contact_date into v_old
   from public.assignments a

@@ -1,6 +1,7 @@
 -- A type of activity that begins or ceases to count as contact changes the past: last contact dates
 -- are worked out anew in the same transaction, as if its activities had been added or taken away.
--- The rules are those of the hook, so a correction by hand keeps its rank.
+-- The rules are those of the hook, so a correction by hand keeps its rank.  A type that is deleted
+-- and inserted again in one statement has activities from the start, and is such a change too.
 --
 -- Locks: SHARE ROW EXCLUSIVE on activities, because a registration in progress has read the type as
 -- it was and its activity cannot be seen from here.  What is registered meanwhile waits, and reads
@@ -11,6 +12,7 @@
 --
 -- To undo, after every later migration:
 --   drop trigger type_changed on public.activity_types;
+--   drop trigger type_added on public.activity_types;
 --   drop function reminder.recount_contacts();
 
 create function reminder.recount_contacts() returns trigger
@@ -19,61 +21,39 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s'
 as $$
 declare
-  v_gained text[];
-  v_lost text[];
+  v_codes text[];
+  v_ids bigint[];
 begin
-  select
-    array_agg(n.code) filter (where n.counts_as_contact),
-    array_agg(n.code) filter (where not n.counts_as_contact)
-  into v_gained, v_lost
-  from new_types n
-  join old_types o on o.code = n.code
-  where n.counts_as_contact <> o.counts_as_contact;
-  if v_gained is null and v_lost is null then
+  if tg_op = 'UPDATE' then
+    select array_agg(n.code) into v_codes
+    from new_types n
+    join old_types o on o.code = n.code
+    where n.counts_as_contact <> o.counts_as_contact;
+  else
+    select array_agg(n.code) into v_codes
+    from new_types n
+    where exists (select from public.activities act where act.activity_type = n.code);
+  end if;
+  if v_codes is null then
     return null;
   end if;
+  perform reminder.refuse_old_snapshot('What counts as contact cannot be changed');
 
   lock table public.activities in share row exclusive mode;
+  select array_agg(distinct act.assignment_id) into v_ids
+  from public.activities act
+  where act.activity_type = any (v_codes);
   perform a.id
   from public.assignments a
-  where exists (
-    select from public.activities act
-    where act.assignment_id = a.id and act.activity_type = any (v_gained || v_lost)
-  )
+  where a.id = any (v_ids)
   order by a.id
   for no key update;
-
   update public.assignments a
-  set last_contact_date = c.last_contact_date
-  from (
-    select
-      changed.assignment_id,
-      case
-        -- It may have set the date.
-        when changed.lost >= locked.last_contact_date
-          then reminder.work_out_last_contact(changed.assignment_id)
-        else greatest(locked.last_contact_date, changed.gained)
-      end as last_contact_date
-    from (
-      select
-        act.assignment_id,
-        max(act.occurred_on) filter (where act.activity_type = any (v_lost)) as lost,
-        max(act.occurred_on) filter (
-          where act.activity_type = any (v_gained)
-            and act.registered_at > coalesce(k.corrected_at, '-infinity')
-        ) as gained
-      from public.activities act
-      left join (
-        select c.assignment_id, max(c.corrected_at) as corrected_at
-        from reminder.last_contact_corrections c
-        group by c.assignment_id
-      ) k on k.assignment_id = act.assignment_id
-      where act.activity_type = any (v_gained || v_lost)
-      group by act.assignment_id
-    ) changed
-    join public.assignments locked on locked.id = changed.assignment_id
-  ) c
-  where a.id = c.assignment_id and a.last_contact_date is distinct from c.last_contact_date;
+  set last_contact_date = d.worked_out
+  from reminder.contact_dates d
+  where d.assignment_id = a.id
+    and a.id = any (v_ids)
+    and a.last_contact_date is distinct from d.worked_out;
   return null;
 end
 $$;
@@ -87,3 +67,10 @@ create trigger type_changed
   for each statement execute function reminder.recount_contacts();
 comment on trigger type_changed on public.activity_types is
   'A type that begins or ceases to count as contact changes the dates that its activities give.';
+
+create trigger type_added
+  after insert on public.activity_types
+  referencing new table as new_types
+  for each statement execute function reminder.recount_contacts();
+comment on trigger type_added on public.activity_types is
+  'A type that was replaced by another of the same name changes the dates that its activities give.';

@@ -23,12 +23,18 @@
 -- there; the 2 minutes stay as the hard limit.  A run by hand stops after 40 seconds because the
 -- SQL Editor gives up after 60.
 --
+-- Why a batch that fails is done again.  One assignment that is deleted, locked or broken costs at
+-- most its own reminder: the batch is repeated without those that are locked, then by halves down to
+-- the one that fails, which is passed over and named in the log.  A batch that goes well knows
+-- nothing of this.  After 100 single failures something else is broken, and the run ends.
+--
 -- To undo, after every later migration:
 --   drop procedure reminder.run_manually(text, text);
 --   drop procedure reminder.run_job(text, text);
+--   drop function reminder.with_passed_over(text, bigint[]);
 --   drop function reminder.pass_over_batch(bigint, bigint);
---   drop function reminder.run_batch(bigint, date, bigint, bigint, bigint);
---   drop function reminder.next_batch(bigint, bigint);
+--   drop function reminder.run_batch(bigint, bigint, bigint, bigint, boolean);
+--   drop function reminder.next_batch(bigint, bigint, bigint);
 --   drop function reminder.open_run(text, text, text);
 --   drop function reminder.close_abandoned_runs();
 --   drop function reminder.end_dead_session();
@@ -285,13 +291,13 @@ begin
     values
       (p_trigger_source, p_triggered_by, p_reason, 'running', reminder.consecutive_failures(),
        v_resume)
-    returning id, coalesce(v_resume, 0);
+    returning id, v_resume;
 end
 $$;
 comment on function reminder.open_run(text, text, text) is
-  'Closes abandoned rows, writes the row of a new run, and says after which assignment to begin.';
+  'Closes abandoned rows, writes the row of a new run, and says after which assignment to begin; null is from the first.';
 
-create function reminder.next_batch(p_after_id bigint, p_stop_id bigint)
+create function reminder.next_batch(p_after_id bigint, p_stop_id bigint, p_size bigint)
 returns table (up_to_id bigint, assignments bigint)
 language sql stable rows 1
 set search_path = pg_catalog, pg_temp
@@ -301,37 +307,49 @@ as $$
   from (
     select a.id
     from public.assignments a
-    where a.status = 'active' and a.id > p_after_id and (p_stop_id is null or a.id <= p_stop_id)
+    where a.status = 'active'
+      and a.id > coalesce(p_after_id, -9223372036854775808)
+      and (p_stop_id is null or a.id <= p_stop_id)
     order by a.id
-    limit (select s.batch_size from reminder.settings s)
+    limit p_size
   ) b
 $$;
-comment on function reminder.next_batch(bigint, bigint) is
+comment on function reminder.next_batch(bigint, bigint, bigint) is
   'The last assignment of the batch that follows an assignment, or null when none is left, and how many it has.';
 
 create function reminder.run_batch(
-  p_run_id bigint, p_today date, p_after_id bigint, p_up_to_id bigint, p_assignments bigint
-) returns void
+  p_run_id bigint, p_after_id bigint, p_up_to_id bigint, p_assignments bigint,
+  p_skip_locked boolean
+) returns bigint[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
--- The application's own transactions are shorter than this; whoever holds a row for longer makes
--- the batch fail with 55P03 instead of making the run wait.
+-- The application's own transactions are shorter than this; a row that is held for longer is passed
+-- over instead of making the run wait.
 set lock_timeout = '2s'
 as $$
 declare
+  -- Of the transaction, as in dispatched_at: a run that crosses midnight goes on with the new day.
+  v_today constant date := (now() at time zone 'utc')::date;
   v_dispatched bigint;
+  v_passed_over bigint[];
 begin
-  v_dispatched := reminder.reminder_dispatch_service(p_run_id, p_today, p_after_id, p_up_to_id);
+  v_dispatched := reminder.reminder_dispatch_service(
+    p_run_id, v_today, p_after_id, p_up_to_id, p_skip_locked);
+  if p_skip_locked then
+    select array_agg(due.assignment_id order by due.assignment_id) into v_passed_over
+    from reminder.reminder_scheduler_service(v_today, p_after_id, p_up_to_id) due;
+  end if;
   update public.cron_execution_logs l
   set
     assignments_evaluated = l.assignments_evaluated + p_assignments,
     reminders_dispatched = l.reminders_dispatched + v_dispatched,
     last_assignment_id = p_up_to_id
   where l.id = p_run_id;
+  return v_passed_over;
 end
 $$;
-comment on function reminder.run_batch(bigint, date, bigint, bigint, bigint) is
-  'One batch of a run in one transaction: dispatches what is due and counts it in the log.';
+comment on function reminder.run_batch(bigint, bigint, bigint, bigint, boolean) is
+  'One batch of a run in one transaction: dispatches what is due and counts it in the log. Returns the assignments that were passed over because they are locked.';
 
 create function reminder.pass_over_batch(p_run_id bigint, p_up_to_id bigint) returns void
 language sql
@@ -342,20 +360,31 @@ as $$
   where l.id = p_run_id
 $$;
 comment on function reminder.pass_over_batch(bigint, bigint) is
-  'Notes that a run goes on after a batch that failed.';
+  'Notes that a run goes on after an assignment that failed.';
+
+create function reminder.with_passed_over(p_message text, p_assignments bigint[]) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select format('%s; passed over: assignment %s', rtrim(p_message, '.'), array_to_string(p_assignments[:20], ', '))
+    || case when cardinality(p_assignments) > 20 then format(' and %s more', cardinality(p_assignments) - 20) else '' end
+    || '.'
+$$;
+comment on function reminder.with_passed_over(text, bigint[]) is
+  'The error of a run, with the first assignments that it passed over.';
 
 create procedure reminder.run_job(
-  p_requested_by text default null,
-  p_reason text default null
+  p_requested_by pg_catalog.text default null,
+  p_reason pg_catalog.text default null
 )
 language plpgsql
 as $$
 declare
-  v_started constant timestamptz := pg_catalog.clock_timestamp();
-  v_today constant date := (v_started at time zone 'utc')::date;
-  v_trigger_source text;
-  v_triggered_by text;
-  v_reason text;
+  -- No search_path can be set here: names that are not the grammar's own say their schema.
+  v_started constant pg_catalog.timestamptz := pg_catalog.clock_timestamp();
+  v_trigger_source pg_catalog.text;
+  v_triggered_by pg_catalog.text;
+  v_reason pg_catalog.text;
   v_run_id bigint;
   v_resume bigint;
   v_position bigint;
@@ -363,13 +392,19 @@ declare
   v_assignments bigint;
   v_locked boolean := false;
   v_wrapped boolean;
-  v_failed_batches integer := 0;
-  v_error_code text;
-  v_error_message text;
+  v_batch_size bigint;
+  v_size bigint;
+  v_skip_locked boolean := false;
+  v_held bigint[];
+  v_passed_over bigint[] := '{}';
+  v_some_done boolean := false;
+  v_failures integer := 0;
+  v_error_code pg_catalog.text;
+  v_error_message pg_catalog.text;
   v_limit interval;
-  v_status text := 'succeeded';
-  v_code text;
-  v_message text;
+  v_status pg_catalog.text := 'succeeded';
+  v_code pg_catalog.text;
+  v_message pg_catalog.text;
 begin
   commit;
 
@@ -384,8 +419,10 @@ begin
     if v_locked then
       select o.run_id, o.resume_after_id into strict v_run_id, v_resume
       from reminder.open_run(v_trigger_source, v_triggered_by, v_reason) o;
-      select case v_trigger_source when 'manual' then s.manual_run_time_limit else s.run_time_limit end
-      into strict v_limit
+      select
+        case v_trigger_source when 'manual' then s.manual_run_time_limit else s.run_time_limit end,
+        s.batch_size
+      into strict v_limit, v_batch_size
       from reminder.settings s;
     end if;
   exception when query_canceled or others then
@@ -403,7 +440,8 @@ begin
 
   -- From where the last run stopped to the end, then from the beginning to there.
   v_position := v_resume;
-  v_wrapped := v_resume = 0;
+  v_wrapped := v_resume is null;
+  v_size := v_batch_size;
   loop
     if pg_catalog.clock_timestamp() - v_started >= v_limit then
       if v_status = 'succeeded' then
@@ -416,46 +454,68 @@ begin
     end if;
 
     v_up_to := null;
+    v_held := null;
     v_error_code := null;
     begin
       select b.up_to_id, b.assignments into v_up_to, v_assignments
-      from reminder.next_batch(
-        v_position, case when v_wrapped and v_resume > 0 then v_resume end) b;
+      from reminder.next_batch(v_position, case when v_wrapped then v_resume end, v_size) b;
       if v_up_to is not null then
-        perform reminder.run_batch(v_run_id, v_today, v_position, v_up_to, v_assignments);
+        v_held := reminder.run_batch(v_run_id, v_position, v_up_to, v_assignments, v_skip_locked);
       end if;
     exception when query_canceled or others then
       get stacked diagnostics v_error_code = returned_sqlstate, v_error_message = message_text;
     end;
     commit;
 
-    if v_error_code is not null then
-      v_failed_batches := v_failed_batches + 1;
-      -- The first error is the one that is logged.
-      if v_failed_batches = 1 then
-        v_code := v_error_code;
-        v_message := v_error_message;
-        -- The statement timeout and a cancel by hand share one SQLSTATE; the clock tells them apart.
-        v_status := case
-          when v_code = '57014' and pg_catalog.clock_timestamp() - v_started >= v_limit then 'timed_out'
-          else 'failed'
-        end;
-      end if;
-      -- Cancelled, or no batch to pass over.
+    -- Deleted meanwhile, or locked for too long: once more, without waiting.
+    if v_error_code in ('23503', '55P03') and v_up_to is not null and not v_skip_locked then
+      v_skip_locked := true;
+      continue;
+    end if;
+    if v_held is not null then
+      v_passed_over := pg_catalog.array_cat(v_passed_over, v_held);
+      v_error_code := '55P03';
+      v_error_message := 'Assignments are locked by another session.';
+    end if;
+    -- The first error is the one that is logged.
+    if v_error_code is not null and v_code is null then
+      v_code := v_error_code;
+      v_message := v_error_message;
+      -- The statement timeout and a cancel by hand share one SQLSTATE; the clock tells them apart.
+      v_status := case
+        when v_code = '57014' and pg_catalog.clock_timestamp() - v_started >= v_limit then 'timed_out'
+        else 'failed'
+      end;
+    end if;
+    if v_error_code is null or v_held is not null then
+      v_some_done := v_some_done or v_up_to is not null;
+      -- Waiting once is enough.
+      v_skip_locked := v_skip_locked and pg_catalog.cardinality(v_passed_over) > 0;
+      v_size := least(v_size * 2, v_batch_size);
+    else
+      -- Cancelled, or no batch to repeat.
       exit when v_error_code = '57014' or v_up_to is null;
-      -- One bad batch must not keep the others waiting, today or on any other day.
+      if v_assignments > 1 then
+        v_size := v_assignments / 2;
+        continue;
+      end if;
       perform reminder.pass_over_batch(v_run_id, v_up_to);
       commit;
-      exit when v_failed_batches = 3;
+      v_passed_over := pg_catalog.array_append(v_passed_over, v_up_to);
+      v_failures := v_failures + 1;
+      exit when v_failures = 100;
     end if;
 
     v_position := v_up_to;
     if v_position is null then
       exit when v_wrapped;
       v_wrapped := true;
-      v_position := 0;
     end if;
   end loop;
+  -- Where nothing could be done it is not these assignments that are broken.
+  if v_some_done and pg_catalog.cardinality(v_passed_over) > 0 then
+    v_message := reminder.with_passed_over(v_message, v_passed_over);
+  end if;
 
   begin
     perform reminder.close_run(v_run_id, v_status, v_code, v_message);
@@ -498,7 +558,7 @@ $$;
 comment on procedure reminder.run_job(text, text) is
   'One run of the reminder job. Called by pg_cron with no arguments; for a run by hand use reminder.run_manually.';
 
-create procedure reminder.run_manually(requested_by text, reason text)
+create procedure reminder.run_manually(requested_by pg_catalog.text, reason pg_catalog.text)
 language plpgsql
 as $$
 begin
@@ -525,9 +585,10 @@ revoke all on function
   reminder.end_dead_session(),
   reminder.close_abandoned_runs(),
   reminder.open_run(text, text, text),
-  reminder.next_batch(bigint, bigint),
-  reminder.run_batch(bigint, date, bigint, bigint, bigint),
-  reminder.pass_over_batch(bigint, bigint)
+  reminder.next_batch(bigint, bigint, bigint),
+  reminder.run_batch(bigint, bigint, bigint, bigint, boolean),
+  reminder.pass_over_batch(bigint, bigint),
+  reminder.with_passed_over(text, bigint[])
   from public;
 revoke all on procedure
   reminder.run_job(text, text),

@@ -1,77 +1,54 @@
--- Puts right last contact dates that fell behind, as after a bulk load with the triggers off.
+-- Finds last contact dates that differ from what is logged, too early or too late, and puts them
+-- right: after a bulk load or a restore with the triggers off, or with tables in an unlucky order.
 --
 -- To undo, after every later migration:
+--   drop function reminder.check_contact_dates();
 --   drop function reminder.repair_last_contact();
 --   drop view reminder.lately_stale_contact;
 --   drop view reminder.stale_last_contact;
 
 create view reminder.stale_last_contact with (security_invoker = true) as
-  select
-    a.id as assignment_id,
-    a.mentor_id,
-    a.last_contact_date,
-    seen.occurred_on as logged_contact
-  from public.assignments a
-  cross join lateral (
-    select act.occurred_on
-    from public.activities act
-    join public.activity_types t on t.code = act.activity_type
-    where act.assignment_id = a.id
-      and t.counts_as_contact
-      and act.registered_at > coalesce(
-        (
-          select max(c.corrected_at)
-          from reminder.last_contact_corrections c
-          where c.assignment_id = a.id
-        ),
-        '-infinity'
-      )
-    order by act.occurred_on desc
-    limit 1
-  ) seen
-  where a.last_contact_date is null or a.last_contact_date < seen.occurred_on;
+  select d.assignment_id, d.mentor_id, d.last_contact_date, d.worked_out as logged_contact
+  from reminder.contact_dates d
+  where d.last_contact_date is distinct from d.worked_out;
 comment on view reminder.stale_last_contact is
-  'Assignments whose last contact date is older than a contact that was logged. Normally empty.';
+  'Assignments whose last contact date is not the one that was logged. Normally empty.';
 comment on column reminder.stale_last_contact.assignment_id is 'The assignment.';
 comment on column reminder.stale_last_contact.mentor_id is 'Its mentor.';
 comment on column reminder.stale_last_contact.last_contact_date is 'The date that the job goes by.';
-comment on column reminder.stale_last_contact.logged_contact is 'The latest contact that was logged.';
+comment on column reminder.stale_last_contact.logged_contact is 'The latest contact that was logged, or the correction by hand. Null: none.';
 
 -- The view above looks at every assignment: seconds for a million.  A first look has to be quick, and
--- whoever complains has logged something lately.  The latest by key and not by registered_at: a load
--- with old times is lately too, and the primary key is an index that is there anyway.
+-- goes where trouble shows: what was registered last, by key and not by registered_at, as a load with
+-- old times is lately too; what was corrected last; and the latest dates, which silence reminders.
 create view reminder.lately_stale_contact with (security_invoker = true) as
   select s.assignment_id, s.mentor_id, s.last_contact_date, s.logged_contact
   from (
-    select distinct lately.assignment_id
-    from (
-      select act.assignment_id, act.activity_type, act.occurred_on
-      from public.activities act
-      order by act.id desc
-      limit 10000
-    ) lately
-    join public.activity_types t on t.code = lately.activity_type and t.counts_as_contact
-    -- The limit keeps the planner from reading all assignments instead of these.
-    cross join lateral (
-      select a.last_contact_date
+    (select act.assignment_id from public.activities act order by act.id desc limit 1000)
+    union
+    (select c.assignment_id from reminder.last_contact_corrections c order by c.id desc limit 100)
+    union
+    (
+      select a.id
       from public.assignments a
-      where a.id = lately.assignment_id
-      limit 1
-    ) known
-    where lately.occurred_on > coalesce(known.last_contact_date, '-infinity')
-  ) found
+      where a.status = 'active'
+      order by coalesce(a.last_contact_date, a.started_on) desc
+      limit 500
+    )
+  ) lately
+  -- The limit keeps the planner from reading all assignments instead of these.
   cross join lateral (
     select s.assignment_id, s.mentor_id, s.last_contact_date, s.logged_contact
     from reminder.stale_last_contact s
-    where s.assignment_id = found.assignment_id
+    where s.assignment_id = lately.assignment_id
     limit 1
   ) s;
 comment on view reminder.lately_stale_contact is
-  'The rows of stale_last_contact that the 10,000 activities registered last have to do with. Quick at any size.';
+  'The rows of stale_last_contact that the 1,000 activities registered last, the 100 latest corrections and the 500 latest dates have to do with. Quick at any size.';
 comment on column reminder.lately_stale_contact.assignment_id is 'The assignment.';
 comment on column reminder.lately_stale_contact.mentor_id is 'Its mentor.';
 comment on column reminder.lately_stale_contact.last_contact_date is 'The date that the job goes by.';
-comment on column reminder.lately_stale_contact.logged_contact is 'The latest contact that was logged.';
+comment on column reminder.lately_stale_contact.logged_contact is 'The latest contact that was logged, or the correction by hand. Null: none.';
 
 create function reminder.repair_last_contact() returns integer
 language plpgsql
@@ -98,5 +75,34 @@ begin
 end
 $$;
 comment on function reminder.repair_last_contact() is
-  'Moves every last contact date that fell behind forward to the latest logged contact; returns how many.';
+  'Sets every last contact date that differs from what is logged to what is logged; returns how many.';
 revoke all on function reminder.repair_last_contact() from public;
+
+create function reminder.check_contact_dates() returns table (ok boolean, finding text, section text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_stale bigint;
+  v_far bigint;
+begin
+  select count(*) into v_stale from reminder.lately_stale_contact;
+  -- Refused when it is written, but not with the triggers off.
+  select count(*) into v_far
+  from public.assignments a
+  where a.status = 'active'
+    and coalesce(a.last_contact_date, a.started_on) > (now() at time zone 'utc')::date + 366;
+  return query select
+    v_stale = 0 and v_far = 0,
+    concat_ws(
+      ', ',
+      case when v_stale > 0 then v_stale || ' not as logged' end,
+      case when v_far > 0 then v_far || ' more than a year ahead' end,
+      case when v_stale = 0 and v_far = 0 then 'as logged' end
+    ),
+    'reminders-after-contact';
+end
+$$;
+comment on function reminder.check_contact_dates() is
+  'Row of reminder.health: whether last contact dates are those that were logged, and none lies far ahead.';
+revoke all on function reminder.check_contact_dates() from public;

@@ -84,7 +84,7 @@ language plpgsql
 as $$
 declare
   v_batch constant integer := 10000;
-  v_table text;
+  v_table pg_catalog.text;
 begin
   commit;
   foreach v_table in array

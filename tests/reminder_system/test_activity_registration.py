@@ -394,6 +394,7 @@ class TestBulk:
             ("contact_changed", False),
             ("contact_registered", False),
             ("contact_removed", False),
+            ("contacts_truncated", False),
         ]
 
     def test_by_copy_counts_too(self, postgres: Connection, assignment: int) -> None:

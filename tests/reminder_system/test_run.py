@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from tests.reminder_system.people import add_assignments
+from tests.reminder_system.people import AMARA, add_assignments
 from tests.reminder_system.runs import (
     DEADLINE,
     PG_CRON,
@@ -648,74 +648,247 @@ class TestDispatch:
     def test_late_is_of_the_same_reminder(self, postgres: Connection, days_late: int) -> None:
         # Due today for the first time; the same reminder until the next falls due a week later.
         add_assignments(postgres, 1, started_days_ago=30)
-        assert dispatch_on(postgres, 0) == 1
-        assert dispatch_on(postgres, days_late) == 0
-        assert dispatch_on(postgres, 7) == 1
+        assert dispatch(postgres) == 1
+        days_pass(postgres, days_late)
+        assert dispatch(postgres) == 0
+        days_pass(postgres, 7 - days_late)
+        assert dispatch(postgres) == 1
         first, second = (row[1] for row in reminders(postgres))
         assert second - first == dt.timedelta(days=7)
 
     def test_of_a_run_that_was_missed_carries_the_day_it_fell_due(
         self, postgres: Connection
     ) -> None:
-        add_assignments(postgres, 1, started_days_ago=30)
+        add_assignments(postgres, 1, started_days_ago=34)
         today = one(postgres, "select (now() at time zone 'utc')::date")
-        assert dispatch_on(postgres, 4) == 1
+        assert dispatch(postgres) == 1
         ((_, due_on),) = reminders(postgres)
-        assert due_on == today
+        assert due_on == today - dt.timedelta(days=4)
 
     def test_starts_anew_after_a_contact(self, postgres: Connection) -> None:
         (assignment,) = add_assignments(postgres, 1, started_days_ago=30)
-        assert dispatch_on(postgres, 0) == 1
+        assert dispatch(postgres) == 1
         postgres.execute(
             "insert into public.activities (assignment_id, activity_type, occurred_on) "
             "values (%s, 'phone_call', (now() at time zone 'utc')::date)",
             (assignment,),
         )
-        assert dispatch_on(postgres, 29) == 0
-        assert dispatch_on(postgres, 30) == 1
+        days_pass(postgres, 29)
+        assert dispatch(postgres) == 0
+        days_pass(postgres, 1)
+        assert dispatch(postgres) == 1
 
 
-def dispatch_on(postgres: Connection, days_from_now: int) -> int:
-    """Dispatch as a run on a later day would; return how many reminders were new."""
+def dispatch(postgres: Connection) -> int:
+    """Dispatch to all who are due; return how many reminders were new."""
     written = one(
         postgres,
         "select reminder.reminder_dispatch_service(1, "
-        "(now() at time zone 'utc')::date + %s::integer, 0, 9223372036854775807)",
-        days_from_now,
+        "(now() at time zone 'utc')::date, null, 9223372036854775807)",
     )
     assert isinstance(written, int)
     return written
 
 
-class TestBatchThatFails:
-    def test_is_passed_over_and_taken_up_by_the_next_run(
+def days_pass(postgres: Connection, days: int) -> None:
+    """Move everything that was written into the past."""
+    for statement in (
+        (
+            "update public.assignments set started_on = started_on - %(days)s, "
+            "last_contact_date = last_contact_date - %(days)s"
+        ),
+        (
+            "update public.activities set occurred_on = occurred_on - %(days)s, "
+            "registered_at = registered_at - %(days)s * interval '1 day'"
+        ),
+        (
+            "update reminder.dispatched_reminders set due_on = due_on - %(days)s, "
+            "dispatched_at = dispatched_at - %(days)s * interval '1 day'"
+        ),
+    ):
+        postgres.execute(statement.encode(), {"days": days})
+
+
+BREAKS_ONE = """
+create schema test_fault;
+create function test_fault.fail() returns trigger language plpgsql as $$
+begin
+  raise exception using errcode = '22008', message = 'a date out of range';
+end
+$$;
+create trigger fault before insert on reminder.dispatched_reminders
+  for each row when (new.assignment_id = any ('{%s}')) execute function test_fault.fail();
+"""
+
+
+class TestAssignment:
+    """One that is deleted, locked or broken costs its own reminder and no other."""
+
+    def test_deleted_during_the_run_is_left_out(
+        self, database: Database, postgres: Connection
+    ) -> None:
+        ids = add_assignments(postgres, 1000)
+        # Uncommitted: the run sees the row, waits for it at the foreign key, and finds it gone.
+        with database.connect(autocommit=False) as application:
+            application.execute("delete from public.assignments where id = %s", ids[499:500])
+            with calling(database) as call:
+                eventually(
+                    lambda: one(postgres, "select cardinality(pg_blocking_pids(%s)) > 0", call.pid),
+                    "the run waits for the deletion",
+                )
+                application.commit()
+                assert call.finish() is None
+        assert [row[0] for row in reminders(postgres)] == ids[:499] + ids[500:]
+        (row,) = log(postgres)
+        assert (row["status"], row["error_message"]) == ("succeeded", None)
+        assert (row["assignments_evaluated"], row["reminders_dispatched"]) == (999, 999)
+
+    def test_locked_for_long_is_passed_over_named_and_taken_up_by_the_next_run(
         self, database: Database, postgres: Connection
     ) -> None:
         ids = add_assignments(postgres, 9)
         set_settings(postgres, batch_size=3)
         with database.connect(autocommit=False) as other:
-            other.execute("select from public.assignments where id = %s for update", ids[3:4])
+            held = [ids[3], ids[7]]
+            other.execute("select from public.assignments where id = any(%s) for update", (held,))
             assert run(postgres) == "55P03"
-        assert [row[0] for row in reminders(postgres)] == ids[:3] + ids[6:]
+        assert [row[0] for row in reminders(postgres)] == sorted({*ids} - {*held})
         (row,) = log(postgres)
         assert (row["status"], row["error_code"]) == ("failed", "55P03")
-        assert (row["assignments_evaluated"], row["reminders_dispatched"]) == (6, 6)
+        assert row["error_message"].endswith(f"passed over: assignment {ids[3]}, {ids[7]}."), row[
+            "error_message"
+        ]
+        assert (row["assignments_evaluated"], row["reminders_dispatched"]) == (9, 7)
         assert run(postgres) is None
         assert [row[0] for row in reminders(postgres)] == ids
-        assert log(postgres)[-1]["reminders_dispatched"] == 3
+        assert log(postgres)[-1]["reminders_dispatched"] == 2
 
-    def test_three_times_ends_the_run_and_the_next_one_begins_behind_it(
+    @pytest.mark.parametrize("places", [[0], [57], [99], [40, 41, 42], [0, 1, 2, 50, 98, 99]])
+    def test_broken_is_passed_over_and_named(self, postgres: Connection, places: list[int]) -> None:
+        ids = add_assignments(postgres, 100)
+        broken = [ids[place] for place in places]
+        set_settings(postgres, batch_size=40)
+        postgres.execute((BREAKS_ONE % ",".join(map(str, broken))).encode())
+        assert run(postgres) == "22008"
+        assert [row[0] for row in reminders(postgres)] == sorted({*ids} - {*broken})
+        (row,) = log(postgres)
+        assert row["error_message"] == (
+            f"a date out of range; passed over: assignment {', '.join(map(str, broken))}."
+        )
+        assert row["assignments_evaluated"] == 100 - len(broken)
+        mend_dispatch(postgres)
+        assert run(postgres) is None
+        assert [row[0] for row in reminders(postgres)] == ids
+
+    def test_names_twenty_at_most(self, postgres: Connection) -> None:
+        ids = add_assignments(postgres, 40)
+        postgres.execute((BREAKS_ONE % ",".join(map(str, ids[:30]))).encode())
+        assert run(postgres) == "22008"
+        (row,) = log(postgres)
+        assert row["error_message"].endswith(f"{ids[19]} and 10 more.")
+        assert len(reminders(postgres)) == 10
+
+    def test_and_all_others_broken_end_the_run_and_the_next_one_begins_behind_them(
         self, postgres: Connection
     ) -> None:
-        ids = add_assignments(postgres, 15)
-        set_settings(postgres, batch_size=3)
+        ids = add_assignments(postgres, 130)
+        set_settings(postgres, batch_size=7)
         break_dispatch(postgres)
-        run(postgres)
+        assert run(postgres) == "53100"
         (row,) = log(postgres)
-        assert row["last_assignment_id"] == ids[8]
+        assert row["last_assignment_id"] == ids[99]
         assert row["assignments_evaluated"] == 0
+        assert row["error_message"] == "the disk is full"
         mend_dispatch(postgres)
         set_settings(postgres, run_time_limit="1 second")
         slow_down(postgres)
         assert run(postgres) == "57014"
-        assert [row[0] for row in reminders(postgres)] == ids[9:12]
+        assert [row[0] for row in reminders(postgres)] == ids[100:107]
+
+    def test_of_any_key_is_reminded(self, postgres: Connection) -> None:
+        keys = [-(2**63) + 1, -7, -1, 0, 1, 5, 2**63 - 1]
+        postgres.execute(
+            "insert into public.assignments (id, mentor_id, person_id, started_on) "
+            "overriding system value "
+            "select k, %s, gen_random_uuid(), current_date - 200 from unnest(%s::bigint[]) k",
+            (AMARA, keys),
+        )
+        set_settings(postgres, batch_size=2, run_time_limit="1 second")
+        slow_down(postgres)
+        # Stopped after a batch below zero, a run goes on from there.
+        assert run(postgres) == "57014"
+        assert [row[0] for row in reminders(postgres)] == keys[:2]
+        assert log(postgres)[-1]["last_assignment_id"] == -7
+        postgres.execute("drop trigger slow on reminder.dispatched_reminders")
+        assert run(postgres) is None
+        assert [row[0] for row in reminders(postgres)] == keys
+        assert log(postgres)[-1]["assignments_evaluated"] == len(keys)
+        with pytest.raises(psycopg.errors.CheckViolation):
+            postgres.execute(
+                "insert into public.assignments (id, mentor_id, person_id) "
+                "overriding system value values (%s, %s, gen_random_uuid())",
+                (-(2**63), AMARA),
+            )
+
+
+class TestSecondReminder:
+    """Nobody gets one on the same day, whatever is set in between."""
+
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            [{"reminder_after_days": 28}],
+            [{"reminder_after_days": 28}, {"reminder_after_days": 30}],
+            [{"reminder_after_days": 1, "repeat_every_days": 1}],
+            [{"repeat_every_days": 1}, {"repeat_every_days": 365}, {"repeat_every_days": 7}],
+            [{"reminder_after_days": 365}, {"reminder_after_days": 30}],
+        ],
+    )
+    def test_on_the_same_day_never_comes(
+        self, postgres: Connection, settings: list[dict[str, int]]
+    ) -> None:
+        # Every phase of the repetition: due today, yesterday, ... and not yet.
+        for ago in range(400):
+            add_assignments(postgres, 1, started_days_ago=ago)
+        run(postgres)
+        first = reminders(postgres)
+        reminded = {row[0] for row in first}
+        for change in settings:
+            set_settings(postgres, **change)
+            assert run(postgres) is None
+        postgres.execute("call reminder.clear_old_rows()")
+        assert run(postgres) is None
+        again = [row[0] for row in reminders(postgres)]
+        assert len(again) == len(set(again))
+        # Those for whom only the new setting had a due day have one now.
+        assert reminded <= set(again)
+
+    def test_does_not_come_on_the_next_day_for_a_due_day_that_was_served(
+        self, postgres: Connection
+    ) -> None:
+        add_assignments(postgres, 1, started_days_ago=30)
+        assert dispatch(postgres) == 1
+        set_settings(postgres, reminder_after_days=28)
+        for written in (0, 0, 0, 0, 1):
+            days_pass(postgres, 1)
+            assert dispatch(postgres) == written
+
+    def test_is_refused_whoever_writes_it(self, postgres: Connection) -> None:
+        (assignment,) = add_assignments(postgres, 1)
+        assert dispatch(postgres) == 1
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            postgres.execute(
+                "insert into reminder.dispatched_reminders "
+                "(assignment_id, due_on, mentor_id, run_id) values (%s, current_date - 99, %s, 2)",
+                (assignment, AMARA),
+            )
+
+    def test_from_the_future_keeps_nobody_waiting(self, postgres: Connection) -> None:
+        (assignment,) = add_assignments(postgres, 1)
+        postgres.execute(
+            "insert into reminder.dispatched_reminders "
+            "(assignment_id, due_on, mentor_id, run_id, dispatched_at) "
+            "values (%s, current_date + 99, %s, 2, now() + interval '99 days')",
+            (assignment, AMARA),
+        )
+        assert dispatch(postgres) == 1

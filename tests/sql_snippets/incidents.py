@@ -139,10 +139,13 @@ DUPLICATE_REMINDERS = """
 -- The primary key was lost in a restore, and two overlapping runs wrote everything twice.
 alter table reminder.dispatched_reminders drop constraint dispatched_reminders_pkey;
 
-insert into reminder.dispatched_reminders select * from reminder.dispatched_reminders;
+insert into reminder.dispatched_reminders
+  (assignment_id, due_on, mentor_id, run_id, dispatched_at)
+select assignment_id, due_on, mentor_id, run_id, dispatched_at
+from reminder.dispatched_reminders;
 """
 DUPLICATE_REMINDERS_ARE_PRESENT = """
-select count(*) <> count(distinct (assignment_id, due_on)) from reminder.dispatched_reminders
+select count(*) <> count(distinct (assignment_id, dispatched_on)) from reminder.dispatched_reminders
 """
 
 HOOK_DISABLED = """

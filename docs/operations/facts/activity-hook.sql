@@ -8,11 +8,12 @@ where t.tgname = 'contact_registered';
 -- unchecked: Events: words; the triggers below are one for each
 
 -- fact: Triggers
--- By the event in tgtype: insert, update, delete.
+-- By the event in tgtype: insert, update, delete, truncate.
 select
   min(tgname::text) filter (where tgtype & 4 > 0),
   min(tgname::text) filter (where tgtype & 16 > 0),
-  min(tgname::text) filter (where tgtype & 8 > 0)
+  min(tgname::text) filter (where tgtype & 8 > 0),
+  min(tgname::text) filter (where tgtype & 32 > 0)
 from pg_trigger
 where tgfoid = 'reminder.track_last_contact'::regproc;
 
@@ -22,7 +23,10 @@ from information_schema.columns
 where table_name = 'assignments' and column_name like 'last\_%';
 
 -- fact: When a type changes
-select t.tgname, format('%s.%s', n.nspname, c.relname)
+select
+  min(t.tgname::text) filter (where t.tgtype & 16 > 0),
+  min(t.tgname::text) filter (where t.tgtype & 4 > 0),
+  min(format('%s.%s', n.nspname, c.relname))
 from pg_trigger t
 join pg_class c on c.oid = t.tgrelid
 join pg_namespace n on n.oid = c.relnamespace
