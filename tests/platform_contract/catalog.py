@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-import psycopg
+if TYPE_CHECKING:
+    from tests.platform_contract.places import Session
 
-Connection = psycopg.Connection[Any]
 
-
-def signatures(connection: Connection, schema: str, *names: str) -> dict[str, str]:
+def signatures(connection: Session, schema: str, *names: str) -> dict[str, str]:
     """Return arguments and result of each function, defaults included, by name and arguments."""
     rows = connection.execute(
         """
@@ -24,7 +23,7 @@ def signatures(connection: Connection, schema: str, *names: str) -> dict[str, st
     return dict(rows)
 
 
-def columns(connection: Connection, relation: str) -> list[tuple[str, str, bool]]:
+def columns(connection: Session, relation: str) -> list[tuple[str, str, bool]]:
     """Return name, type and whether null is refused, in order."""
     return connection.execute(
         "select a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull "
@@ -34,7 +33,7 @@ def columns(connection: Connection, relation: str) -> list[tuple[str, str, bool]
     ).fetchall()
 
 
-def privileges(connection: Connection, role: str, relation: str) -> set[str]:
+def privileges(connection: Session, role: str, relation: str) -> set[str]:
     """Return what the role may do with a table, however it came by it."""
     rows = connection.execute(
         "select verb from unnest(array['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', "
@@ -44,7 +43,17 @@ def privileges(connection: Connection, role: str, relation: str) -> set[str]:
     return {row[0] for row in rows}
 
 
-def may_execute(connection: Connection, role: str, function: str) -> bool:
+def sequence_privileges(connection: Session, role: str, sequence: str) -> set[str]:
+    """Return what the role may do with a sequence, however it came by it."""
+    rows = connection.execute(
+        "select verb from unnest(array['SELECT', 'USAGE', 'UPDATE']) verb "
+        "where has_sequence_privilege(%s, %s::text, verb)",
+        (role, sequence),
+    ).fetchall()
+    return {row[0] for row in rows}
+
+
+def may_execute(connection: Session, role: str, function: str) -> bool:
     row = connection.execute(
         "select has_function_privilege(%s, %s::text, 'execute')", (role, function)
     ).fetchone()

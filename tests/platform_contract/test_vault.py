@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
 
 from tests.platform_contract.catalog import columns, may_execute, privileges, signatures
+from tests.platform_contract.places import OWN, Session
 
-Connection = psycopg.Connection[Any]
-
+PART = "supabase_vault"
 FUNCTIONS = (
     "vault.create_secret(text, text, text, uuid)",
     "vault.update_secret(uuid, text, text, text, uuid)",
 )
 
 
-def test_functions(postgres: Connection) -> None:
+def test_functions(postgres: Session) -> None:
     found = signatures(postgres, "vault", "create_secret", "update_secret")
     assert sorted(found.values()) == [
         (
@@ -33,14 +32,14 @@ def test_functions(postgres: Connection) -> None:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_functions_run_as_their_owner(postgres: Connection, function: str) -> None:
+def test_functions_run_as_their_owner(postgres: Session, function: str) -> None:
     row = postgres.execute(
         "select prosecdef from pg_proc where oid = %s::text::regprocedure", (function,)
     ).fetchone()
     assert row == (True,)
 
 
-def test_secrets(postgres: Connection) -> None:
+def test_secrets(postgres: Session) -> None:
     assert columns(postgres, "vault.secrets") == [
         ("id", "uuid", True),
         ("name", "text", False),
@@ -53,7 +52,7 @@ def test_secrets(postgres: Connection) -> None:
     ]
 
 
-def test_decrypted_secrets(postgres: Connection) -> None:
+def test_decrypted_secrets(postgres: Session) -> None:
     assert [name for name, _, _ in columns(postgres, "vault.decrypted_secrets")] == [
         "id",
         "name",
@@ -68,7 +67,7 @@ def test_decrypted_secrets(postgres: Connection) -> None:
 
 
 @pytest.mark.parametrize("relation", ["vault.secrets", "vault.decrypted_secrets"])
-def test_grants_on_tables(postgres: Connection, relation: str) -> None:
+def test_grants_on_tables(postgres: Session, relation: str) -> None:
     # UPDATE and INSERT go through the functions.
     operator = privileges(postgres, "postgres", relation)
     assert {"SELECT", "DELETE"} <= operator
@@ -79,7 +78,7 @@ def test_grants_on_tables(postgres: Connection, relation: str) -> None:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_grants_on_functions(postgres: Connection, function: str) -> None:
+def test_grants_on_functions(postgres: Session, function: str) -> None:
     allowed = {
         role: may_execute(postgres, role, function)
         for role in ("public", "anon", "authenticated", "service_role", "postgres")
@@ -93,19 +92,19 @@ def test_grants_on_functions(postgres: Connection, function: str) -> None:
     }
 
 
-def test_first_the_value_and_then_the_name(postgres: Connection) -> None:
-    row = postgres.execute("select vault.create_secret('the value', 'the_name')").fetchone()
+def test_first_the_value_and_then_the_name(postgres: Session) -> None:
+    row = postgres.execute(f"select vault.create_secret('the value', '{OWN}')").fetchone()
     assert row is not None
     assert isinstance(row[0], UUID)
     found = postgres.execute(
         "select id, name, description, decrypted_secret from vault.decrypted_secrets "
-        "where name = 'the_name'"
+        f"where name = '{OWN}'"
     ).fetchall()
-    assert found == [(row[0], "the_name", "", "the value")]
+    assert found == [(row[0], OWN, "", "the value")]
 
 
-def test_the_stored_form_is_not_the_value(postgres: Connection) -> None:
-    postgres.execute("select vault.create_secret('the value', 'the_name')")
+def test_the_stored_form_is_not_the_value(postgres: Session) -> None:
+    postgres.execute(f"select vault.create_secret('the value', '{OWN}')")
     row = postgres.execute(
         "select count(*) from vault.secrets s where s::text like '%the value%'"
     ).fetchone()
@@ -113,44 +112,45 @@ def test_the_stored_form_is_not_the_value(postgres: Connection) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "ä €", "x" * 5000, "a\nb"])
-def test_a_value_comes_back_as_it_was(postgres: Connection, value: str) -> None:
-    postgres.execute("select vault.create_secret(%s, 'the_name')", (value,))
+def test_a_value_comes_back_as_it_was(postgres: Session, value: str) -> None:
+    postgres.execute(f"select vault.create_secret(%s, '{OWN}')", (value,))
     row = postgres.execute(
-        "select decrypted_secret from vault.decrypted_secrets where name = 'the_name'"
+        f"select decrypted_secret from vault.decrypted_secrets where name = '{OWN}'"
     ).fetchone()
     assert row == (value,)
 
 
-def test_a_name_is_taken_once_and_no_name_often(postgres: Connection) -> None:
+def test_a_name_is_taken_once_and_no_name_often(postgres: Session) -> None:
     for _ in range(2):
         postgres.execute("select vault.create_secret('x')")
-    postgres.execute("select vault.create_secret('x', 'the_name')")
+    postgres.execute(f"select vault.create_secret('x', '{OWN}')")
     with pytest.raises(psycopg.errors.UniqueViolation) as caught:
-        postgres.execute("select vault.create_secret('y', 'the_name')")
+        postgres.execute(f"select vault.create_secret('y', '{OWN}')")
     assert caught.value.diag.constraint_name == "secrets_name_idx"
 
 
-def test_a_value_is_needed(postgres: Connection) -> None:
+def test_a_value_is_needed(postgres: Session) -> None:
     with pytest.raises(psycopg.errors.NotNullViolation):
-        postgres.execute("select vault.create_secret(null, 'the_name')")
+        postgres.execute(f"select vault.create_secret(null, '{OWN}')")
 
 
-def test_update_changes_what_is_given_and_keeps_the_rest(postgres: Connection) -> None:
-    postgres.execute("select vault.create_secret('old', 'the_name', 'why')")
+def test_update_changes_what_is_given_and_keeps_the_rest(postgres: Session) -> None:
+    postgres.execute(f"select vault.create_secret('old', '{OWN}', 'why')")
     postgres.execute(
-        "select vault.update_secret(id, 'new') from vault.secrets where name = 'the_name'"
+        f"select vault.update_secret(id, 'new') from vault.secrets where name = '{OWN}'"
     )
     postgres.execute(
-        "select vault.update_secret(id, new_name := 'renamed') from vault.secrets "
-        "where name = 'the_name'"
+        "select vault.update_secret(id, new_name := name || '_new') from vault.secrets "
+        f"where name = '{OWN}'"
     )
     row = postgres.execute(
-        "select name, description, decrypted_secret from vault.decrypted_secrets"
+        "select description, decrypted_secret from vault.decrypted_secrets "
+        f"where name = '{OWN}_new'"
     ).fetchone()
-    assert row == ("renamed", "why", "new")
+    assert row == ("why", "new")
 
 
-def test_a_name_that_is_missing_gives_no_row(postgres: Connection) -> None:
+def test_a_name_that_is_missing_gives_no_row(postgres: Session) -> None:
     row = postgres.execute(
         "select 'Bearer ' || (select decrypted_secret from vault.decrypted_secrets "
         "where name = 'missing')"
@@ -158,14 +158,56 @@ def test_a_name_that_is_missing_gives_no_row(postgres: Connection) -> None:
     assert row == (None,)
 
 
+def test_the_operator_inserts_no_row(postgres: Session) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
+        postgres.execute("insert into vault.secrets (name, secret) values ('n', 'plain')")
+    # Not for the table: the default of a column asks first.
+    assert caught.value.diag.message_primary == (
+        "permission denied for function _crypto_aead_det_noncegen"
+    )
+
+
+def test_the_operator_updates_no_row(postgres: Session) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
+        postgres.execute("update vault.secrets set secret = 'plain'")
+    assert caught.value.diag.message_primary == "permission denied for table secrets"
+
+
 @pytest.mark.parametrize(
-    "statement",
+    ("stored", "message"),
     [
-        "insert into vault.secrets (name, secret) values ('n', 'plain')",
-        "update vault.secrets set secret = 'plain'",
+        ("?", 'invalid symbol "?" found while decoding base64 sequence'),
+        ("aGVsbG8=", "pgsodium_crypto_aead_det_decrypt_by_id: invalid message"),
+        ("A" * 64, "pgsodium_crypto_aead_det_decrypt_by_id: invalid ciphertext"),
     ],
 )
-def test_the_operator_does_not_write_the_table(postgres: Connection, statement: str) -> None:
-    with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
-        postgres.execute(statement)
-    assert caught.value.diag.message_primary == "permission denied for table secrets"
+def test_what_cannot_be_decrypted_can_be_neither_read_nor_changed(
+    postgres: Session, superuser: Session, stored: str, message: str
+) -> None:
+    postgres.execute(f"select vault.create_secret('x', '{OWN}')")
+    # As a restore under another key leaves it.
+    superuser.execute(f"update vault.secrets set secret = '{stored}' where name = '{OWN}'")
+    for statement in (
+        f"select decrypted_secret from vault.decrypted_secrets where name = '{OWN}'",
+        f"select vault.update_secret(id, 'new') from vault.secrets where name = '{OWN}'",
+        f"select vault.update_secret(id, new_name := 'n') from vault.secrets where name = '{OWN}'",
+    ):
+        with pytest.raises(psycopg.DataError) as caught:
+            postgres.execute(statement)
+        assert caught.value.diag.message_primary == message
+    # What is left: another secret in its place.
+    postgres.execute(f"delete from vault.secrets where name = '{OWN}'")
+    postgres.execute(f"select vault.create_secret('new', '{OWN}')")
+
+
+def test_a_stored_form_is_of_its_own_row(postgres: Session, superuser: Session) -> None:
+    for name in (OWN, f"{OWN}_other"):
+        postgres.execute(f"select vault.create_secret('x', '{name}')")
+    superuser.execute(
+        "update vault.secrets set secret = other.secret from vault.secrets other "
+        f"where secrets.name = '{OWN}' and other.name = '{OWN}_other'"
+    )
+    with pytest.raises(psycopg.DataError, match="invalid ciphertext"):
+        postgres.execute(
+            f"select decrypted_secret from vault.decrypted_secrets where name = '{OWN}'"
+        )

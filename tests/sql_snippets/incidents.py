@@ -48,8 +48,12 @@ MISSED_RUN = """
 update public.cron_execution_logs
 set started_at = started_at - interval '3 days', finished_at = finished_at - interval '3 days';
 
-insert into cron.job_run_details (jobid, username, command, status, return_message, start_time)
-select j.jobid, j.username, j.command, 'succeeded', 'CALL', max(l.started_at)
+-- The sequence of runs is pg_cron's own.
+insert into cron.job_run_details
+  (runid, jobid, username, command, status, return_message, start_time)
+select
+  (select coalesce(max(runid), 0) + 1 from cron.job_run_details),
+  j.jobid, j.username, j.command, 'succeeded', 'CALL', max(l.started_at)
 from cron.job j cross join public.cron_execution_logs l
 where j.jobname = 'peer-mentor-reminders'
 group by j.jobid, j.username, j.command;
@@ -69,8 +73,12 @@ select cron.alter_job(jobid, active := false) from cron.job where jobname = 'rem
 
 update reminder.watchdog_log set watched_at = watched_at - interval '1 day';
 
-insert into cron.job_run_details (jobid, username, command, status, return_message, start_time)
-select j.jobid, j.username, j.command, 'succeeded', '1 row', max(w.watched_at)
+-- The sequence of runs is pg_cron's own.
+insert into cron.job_run_details
+  (runid, jobid, username, command, status, return_message, start_time)
+select
+  (select coalesce(max(runid), 0) + 1 from cron.job_run_details),
+  j.jobid, j.username, j.command, 'succeeded', '1 row', max(w.watched_at)
 from cron.job j cross join reminder.watchdog_log w
 where j.jobname = 'reminder-watchdog'
 group by j.jobid, j.username, j.command;
