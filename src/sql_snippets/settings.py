@@ -42,6 +42,7 @@ class Settings:
     effects: Mapping[str, str]
     cache_dir: Path
     identifiers: str = IDENTIFIERS[0]
+    mkdocs: tuple[Path, ...] = ()
     no_cache: bool = False
     no_blame: bool = False
 
@@ -151,6 +152,7 @@ def decide(
         effects={**NAMED_EFFECTS, **source.pairs("effects")},
         cache_dir=source.path("cache_dir", root) or _default_cache_dir(environment),
         identifiers=source.choice("identifiers", IDENTIFIERS),
+        mkdocs=tuple((root / path).resolve() for path in source.text("mkdocs")[0].split()),
         no_cache=source.flag("no_cache"),
         no_blame=source.flag("no_blame"),
     )

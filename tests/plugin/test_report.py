@@ -22,7 +22,8 @@ FACTS = ServerFacts("embedded", "17.10", ("pg_cron 1.6",))
 
 
 def _entry(line: int, name: str = "n") -> Entry:
-    return Entry(f"x.md::s::{name}", "x.md", "s", name, line, "block", "passed")
+    here = f"x.md::s::{name}"
+    return Entry(here, here, "x.md", "x.md", "s", name, line, "block", "passed")
 
 
 def test_a_report_is_in_the_order_of_the_pages(tmp_path: Path) -> None:
@@ -40,7 +41,19 @@ def test_a_report_is_in_the_order_of_the_pages(tmp_path: Path) -> None:
     }
     assert [item["name"] for item in content["items"]] == ["b", "ä", "c"]
     assert set(content["items"][0]) == {
-        *("id", "page", "section", "name", "line", "kind", "verdict", "mark", "role"),
+        *(
+            "id",
+            "nodeid",
+            "page",
+            "file",
+            "section",
+            "name",
+            "line",
+            "kind",
+            "verdict",
+            "mark",
+            "role",
+        ),
         *("sql_sha256", "seconds", "isolation", "rows", "danger", "reason"),
         *("placeholders", "cached", "checked", "drawn", "claims_sha256"),
     }

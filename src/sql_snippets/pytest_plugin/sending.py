@@ -88,7 +88,7 @@ def _entry_of(
     item: SqlItem, verdict: Verdict, reason: str | None, failures: tuple[Failure, ...]
 ) -> dict[str, Any]:
     if item.kept is not None and verdict == "passed":
-        return {**entry_of(item.kept), "line": item.place.line}
+        return {**entry_of(item.kept), "nodeid": item.nodeid, "line": item.place.line}
     drawn = "\n\n".join(draw_failure(item.config.rootpath, failure) for failure in failures)
     return {**asdict(item.entry(verdict, reason)), "drawn": drawn or None}
 

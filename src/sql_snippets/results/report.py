@@ -35,6 +35,8 @@ class ReportError(Exception):
 class Entry:
     """One item of the report; ``seconds`` is the time of the statement or, for a drill, of all.
 
+    ``id`` names it by its page's place in the site, ``nodeid`` is what pytest runs it by.
+    ``line`` is counted in ``file``, which is another than ``page`` for text that was included.
     ``sql_sha256`` and ``claims_sha256`` are those of a block as it was run: see `hash_sql` and
     `hash_claims`.
     ``drawn`` are its failures as a terminal shows them, each below the author's own line.
@@ -44,7 +46,9 @@ class Entry:
     """
 
     id: str
+    nodeid: str
     page: str
+    file: str
     section: str
     name: str
     line: int
