@@ -102,7 +102,7 @@ def _pages(config: MkDocsConfig, docs_dir: Path) -> dict[Path, str]:
 
 def _read(path: Path, config: MkDocsConfig) -> Mapping[str, Any]:
     """Read the configuration, merged over the one that it inherits from."""
-    # As in MkDocs: a configuration names Python objects, and whoever builds the site runs them too.
+    # As in MkDocs: a configuration names Python objects, and building the site runs them.
     loader = get_yaml_loader(yaml.UnsafeLoader, config)
     try:
         with path.open("rb") as file:

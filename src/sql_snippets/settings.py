@@ -143,7 +143,8 @@ def decide(
         allow_remote_server=source.flag("allow_remote_server"),
         # Relative to where the command was typed, as any file named on a command line.
         report=Path(report).absolute() if report else None,
-        update=source.flag("update"),
+        # Only where it was typed: a variable that is still set must not rewrite pages.
+        update=bool(command_line.get("update")),
         platform=source.path("platform", root),
         migrations=source.migrations(root),
         seed=source.path("seed", root),

@@ -117,7 +117,8 @@ def test_the_command_line_wins_then_the_environment() -> None:
     assert _decide({"server": None}, environment, ini).server == "environment"
     assert _decide({"server": "line"}, environment, ini).server == "line"
     assert not _decide({"update": False}).update
-    assert _decide({"update": False}, {"SQL_SNIPPETS_UPDATE": "yes"}).update
+    # Pages are rewritten where that was typed, never by what an environment or a file says.
+    assert not _decide({}, {"SQL_SNIPPETS_UPDATE": "yes"}, {"update": "yes"}).update
     assert _decide({"update": True}).update
 
 
@@ -150,8 +151,8 @@ def test_a_timeout_that_is_none(value: str) -> None:
 
 
 def test_a_flag_that_is_none() -> None:
-    with pytest.raises(SettingsError, match="SQL_SNIPPETS_UPDATE is 'perhaps'; write true or"):
-        _decide(environment={"SQL_SNIPPETS_UPDATE": "perhaps"})
+    with pytest.raises(SettingsError, match="SQL_SNIPPETS_NO_CACHE is 'perhaps'; write true or"):
+        _decide(environment={"SQL_SNIPPETS_NO_CACHE": "perhaps"})
 
 
 # ---- writing back

@@ -61,7 +61,7 @@ class Workplace:
         return self._template
 
     def begin(self, text: str | None) -> None:
-        """Wait for the turn that whoever runs ``text`` must have; many may hold one at once.
+        """Wait for the turn that running ``text`` takes; many may hold one at once.
 
         What reaches further than its own database runs alone, as does what is not known (None).
         """
@@ -124,7 +124,7 @@ class Workplace:
         if template is None or is_alive(template):
             return False
         self._forget()
-        # Its refusal is for those who ask next, not for whoever asks whether the old one lives.
+        # Its refusal is for the next caller, not for this one, who asks whether the old one lives.
         with suppress(Exception):
             self.keeper.get(identity(template))
         return True

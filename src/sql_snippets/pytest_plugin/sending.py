@@ -94,7 +94,7 @@ def _entry_of(
 
 
 def _lost_server(item: SqlItem, error: BaseException) -> bool:
-    """Whether the failure is that the server has gone; what runs next is then on a new one."""
+    """Whether the server died; what runs next is then on a new one."""
     if isinstance(error, ClaimsFailed):
         suspicious = any((f.sqlstate or "").startswith(("08", "57P")) for f in error.failures)
     else:

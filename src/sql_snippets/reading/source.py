@@ -174,7 +174,7 @@ def carry(
     """Return ``after`` with the traces that its lines had in ``before``.
 
     ``in_step`` says that line ``i`` came of line ``i``.  Otherwise the two are compared, and a line
-    that has no counterpart stays untraced: no place is better than a wrong one.
+    that has no counterpart stays untraced: a missing location beats a wrong one.
     """
     if all(isinstance(line, TracedLine) for line in after):
         return list(after)

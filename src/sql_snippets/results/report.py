@@ -84,7 +84,7 @@ class Report:
 
     One that is not ``complete`` was written while the run went on.
     With a ``database_error`` there was no database: what needed one failed, and was not run.
-    A ``check_error`` is written by whoever runs the checks again, when they come to no verdict.
+    A ``check_error`` is written when the checks were run again and came to no verdict.
     """
 
     created: str
