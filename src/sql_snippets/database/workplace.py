@@ -28,7 +28,6 @@ class Workplace:
         self._open = ExitStack()
         self._turn = ExitStack()
         self._is_alone: bool | None = None
-        self._elsewhere = False
 
     @property
     def template(self) -> Template:
@@ -104,19 +103,13 @@ class Workplace:
     @contextmanager
     def elsewhere(self, template: Template) -> Iterator[None]:
         """Check in another template of the same server for a while."""
-        before = self._template, self._shared, self._definitions, self._open, self._elsewhere
+        before = self._template, self._shared, self._definitions, self._open
         self._template, self._shared = replace(template, alone=self.alone), None
-        self._elsewhere = True
         try:
             with ExitStack() as self._open:
                 yield
         finally:
-            self._template, self._shared, self._definitions, self._open, self._elsewhere = before
-
-    @property
-    def is_elsewhere(self) -> bool:
-        """Whether the template is another one for the moment."""
-        return self._elsewhere
+            self._template, self._shared, self._definitions, self._open = before
 
     def has_died(self) -> bool:
         """Look whether the server is gone; if so, what is asked for next is on a new one."""

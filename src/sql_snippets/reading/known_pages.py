@@ -1,7 +1,7 @@
 """Pages as they were read before, kept so that a page that has not changed is not rendered again.
 
 Only what is known to depend on nothing else is kept: pages of sites whose extensions come with
-Markdown and pymdownx and read no files.  An entry is plain JSON; one that cannot be read, or that is
+Markdown and pymdownx and read no files.  An entry is plain JSON; one that cannot be read, or is
 another user's, is ignored.
 """
 

@@ -11,7 +11,7 @@ import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from sql_snippets.results.plain import plain
 
@@ -147,8 +147,3 @@ def write_report(report: Report, path: Path) -> None:
 def describe_danger(danger: Danger | None) -> dict[str, object] | None:
     """Return what was seen of a run, as plain values."""
     return None if danger is None else {"level": danger.level.value, "seen": list(danger.seen)}
-
-
-def entry_from(values: Mapping[str, Any]) -> Entry:
-    """Return the entry that `dataclasses.asdict` took apart."""
-    return Entry(**values)
