@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,10 +73,10 @@ def load_site(start: Path, config_path: Path | None = None) -> Site:
         # The folder of the pages may be made later.
         if name in _WANTED and name != "docs_dir":
             raise SiteError(_refusal(found, name, str(error)))
-    try:
-        root, _ = find_project(found.parent)
-    except ProjectError as err:
-        raise SiteError(str(err)) from err
+    root = found.parent
+    # Why it cannot be read is said where its settings are asked for.
+    with suppress(ProjectError):
+        root, _ = find_project(root)
     docs_dir = Path(os.path.normpath(found.parent / str(written.get("docs_dir") or "docs")))
     return Site(
         root=root,
