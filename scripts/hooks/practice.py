@@ -22,10 +22,10 @@ from mkdocs.structure.files import File
 from mkdocs.utils import get_relative_url
 
 from sql_snippets.database.recipes import read_sql
+from sql_snippets.mkdocs_site import load_site
 from sql_snippets.model import Step
 from sql_snippets.project import present_recipe, present_settings
 from sql_snippets.reading.known_pages import read_known_page
-from sql_snippets.reading.site import load_site
 from sql_snippets.running.editor import APPLICATION_NAME
 
 if TYPE_CHECKING:

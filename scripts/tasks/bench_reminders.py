@@ -28,9 +28,9 @@ from scripts.tasks.reminder_findings import QueryTimes
 from sql_snippets.database.building import build
 from sql_snippets.database.databases import Database
 from sql_snippets.database.recipes import Recipe
+from sql_snippets.mkdocs_site import load_site
 from sql_snippets.model import Mark
 from sql_snippets.reading.pages import read_page
-from sql_snippets.reading.site import load_site
 from sql_snippets.servers.binaries import find_binaries
 from sql_snippets.servers.cluster import open_cluster
 from sql_snippets.sqltext.placeholders import fill

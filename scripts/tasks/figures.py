@@ -35,7 +35,7 @@ def read_kept(folder: Path = KEPT) -> dict[str, Section]:
 
 
 def update(page: Path = PAGE, folder: Path = KEPT) -> None:
-    """Write the page and its plots anew.  The same findings give the same bytes."""
+    """Rewrite the page and its plots.  The same findings give the same bytes."""
     sections = read_kept(folder)
     for name, drawing in plots(sections.values()).items():
         (folder / f"{name}.svg").write_text(drawing, encoding="utf-8")

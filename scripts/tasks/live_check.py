@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sql_snippets.pytest_plugin.gathering import Results
     from sql_snippets.sqltext.lexer import Statement
 
-# The open page is looked after ten times a second, and each report is read as a whole.
+# The open page polls ten times a second, and each report is read as a whole.
 _WRITE_SECONDS = 0.3
 
 

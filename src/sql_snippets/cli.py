@@ -10,8 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from sql_snippets.mkdocs_site import is_page, load_site
 from sql_snippets.reading.pages import PageError, read_page
-from sql_snippets.reading.site import SiteError, load_site
+from sql_snippets.reading.site import Site, SiteError
 from sql_snippets.sqltext.parameters import source_of
 from sql_snippets.sqltext.placeholders import find
 
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
         Snippet,
     )
 
-# What MkDocs takes for a page.
-PAGE_SUFFIXES = frozenset({".md", ".markdown", ".mdown", ".mkdn", ".mkd"})
-
 EXIT_OK = 0
 EXIT_UNREADABLE = 2
 
@@ -43,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     errors: list[str] = []
     for path in arguments.paths:
         try:
-            site = load_site(path)
-            files = list(find_pages(path))
+            site = load_site(path, arguments.config_file)
+            files = list(find_pages(path, site))
         except (SiteError, PageError) as err:
             errors.append(str(err))
             continue
@@ -95,6 +93,13 @@ def _parser() -> argparse.ArgumentParser:
         "paths", nargs="+", type=Path, metavar="PATH", help="a page, or a folder of pages"
     )
     listing.add_argument(
+        "-f",
+        "--config-file",
+        type=Path,
+        metavar="FILE",
+        help="the mkdocs.yml of the pages, where it is not in their folder or above it",
+    )
+    listing.add_argument(
         "--json",
         action="store_true",
         help='print one object with the lists "blocks", "not_rendered" and "problems"',
@@ -102,19 +107,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def find_pages(path: Path) -> Iterator[Path]:
-    """Yield the pages at a path, in name order: the file itself, or all below a folder.
+def find_pages(path: Path, site: Site) -> Iterator[Path]:
+    """Yield the pages at a path, in name order: the file itself, or those of the site in a folder.
 
-    Folders whose name starts with a dot are passed over, as MkDocs does.
+    Where there is no site, they are the Markdown files outside of hidden folders.
     """
     if not path.exists():
         raise PageError(f"{path} does not exist.")
     if not path.is_dir():
         yield path
         return
+    if site.config_path is not None:
+        files = (site.docs_dir / uri for uri in sorted(set(site.pages.values())))
+        yield from (file for file in files if file.is_relative_to(path.resolve()))
+        return
     for file in sorted(path.rglob("*")):
         hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
-        if not hidden and file.suffix.lower() in PAGE_SUFFIXES and file.is_file():
+        if not hidden and is_page(file) and file.is_file():
             yield file
 
 

@@ -23,9 +23,10 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers.sql import SqlLexer
 
 from sql_snippets.database.recipes import RecipeError
+from sql_snippets.mkdocs_site import load_site
 from sql_snippets.project import ProjectError, present_settings, recipe_of
 from sql_snippets.reading.known_pages import read_known_page
-from sql_snippets.reading.site import SiteError, load_site
+from sql_snippets.reading.site import SiteError
 from sql_snippets.reading.source import PageError
 from sql_snippets.results.report import hash_sql
 from sql_snippets.results.stamps import (
@@ -141,9 +142,9 @@ def stamps_of(root: Path, path: Path) -> dict[str, dict[str, Any]]:
     site = load_site(root)
     names = {item.partition("::")[0] for item in report.runs}
     pages = [
-        read_known_page(root / name, site, settings.cache_dir)
+        read_known_page(site.root / name, site, settings.cache_dir)
         for name in sorted(names)
-        if (root / name).is_file()
+        if site.place_of(site.root / name) is not None
     ]
     return {
         page.path: {

@@ -23,6 +23,7 @@ from mkdocs.utils import get_relative_url
 
 from sql_snippets.database.recipes import RecipeError
 from sql_snippets.mkdocs_live import SCRIPT, LiveStamps, data_of, version_of
+from sql_snippets.mkdocs_site import find_config, load_site
 from sql_snippets.model import Page
 from sql_snippets.project import ProjectError, present_settings, recipe_of
 from sql_snippets.reading.built_html import (
@@ -36,7 +37,7 @@ from sql_snippets.reading.built_html import (
 )
 from sql_snippets.reading.known_pages import read_known_page
 from sql_snippets.reading.pages import read_page
-from sql_snippets.reading.site import Site, SiteError, load_site
+from sql_snippets.reading.site import Site, SiteError
 from sql_snippets.reading.source import PageError
 from sql_snippets.results.drill_log import DrillLogError, read_drill_log
 from sql_snippets.results.stamps import (
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 
     from sql_snippets.model import Snippet
     from sql_snippets.results.drill_log import DoneDrill
+    from sql_snippets.settings import Settings
 
 _log = get_plugin_logger("sql-snippets")
 _TITLE_END = re.compile(r"</h1>")
@@ -87,28 +89,41 @@ def _first_line(sql: str) -> str:
     return next((line.strip() for line in sql.splitlines() if line.strip()), "(empty)")
 
 
-def find_difference(shown: Sequence[ShownBlock], known: Sequence[Snippet]) -> str | None:
-    """Return a sentence on the first block that the page and the checks do not have in common."""
-    for block, snippet in zip(shown, known, strict=False):
-        if block.text.rstrip("\n") != snippet.sql.rstrip("\n"):
+def pair(
+    shown: Sequence[ShownBlock],
+    known: Sequence[Snippet],
+    elsewhere: Callable[[str], Snippet | None] = lambda _: None,
+) -> list[Snippet] | str:
+    """Return the snippet of each SQL block of a built page, or a sentence on the first difference.
+
+    ``known`` are the page's own, in order.  ``elsewhere`` returns that of another page with the
+    same text: a blog shows the beginnings of its posts, a page for printing shows all others.
+    """
+    found: list[Snippet] = []
+    waiting = list(known)
+    for block in shown:
+        text = block.text.rstrip("\n")
+        if waiting and waiting[0].sql.rstrip("\n") == text:
+            found.append(waiting.pop(0))
+        elif (other := elsewhere(text)) is not None:
+            found.append(other)
+        elif waiting:
             return (
-                f"the page shows the SQL block {_first_line(block.text)!r} where the checks have "
-                f"{_first_line(snippet.sql)!r} ({snippet.fence})"
+                f"the page shows the SQL block {_first_line(text)!r} where the checks have "
+                f"{_first_line(waiting[0].sql)!r} ({waiting[0].fence})"
             )
-    if len(shown) > len(known):
-        extra = _first_line(shown[len(known)].text)
-        return (
-            f"the page shows {len(shown)} SQL blocks and the checks know {len(known)}; "
-            f"nobody runs {extra!r}"
-        )
-    if len(shown) < len(known):
-        missing = known[len(shown)]
+        else:
+            return (
+                f"the page shows {len(shown)} SQL blocks and the checks know {len(known)}; "
+                f"nobody runs {_first_line(text)!r}"
+            )
+    if waiting:
         return (
             f"the page shows {len(shown)} SQL blocks and the checks know {len(known)}; nobody sees "
-            f"{_first_line(missing.sql)!r} ({missing.fence}). The language must be visible in the "
-            f"HTML: set pygments_lang_class: true for pymdownx.highlight"
+            f"{_first_line(waiting[0].sql)!r} ({waiting[0].fence}). The language must be visible "
+            f"in the HTML: set pygments_lang_class: true for pymdownx.highlight"
         )
-    return None
+    return found
 
 
 def _around_blocks(output: str, content: str) -> tuple[str, str, str]:
@@ -123,16 +138,20 @@ def _around_blocks(output: str, content: str) -> tuple[str, str, str]:
     return before, content, after
 
 
-def annotate(
-    html: str, blocks: Sequence[ShownBlock], page: Page, report: Report | None, data: str = ""
+def annotate(  # noqa: PLR0913, PLR0917 - what is shown, and what is known of it
+    html: str,
+    blocks: Sequence[ShownBlock],
+    paired: Sequence[Snippet],
+    page: Page,
+    report: Report | None,
+    data: str = "",
 ) -> str:
     """Return a page's HTML with marks, stamps and outputs shown as such.
 
     ``data`` goes with the page's first block, wherever a theme takes that to.
-    ``blocks`` are those of the HTML.  They are paired with the page's snippets in order, so
-    `find_difference` must have found none.
+    ``blocks`` are those of the HTML, ``paired`` the snippets of those that are SQL: see `pair`.
     """
-    snippets = iter(page.snippets)
+    snippets = iter(paired)
     insertions: list[Insertion] = []
     for index, block in enumerate(blocks):
         if not block.is_sql:
@@ -168,6 +187,7 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
         self._cache_dir: Path | None = None
         self._known: dict[str, Page] = {}
         self._uris: dict[str, str] = {}
+        self._files: Sequence[File] = ()
 
     def on_startup(self, *, command: Literal["build", "gh-deploy", "serve"], dirty: bool) -> None:
         """Note whether someone is editing: then a difference is shown, and the site stays up.
@@ -202,7 +222,7 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
         self._known.clear()
         root = Path(config.config_file_path).parent
         try:
-            self._site = load_site(root)
+            self._site = load_site(root, Path(config.config_file_path))
         except SiteError as err:
             raise PluginError(f"sql-snippets: {err}") from err
         self._version = version_of(self._path(config))
@@ -223,15 +243,33 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
         try:
             settings = present_settings(root)
             self._cache_dir = settings.cache_dir
+            self._warn_of_another_site(settings)
             if self._report is not None:
                 self._report = compare_with(self._report, recipe_of(settings))
         except (ProjectError, RecipeError, SettingsError) as err:
             if self._report is not None:
                 _log.warning("Whether the database has changed since the last run: %s", err)
 
+    def _warn_of_another_site(self, settings: Settings) -> None:
+        """Say so where pytest would read the pages as those of another site, or of none."""
+        site = self._site
+        if site is None or site.config_path is None or site.config_path in settings.mkdocs:
+            return
+        if find_config(site.docs_dir) != site.config_path:
+            name = os.path.relpath(site.config_path, settings.root)
+            _log.warning(
+                "pytest does not know that the pages in %s belong to %s: set sql_mkdocs = %s "
+                "in the configuration of pytest in %s.",
+                site.docs_dir,
+                site.config_path,
+                json.dumps(name),
+                settings.root,
+            )
+
     def on_files(self, files: Files, /, *, config: MkDocsConfig) -> Files:
         """Add the style sheet, and the pages that are generated from the report."""
         files.append(File.generated(config, _STYLES_URI, abs_src_path=str(_STYLES)))
+        self._files = files.documentation_pages()
         wanted = {
             self.config.verification: verification_page,
             self.config.drills: drills_page,
@@ -287,18 +325,27 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
         known = self._read(page.file.src_uri, page.file.abs_src_path)
         before, html, after = _around_blocks(output, page.content or "")
         blocks = read_blocks(html)
-        difference = find_difference([block for block in blocks if block.is_sql], known.snippets)
-        if difference is None:
+        shown = [block for block in blocks if block.is_sql]
+        paired = pair(shown, known.snippets, self._elsewhere)
+        if not isinstance(paired, str):
             data, script = "", ""
             if self._serving:
                 data, script = data_of(known, self._version), SCRIPT
-            annotated = annotate(html, blocks, known, self._report, data)
+            annotated = annotate(html, blocks, paired, known, self._report, data)
             return f"{before}{annotated}{script}{after}"
-        message = f"{page.file.src_uri}: {difference}."
+        message = f"{page.file.src_uri}: {paired}."
         if not self._serving:
             raise PluginError(f"sql-snippets: {message}")
         _log.warning("%s", message)
         return output
+
+    def _elsewhere(self, text: str) -> Snippet | None:
+        """Return the block of any page of the site that has this text."""
+        for file in self._files:
+            for snippet in self._read(file.src_uri, file.abs_src_path).snippets:
+                if snippet.sql.rstrip("\n") == text:
+                    return snippet
+        return None
 
     def _read(self, uri: str, source: str | None) -> Page:
         """Return what the checks know of a page; a page that has no file holds no block."""

@@ -372,12 +372,15 @@ class Failure:
     """One reason why a block, table or drill is not true.
 
     ``notes`` are drawn below the source, each ``label: text`` (detail, hint, nearest).
+    One that is not ``is_own`` came before anything could be said of it: its incident did not come
+    about, or a block that must run before it failed.
     """
 
     location: Location
     message: str
     sqlstate: str | None = None
     notes: tuple[str, ...] = ()
+    is_own: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ class Settings:
     effects: Mapping[str, str]
     cache_dir: Path
     identifiers: str = IDENTIFIERS[0]
+    mkdocs: tuple[Path, ...] = ()
     no_cache: bool = False
     no_blame: bool = False
 
@@ -142,7 +143,8 @@ def decide(
         allow_remote_server=source.flag("allow_remote_server"),
         # Relative to where the command was typed, as any file named on a command line.
         report=Path(report).absolute() if report else None,
-        update=source.flag("update"),
+        # Only where it was typed: a variable that is still set must not rewrite pages.
+        update=bool(command_line.get("update")),
         platform=source.path("platform", root),
         migrations=source.migrations(root),
         seed=source.path("seed", root),
@@ -151,6 +153,7 @@ def decide(
         effects={**NAMED_EFFECTS, **source.pairs("effects")},
         cache_dir=source.path("cache_dir", root) or _default_cache_dir(environment),
         identifiers=source.choice("identifiers", IDENTIFIERS),
+        mkdocs=tuple((root / path).resolve() for path in source.text("mkdocs")[0].split()),
         no_cache=source.flag("no_cache"),
         no_blame=source.flag("no_blame"),
     )

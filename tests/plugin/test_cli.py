@@ -171,12 +171,14 @@ def test_help_and_version() -> None:
     assert b"Traceback" not in run().stderr
 
 
-def test_needs_neither_pytest_nor_mkdocs(project: Path) -> None:
+def test_reading_needs_neither_pytest_nor_mkdocs(project: Path) -> None:
     code = (
-        "import sys\n"
-        "from sql_snippets.cli import main\n"
-        "status = main(['list', sys.argv[1]])\n"
-        "sys.exit(status or bool({'pytest', 'mkdocs'} & set(sys.modules)))\n"
+        "import pathlib, sys\n"
+        "from sql_snippets.reading.pages import read_page\n"
+        "from sql_snippets.reading.site import site_without_configuration\n"
+        "(path,) = pathlib.Path(sys.argv[1]).glob('docs/*/*.md')\n"
+        "page = read_page(path, site_without_configuration(path.parent))\n"
+        "sys.exit(not page.snippets or bool({'pytest', 'mkdocs'} & set(sys.modules)))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(project)], capture_output=True, check=False

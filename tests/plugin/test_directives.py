@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sql_snippets.mkdocs_site import load_site
 from sql_snippets.model import BlockColumn, Column, Location, Mark, Page, Problem, Step
 from sql_snippets.reading.directives import Directive, bind_block, parse_directive
 from sql_snippets.reading.pages import read_page
-from sql_snippets.reading.site import load_site
 
 if TYPE_CHECKING:
     from pathlib import Path

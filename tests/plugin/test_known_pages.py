@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sql_snippets.mkdocs_site import load_site
 from sql_snippets.reading import known_pages
 from sql_snippets.reading.known_pages import read_known_page
 from sql_snippets.reading.pages import read_page
-from sql_snippets.reading.site import Site, load_site
 from tests.plugin.constructs import CONFIG, CONSTRUCTS, Construct
 
 if TYPE_CHECKING:
     from sql_snippets.model import Page
+    from sql_snippets.reading.site import Site
 
 ROOT = Path(__file__).parents[2]
 WITHOUT_FILES = CONFIG.replace("  - pymdownx.snippets:\n      base_path: [included]\n", "")

@@ -25,13 +25,14 @@ MAY_IMPORT = {
     "judging": {"model", "sqltext", "servers", "database", "running"},
     "results": {"model", "sqltext", "database"},
     "settings": {"database", "running"},
-    "project": {"database", "settings"},
     "mutations": {"database"},
 }
 EDGES = {
     "cli": set[str](),
     "mkdocs_plugin": {"mkdocs"},
     "mkdocs_live": {"mkdocs"},
+    "mkdocs_site": {"mkdocs"},
+    "project": {"pytest", "_pytest"},
     "pytest_plugin": {"pytest", "_pytest"},
     "mutation_run": {"pytest"},
 }

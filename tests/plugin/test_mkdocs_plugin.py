@@ -24,10 +24,10 @@ from mkdocs.exceptions import Abort
 from mkdocs.livereload import LiveReloadServer
 
 from sql_snippets.mkdocs_live import ADDRESS, LiveStamps
-from sql_snippets.project import present_recipe, read_ini
+from sql_snippets.mkdocs_site import load_site
+from sql_snippets.project import find_project, present_recipe
 from sql_snippets.reading.built_html import add_class, add_id, insert, read_blocks
 from sql_snippets.reading.pages import read_page
-from sql_snippets.reading.site import load_site
 from sql_snippets.results.report import FORMAT, hash_claims, hash_sql
 from sql_snippets.results.stamps import ReportError, Verdict, read_report, show_seconds, verdict_of
 from sql_snippets.results.underway import underway
@@ -800,7 +800,7 @@ def test_settings_that_cannot_be_read_are_said(
     _report(project, _passed(project), recipe="0" * 64)
     (project / "pyproject.toml").write_text("[tool", encoding="utf-8")
     assert "sql-stamp--passed" in _stamp(_build(project))
-    assert "pyproject.toml cannot be read" in caplog.text
+    assert f"{project / 'pyproject.toml'}: " in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -811,12 +811,15 @@ def test_settings_that_cannot_be_read_are_said(
         ("pyproject.toml", '[tool.pytest]\nsql_role = "x"\n'),
         ("tox.ini", "[pytest]\nsql_role = x\n"),
         ("setup.cfg", "[tool:pytest]\nsql_role = x\n"),
+        ("pytest.toml", '[pytest]\nsql_role = "x"\n'),
     ],
 )
 def test_settings_are_read_where_pytest_has_them(tmp_path: Path, name: str, text: str) -> None:
-    assert read_ini(tmp_path) == {}
+    folder = tmp_path / "deep" / "down"
+    folder.mkdir(parents=True)
+    assert find_project(folder) == (folder, {})
     (tmp_path / name).write_text(text, encoding="utf-8")
-    assert read_ini(tmp_path) == {"role": "x"}
+    assert find_project(folder) == (tmp_path, {"role": "x"})
 
 
 GENERATED = CONFIG.replace(

@@ -11,8 +11,9 @@ from mkdocs.commands.build import build
 from mkdocs.config import load_config
 from mkdocs.utils.meta import get_data
 
+from sql_snippets.mkdocs_site import load_site
 from sql_snippets.reading.pages import PageError, read_page
-from sql_snippets.reading.site import Site, load_site, new_markdown
+from sql_snippets.reading.site import Site, new_markdown
 from sql_snippets.reading.source import count_front_matter
 from tests.plugin.constructs import CONFIG, CONSTRUCTS, INCLUDED, Construct
 

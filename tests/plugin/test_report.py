@@ -22,7 +22,8 @@ FACTS = ServerFacts("embedded", "17.10", ("pg_cron 1.6",))
 
 
 def _entry(line: int, name: str = "n") -> Entry:
-    return Entry(f"x.md::s::{name}", "x.md", "s", name, line, "block", "passed")
+    here = f"x.md::s::{name}"
+    return Entry(here, here, "x.md", "x.md", "s", name, line, "block", "passed")
 
 
 def test_a_report_is_in_the_order_of_the_pages(tmp_path: Path) -> None:
@@ -40,7 +41,19 @@ def test_a_report_is_in_the_order_of_the_pages(tmp_path: Path) -> None:
     }
     assert [item["name"] for item in content["items"]] == ["b", "ä", "c"]
     assert set(content["items"][0]) == {
-        *("id", "page", "section", "name", "line", "kind", "verdict", "mark", "role"),
+        *(
+            "id",
+            "nodeid",
+            "page",
+            "file",
+            "section",
+            "name",
+            "line",
+            "kind",
+            "verdict",
+            "mark",
+            "role",
+        ),
         *("sql_sha256", "seconds", "isolation", "rows", "danger", "reason"),
         *("placeholders", "cached", "checked", "drawn", "claims_sha256"),
     }
@@ -104,7 +117,8 @@ def test_the_command_line_wins_then_the_environment() -> None:
     assert _decide({"server": None}, environment, ini).server == "environment"
     assert _decide({"server": "line"}, environment, ini).server == "line"
     assert not _decide({"update": False}).update
-    assert _decide({"update": False}, {"SQL_SNIPPETS_UPDATE": "yes"}).update
+    # Pages are rewritten where that was typed, never by what an environment or a file says.
+    assert not _decide({}, {"SQL_SNIPPETS_UPDATE": "yes"}, {"update": "yes"}).update
     assert _decide({"update": True}).update
 
 
@@ -137,8 +151,8 @@ def test_a_timeout_that_is_none(value: str) -> None:
 
 
 def test_a_flag_that_is_none() -> None:
-    with pytest.raises(SettingsError, match="SQL_SNIPPETS_UPDATE is 'perhaps'; write true or"):
-        _decide(environment={"SQL_SNIPPETS_UPDATE": "perhaps"})
+    with pytest.raises(SettingsError, match="SQL_SNIPPETS_NO_CACHE is 'perhaps'; write true or"):
+        _decide(environment={"SQL_SNIPPETS_NO_CACHE": "perhaps"})
 
 
 # ---- writing back

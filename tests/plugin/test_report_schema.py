@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
+from sql_snippets.mkdocs_site import load_site
 from sql_snippets.reading.pages import read_page
-from sql_snippets.reading.site import load_site
 from sql_snippets.results.report import FORMAT, Entry, Report
 from sql_snippets.results.stamps import read_report, stamp
 from tests.plugin.small_project import change, write_files

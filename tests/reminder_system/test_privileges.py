@@ -40,7 +40,8 @@ order by 2, 3
 ROUTINES = """
 select p.oid::regprocedure::text as name, p.prokind, p.prosecdef,
   -- An expression is parsed once, when it is created: no search_path reaches it later.
-  case when p.prosqlbody is null then p.proconfig else array['search_path=pg_catalog, pg_temp'] end, p.oid
+  case when p.prosqlbody is null then p.proconfig
+    else array['search_path=pg_catalog, pg_temp'] end, p.oid
 from pg_proc p join pg_namespace n on n.oid = p.pronamespace
 where n.nspname in ('public', 'reminder')
 order by 1

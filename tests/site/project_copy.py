@@ -8,9 +8,9 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from scripts.tasks.common import ROOT
+from sql_snippets.mkdocs_site import load_site
 from sql_snippets.project import present_recipe
 from sql_snippets.reading.pages import read_page
-from sql_snippets.reading.site import load_site
 from sql_snippets.results.report import FORMAT, hash_claims, hash_sql
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import pytest
 from scripts.hooks.reproducible import last_commit
 from scripts.tasks.common import ROOT
 from scripts.tasks.local_site import build
-from sql_snippets.reading.site import load_site, new_markdown
+from sql_snippets.mkdocs_site import load_site
+from sql_snippets.reading.site import new_markdown
 
 if TYPE_CHECKING:
     from pathlib import Path

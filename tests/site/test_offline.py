@@ -14,8 +14,8 @@ from playwright.sync_api import expect
 from scripts.tasks.common import ROOT
 from scripts.tasks.local_site import build
 from scripts.tasks.offline import FOLDER, pack
+from sql_snippets.mkdocs_site import load_site
 from sql_snippets.reading.pages import read_page
-from sql_snippets.reading.site import load_site
 from tests.site.opening import open_page
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from playwright.sync_api import expect
 
 from scripts.tasks.common import ROOT
 from scripts.tasks.local_site import build, serve_folder
+from sql_snippets.mkdocs_site import load_site
 from sql_snippets.model import Step
 from sql_snippets.reading.pages import read_page
-from sql_snippets.reading.site import load_site
 from sql_snippets.running.editor import run_as_editor
 from sql_snippets.sqltext.placeholders import fill
 from tests.site.opening import open_page

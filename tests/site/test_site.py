@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import expect
 
 from scripts.tasks.common import ROOT
+from sql_snippets.mkdocs_site import load_site
 from sql_snippets.reading.pages import read_page
-from sql_snippets.reading.site import load_site
 from tests.site.opening import addresses, open_page
 from tests.site.pixels import contrasts
 

@@ -6,8 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sql_snippets.mkdocs_site import load_site
 from sql_snippets.reading.pages import read_page
-from sql_snippets.reading.site import load_site
 
 if TYPE_CHECKING:
     from sql_snippets.model import Snippet

@@ -27,8 +27,8 @@ import pytest
 from sql_snippets.database import messages
 from sql_snippets.judging.checks import describe_error
 from sql_snippets.judging.trials import fill_in
+from sql_snippets.mkdocs_site import load_site
 from sql_snippets.reading.pages import read_page
-from sql_snippets.reading.site import load_site
 from sql_snippets.running.editor import APPLICATION_NAME, run_isolated
 from sql_snippets.sqltext.lexer import Kind, Token, tokens
 from sql_snippets.sqltext.placeholders import Filled

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from sql_snippets.mkdocs_site import load_site
 from sql_snippets.model import Mark, Page, Snippet, Step
 from sql_snippets.reading.pages import read_page
-from sql_snippets.reading.site import load_site
 from sql_snippets.sqltext.placeholders import find
 from tests.sql_snippets.decisions import slug
 from tests.sql_snippets.incidents import PRACTICE

@@ -129,7 +129,7 @@ class Template:
                 run_file(self.server, name, self.role, self.seed)
             yield Database(self.server, name, self.role)
         finally:
-            # A server that has gone took the clone with it.
+            # The clone went with its server.
             with suppress(ServerUnavailable, psycopg.Error), self._admin() as admin:
                 admin.execute(_dropping(name))
                 if self.server.kind != "url" and _whole_server(admin) != self.whole_server:
@@ -383,7 +383,7 @@ def _describe(
             (name,),
         ).fetchone()
         if row is None:
-            raise ServerUnavailable(f"The template {name} has gone from the server.")
+            raise ServerUnavailable(f"The template {name} is no longer on the server.")
         owner, default_grants, has_settings = row
         grants = admin.execute(
             "select case grantee when 0 then '' else pg_get_userbyid(grantee) end, "

@@ -1,7 +1,7 @@
 """One server and one template for all processes of a run, opened when the first one asks.
 
 Sharing a server has a price: roles, settings and sessions are seen, and can be ended, from every
-database of it.  So whoever runs a block takes a turn first: many at once while their blocks stay
+database of it.  So each process takes a turn first: many at once while their blocks stay
 inside their own databases, and alone for a block that reaches further.
 """
 
@@ -273,7 +273,7 @@ class OthersKeeper:
             self._connection.send((word, value))
             kind, text = self._connection.recv()
         except (OSError, EOFError) as err:
-            raise ServerUnavailable("The process that holds the server has gone.") from err
+            raise ServerUnavailable("The process that holds the server has ended.") from err
         if kind == "error":
             raise ServerUnavailable(text)
         return str(text)

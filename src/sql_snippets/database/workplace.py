@@ -28,7 +28,6 @@ class Workplace:
         self._open = ExitStack()
         self._turn = ExitStack()
         self._is_alone: bool | None = None
-        self._elsewhere = False
 
     @property
     def template(self) -> Template:
@@ -61,7 +60,7 @@ class Workplace:
         return self._template
 
     def begin(self, text: str | None) -> None:
-        """Wait for the turn that whoever runs ``text`` must have; many may hold one at once.
+        """Wait for the turn that running ``text`` takes; many may hold one at once.
 
         What reaches further than its own database runs alone, as does what is not known (None).
         """
@@ -104,19 +103,13 @@ class Workplace:
     @contextmanager
     def elsewhere(self, template: Template) -> Iterator[None]:
         """Check in another template of the same server for a while."""
-        before = self._template, self._shared, self._definitions, self._open, self._elsewhere
+        before = self._template, self._shared, self._definitions, self._open
         self._template, self._shared = replace(template, alone=self.alone), None
-        self._elsewhere = True
         try:
             with ExitStack() as self._open:
                 yield
         finally:
-            self._template, self._shared, self._definitions, self._open, self._elsewhere = before
-
-    @property
-    def is_elsewhere(self) -> bool:
-        """Whether the template is another one for the moment."""
-        return self._elsewhere
+            self._template, self._shared, self._definitions, self._open = before
 
     def has_died(self) -> bool:
         """Look whether the server is gone; if so, what is asked for next is on a new one."""
@@ -124,7 +117,7 @@ class Workplace:
         if template is None or is_alive(template):
             return False
         self._forget()
-        # Its refusal is for those who ask next, not for whoever asks whether the old one lives.
+        # Its refusal is for the next caller, not for this one, who asks whether the old one lives.
         with suppress(Exception):
             self.keeper.get(identity(template))
         return True

@@ -13,7 +13,6 @@ from sql_snippets.database.catalog import suggest
 from sql_snippets.model import (
     Column,
     Failure,
-    Location,
     Outcome,
     Problem,
     ServerError,
@@ -37,11 +36,6 @@ class Connectable(Protocol):
 
     def connect(self, role: str | None = None, application_name: str = "") -> psycopg.Connection:
         """Open a session; ``None`` is the role of the page's reader."""
-
-
-def start_of(snippet: Snippet) -> Location:
-    """Return the place of the first character of the SQL, or of the fence when it is empty."""
-    return snippet.locate(0) if snippet.origins else snippet.fence
 
 
 def problems_of(problems: Sequence[Problem]) -> list[Failure]:

@@ -13,16 +13,18 @@ from sql_snippets.judging.checks import (
     check_verify,
     problems_of,
 )
-from sql_snippets.model import Drill, Failure, Outcome, Scenario, Snippet, Step
+from sql_snippets.model import Drill, Failure, Location, Outcome, Scenario, Snippet, Step
 
 Run = Callable[[Snippet], Outcome | list[Failure]]
 """Run one block in a session of its own; failures when `checks.check_run` finds any."""
 
 _POLL_SECONDS = 0.1
 
-NOT_PRODUCED = (
-    'scenario "{}" did not produce its incident: is_present() is false right after its set-up'
-)
+
+def not_produced(scenario: str, place: Location) -> Failure:
+    """Return that there is no incident to check anything against."""
+    why = "did not produce its incident: is_present() is false right after its set-up"
+    return Failure(place, f'scenario "{scenario}" {why}', is_own=False)
 
 
 def _of(drill: Drill, step: Step) -> tuple[Snippet, ...]:
@@ -146,7 +148,7 @@ def run_drill(
     if failures:
         return failures
     if not scenario.is_present():
-        return [Failure(drill.location, NOT_PRODUCED.format(drill.scenario))]
+        return [not_produced(drill.scenario, drill.location)]
     last_fix = _of(drill, Step.RESOLVE)[-1]
     fix = ", ".join(f'"{snippet.name}"' for snippet in _of(drill, Step.RESOLVE))
 

@@ -15,7 +15,7 @@ from sql_snippets.judging.checks import (
     describe_error,
     suggest_from,
 )
-from sql_snippets.judging.drills import NOT_PRODUCED, Run, run_drill
+from sql_snippets.judging.drills import Run, not_produced, run_drill
 from sql_snippets.model import Drill, Failure, Outcome, Scenario, Snippet, Trial
 from sql_snippets.running.danger import NAMED_EFFECTS
 from sql_snippets.running.editor import run_as_editor, run_isolated
@@ -156,7 +156,10 @@ def _run_earlier(
         result = _run_checked(database, earlier, values, timeout, outcomes)
         if not isinstance(result, Outcome):
             prefix = f'block "{earlier.name}", which must run before "{snippet.name}", failed: '
-            return [replace(failure, message=prefix + failure.message) for failure in result]
+            return [
+                replace(failure, message=prefix + failure.message, is_own=False)
+                for failure in result
+            ]
     return []
 
 
@@ -231,7 +234,7 @@ def try_in_scenario(  # noqa: PLR0913 - each says one thing about one run
     ``just_before`` is called when all is ready for it.
     """
     if not scenario.is_present():
-        return Trial([Failure(snippet.start, NOT_PRODUCED.format(snippet.claims.scenario))])
+        return Trial([not_produced(str(snippet.claims.scenario), snippet.start)])
     outcomes: Outcomes = {}
     failures = _run_earlier(database, snippet, scenario.values, timeout, outcomes)
     if failures:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sql_snippets.mkdocs_site import find_config, is_page, load_site
 from sql_snippets.model import (
     BoundTable,
     Drill,
@@ -30,7 +31,7 @@ from sql_snippets.pytest_plugin.kinds import (
 )
 from sql_snippets.pytest_plugin.run import run_of
 from sql_snippets.reading.known_pages import read_known_page
-from sql_snippets.reading.site import Site, SiteError, load_site
+from sql_snippets.reading.site import Site, SiteError
 from sql_snippets.reading.source import PageError
 from sql_snippets.results.rewrite import digest_of
 
@@ -42,22 +43,25 @@ if TYPE_CHECKING:
 
 
 def _site_of(config: pytest.Config, path: Path) -> Site:
-    """Return the site of a page; a configuration is read once for all pages it belongs to."""
-    site = _site_above(config, config.rootpath)
-    if site.config_path is None or not path.is_relative_to(site.root):
-        return _site_above(config, path.parent)
-    return site
+    """Return the site of a page: a named one that has it, else the nearest above it."""
+    run = run_of(config)
+    for named in run.settings.mkdocs:
+        site = _loaded(config, named.parent, named)
+        if site.place_of(path) is not None:
+            return site
+    return _loaded(config, path.parent, find_config(path.parent))
 
 
-def _site_above(config: pytest.Config, folder: Path) -> Site:
-    """Return the site of a folder; without one, paths are those that pytest shows."""
+def _loaded(config: pytest.Config, folder: Path, config_path: Path | None) -> Site:
+    """Return a site, read once; without a configuration, paths are those that pytest shows."""
     sites = run_of(config).sites
-    if folder not in sites:
-        site = load_site(folder)
-        if site.config_path is None and folder.is_relative_to(config.rootpath):
+    key = config_path or folder
+    if key not in sites:
+        site = load_site(folder, config_path)
+        if config_path is None and folder.is_relative_to(config.rootpath):
             site = replace(site, root=config.rootpath)
-        sites[folder] = site
-    return sites[folder]
+        sites[key] = site
+    return sites[key]
 
 
 def _is_asked_for(file_path: Path, parent: pytest.Collector) -> bool:
@@ -71,7 +75,7 @@ def _is_asked_for(file_path: Path, parent: pytest.Collector) -> bool:
         # Shown by the page itself; `docs` is what MkDocs takes when it is not told.
         return file_path.is_relative_to(parent.config.rootpath / "docs")
     if site.config_path is not None:
-        return file_path.is_relative_to(site.docs_dir)
+        return site.place_of(file_path) is not None
     return any(
         session.isinitpath(folder) and folder != parent.config.rootpath
         for folder in file_path.parents
@@ -80,7 +84,7 @@ def _is_asked_for(file_path: Path, parent: pytest.Collector) -> bool:
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> MarkdownFile | None:
     """Take the pages of the site, and any Markdown file that was named."""
-    if file_path.suffix == ".md" and _is_asked_for(file_path, parent):
+    if is_page(file_path) and _is_asked_for(file_path, parent):
         return MarkdownFile.from_parent(parent, path=file_path)
     return None
 
@@ -99,7 +103,11 @@ class MarkdownFile(pytest.File):
             failure = Failure(Location(self.nodeid, 1), str(err))
             run.blocks += 1
             yield FaultItem.from_parent(
-                self, name="page", failure=failure, root=self.config.rootpath
+                self,
+                name="page",
+                failure=failure,
+                root=self.config.rootpath,
+                on_page=self.nodeid,
             )
             return
         run.blocks += len(page.snippets) + len(page.tables) + len(page.facts)
@@ -125,10 +133,16 @@ class MarkdownFile(pytest.File):
         for section in _sections(page):
             yield Section.from_parent(self, name=section, page=page, root=site.root)
         if _mentions_names(page, run.settings):
-            yield IdentifiersItem.from_parent(self, name="identifiers", page=page, root=site.root)
+            yield IdentifiersItem.from_parent(
+                self, name="identifiers", page=page, root=site.root, on_page=page.path
+            )
         for name, location, message in faults:
             yield FaultItem.from_parent(
-                self, name=name, failure=Failure(location, message), root=site.root
+                self,
+                name=name,
+                failure=Failure(location, message),
+                root=site.root,
+                on_page=page.path,
             )
 
 
@@ -178,23 +192,22 @@ class Section(pytest.Collector):
 
     def collect(self) -> Iterable[pytest.Item]:
         """Return one item for each block, bound table and drill, in the order of the page."""
+        place: dict[str, Any] = {"root": self.root, "on_page": self.page.path}
         for part in _parts(self.page):
             if part.section != self.name:
                 continue
             match part:
                 case Snippet():
                     snippet = _with_uncompared_output(part, self.page)
-                    yield BlockItem.from_parent(
-                        self, name=part.name, snippet=snippet, root=self.root
-                    )
+                    yield BlockItem.from_parent(self, name=part.name, snippet=snippet, **place)
                 case BoundTable():
-                    yield TableItem.from_parent(self, name=part.name, table=part, root=self.root)
+                    yield TableItem.from_parent(self, name=part.name, table=part, **place)
                 case FactsTable():
-                    yield FactsItem.from_parent(self, name=part.name, table=part, root=self.root)
+                    yield FactsItem.from_parent(self, name=part.name, table=part, **place)
                     for row in part.unchecked:
-                        yield UncheckedItem.from_parent(self, table=part, row=row, root=self.root)
+                        yield UncheckedItem.from_parent(self, table=part, row=row, **place)
                 case Drill():
-                    yield DrillItem.from_parent(self, name="drill", drill=part, root=self.root)
+                    yield DrillItem.from_parent(self, name="drill", drill=part, **place)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -210,5 +223,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         "nothing: name other pages, or see what is on them with `sql-snippets list`",
     )
     items.append(
-        FaultItem.from_parent(run.pages[0], name="no-sql", failure=failure, root=config.rootpath)
+        FaultItem.from_parent(
+            run.pages[0],
+            name="no-sql",
+            failure=failure,
+            root=config.rootpath,
+            on_page=run.pages[0].nodeid,
+        )
     )

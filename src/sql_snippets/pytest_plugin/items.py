@@ -64,15 +64,23 @@ class SqlItem(ItemWithFixtures):
 
     kind: Kind
 
-    def __init__(self, *, place: Location, root: Path, section: str = "", **kwargs: Any) -> None:
+    def __init__(
+        self, *, place: Location, root: Path, on_page: str, section: str = "", **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.place = place
+        self.on_page = on_page
         self.root = root
         self.section = section
         self.attempt = Attempt()
         self.kept: Kept | None = None
         self.key: str | None = None
-        self.user_properties += [("file", place.path), ("line", place.line)]
+        self.user_properties += [("id", self.item_id), ("file", place.path), ("line", place.line)]
+
+    @property
+    def item_id(self) -> str:
+        """What the item is called in reports and on the site: by its page's place in the site."""
+        return "::".join(filter(None, (self.on_page, self.section, self.name)))
 
     @property
     def settings(self) -> Settings:
@@ -110,7 +118,9 @@ class SqlItem(ItemWithFixtures):
     def setup(self) -> None:
         """Find the verdict of an earlier run, or take the turn and set everything up."""
         subject = self.subject()
-        self.key = key_for(self, subject, self.scenario_name()) if subject is not None else None
+        self.key = (
+            None if subject is None else key_for(self, self.item_id, subject, self.scenario_name())
+        )
         self.kept = run_of(self.config).verdicts.find(self.key) if self.key is not None else None
         if self.kept is not None:
             return
@@ -168,8 +178,10 @@ class SqlItem(ItemWithFixtures):
     def entry(self, verdict: Verdict, reason: str | None) -> Entry:
         """Return what the report says about this item."""
         return Entry(
-            id=self.nodeid,
-            page=self.place.path,
+            id=self.item_id,
+            nodeid=self.nodeid,
+            page=self.on_page,
+            file=self.place.path,
             section=self.section,
             name=self.name,
             line=self.place.line,

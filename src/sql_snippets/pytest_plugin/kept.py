@@ -24,14 +24,16 @@ _NOT_OF_THE_VERDICT = {
 }
 
 
-def key_for(item: ItemWithFixtures, subject: object, scenario: str | None) -> str | None:
+def key_for(
+    item: ItemWithFixtures, item_id: str, subject: object, scenario: str | None
+) -> str | None:
     """Return the hash of what the verdict rests on; None when none is kept."""
     run = run_of(item.config)
     if run.settings.no_cache or not _server_key(run):
         return None
     return key_of(
         subject,
-        id=item.nodeid,
+        id=item_id,
         server=_server_key(run),
         python=_python_digest(run, item, [scenario] if scenario else []),
         settings={

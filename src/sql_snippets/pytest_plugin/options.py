@@ -22,6 +22,7 @@ _INI = {
     "timeout": "seconds after which a block is cancelled on the server (default: 30)",
     "effects": "lines `schema.relation = effect`: queues whose rows are named as what they order",
     "identifiers": "inline code that must be names of the database: qualified (default), all, off",
+    "mkdocs": "mkdocs.yml of each site whose pages are not in its folder or below it",
     "cache_dir": "folder for prepared servers (default: sql-snippets in the user's cache folder)",
 }
 _OPTIONS = ("server", "allow_remote_server", "report", "update", "no_cache", "no_blame")

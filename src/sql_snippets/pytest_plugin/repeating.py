@@ -11,7 +11,6 @@ import pytest
 
 from sql_snippets.database.recipes import MigrationFailed
 from sql_snippets.judging.blame import find_migration
-from sql_snippets.judging.drills import NOT_PRODUCED
 from sql_snippets.model import Failure
 from sql_snippets.project import recipe_of
 from sql_snippets.pytest_plugin.claims import ClaimsFailed
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from sql_snippets.database.databases import Database, Template
 
 _CANCELLED = "57014"
-_NOT_THERE = NOT_PRODUCED.partition("{")[0]
-_BEFORE = 'block "'
 
 
 def failures_on(
@@ -48,9 +45,7 @@ def failures_on(
             is_ready = True
             item.check()
     except ClaimsFailed as err:
-        others = (_NOT_THERE, _BEFORE)
-        is_own = is_ready and not any(err.failures[0].message.startswith(o) for o in others)
-        return err.failures if is_own else None
+        return err.failures if is_ready and err.failures[0].is_own else None
     except MigrationFailed:
         raise
     except (Exception, pytest.fail.Exception):  # noqa: BLE001 - a fixture may raise anything

@@ -88,13 +88,13 @@ def _entry_of(
     item: SqlItem, verdict: Verdict, reason: str | None, failures: tuple[Failure, ...]
 ) -> dict[str, Any]:
     if item.kept is not None and verdict == "passed":
-        return {**entry_of(item.kept), "line": item.place.line}
+        return {**entry_of(item.kept), "nodeid": item.nodeid, "line": item.place.line}
     drawn = "\n\n".join(draw_failure(item.config.rootpath, failure) for failure in failures)
     return {**asdict(item.entry(verdict, reason)), "drawn": drawn or None}
 
 
 def _lost_server(item: SqlItem, error: BaseException) -> bool:
-    """Whether the failure is that the server has gone; what runs next is then on a new one."""
+    """Whether the server died; what runs next is then on a new one."""
     if isinstance(error, ClaimsFailed):
         suspicious = any((f.sqlstate or "").startswith(("08", "57P")) for f in error.failures)
     else:

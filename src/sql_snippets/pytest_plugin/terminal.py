@@ -40,7 +40,7 @@ class Summary:
         if run.cached:
             run.notes.append(
                 f"{run.cached} passed before and nothing has changed since: "
-                "run them all the same with --sql-no-cache"
+                "use --sql-no-cache to re-run them"
             )
         if run.notes:
             terminalreporter.section("sql-snippets", sep="-")

@@ -1,4 +1,4 @@
-"""Items that are no functions and have fixtures all the same.
+"""Items that are not functions and still have fixtures.
 
 pytest has no public name for that: this does what its own items for doctests do, and is the one
 place that knows how.

@@ -1,6 +1,6 @@
 """What the built HTML of a page shows: its code blocks, each with the mark above it.
 
-The HTML is read and never written anew: everything found comes with its offset, so that what is
+The HTML is read and never rewritten: everything found comes with its offset, so that what is
 added later leaves every other byte of the page as the site made it.
 """
 

@@ -126,7 +126,7 @@ def parse_directive(text: str, location: Location, locate: Callable[[int], Locat
         words.append(Word(key, value if equals else None, locate(position)))
         position = token.end()
     if not words and not problems:
-        problems.append(Problem(location, "a directive without words says nothing: take it out."))
+        problems.append(Problem(location, "empty directive: remove it."))
     return Directive(location, tuple(words), tuple(problems))
 
 

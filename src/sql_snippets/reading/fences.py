@@ -26,7 +26,7 @@ from pymdownx.superfences import (
 )
 
 from sql_snippets.reading.site import Site, SiteError, new_markdown
-from sql_snippets.reading.source import TracedLine, carry, cut, relative_name
+from sql_snippets.reading.source import TracedLine, carry, cut
 from sql_snippets.reading.uncoloured import leave_out_colours
 
 if TYPE_CHECKING:
@@ -340,7 +340,7 @@ class Pipeline:
         read_lines, dedent = snippets.read_lines, snippets.dedent
 
         def read_traced(path: str) -> list[str]:
-            name = relative_name(Path(path), self.site.root)
+            name = self.site.name_of(Path(path))
             return [TracedLine(line, name, n) for n, line in enumerate(read_lines(path), 1)]
 
         def dedent_traced(lines: list[str]) -> list[str]:
@@ -357,7 +357,7 @@ class Pipeline:
         ) -> list[str]:
             if file_name is not None and not options.get("is_url"):
                 text = Path(file_name).read_text(encoding=snippets.encoding)
-                name = relative_name(Path(file_name), self.site.root)
+                name = self.site.name_of(Path(file_name))
                 written = [TracedLine(line, name, n) for n, line in enumerate(text.split("\n"), 1)]
                 lines = carry(written, lines, self.md.tab_length)
             return cast("list[str]", parse(lines, file_name, **options))

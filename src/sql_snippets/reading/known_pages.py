@@ -1,8 +1,8 @@
 """Pages as they were read before, kept so that a page that has not changed is not rendered again.
 
 Only what is known to depend on nothing else is kept: pages of sites whose extensions come with
-Markdown and pymdownx and read no files.  An entry is plain JSON, and one that cannot be read, or is
-not this user's, is as none.
+Markdown and pymdownx and read no files.  An entry is plain JSON; one that cannot be read, or is
+another user's, is ignored.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sql_snippets import model
-from sql_snippets.reading.source import read_text, relative_name
+from sql_snippets.reading.source import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +68,7 @@ def read_known_page(path: Path, site: Site, cache_dir: Path) -> model.Page:
     if options is None:
         return _read(path, site)
     text = read_text(path)
-    name = relative_name(path, site.root)
+    name = site.name_of(path)
     key = hash_of([own_digest(), sys.version, installed(), options, str(site.root), name, text])
     entry = cache_dir / "pages" / f"{hash_of([str(site.root), name])[:32]}.json"
     page = _find(entry, key, site.root)

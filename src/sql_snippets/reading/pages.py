@@ -71,7 +71,7 @@ def read_page(path: Path, site: Site) -> Page:
     extensions cannot be used.
     """
     text = read_text(path)
-    name = relative_name(path, site.root)
+    name = site.name_of(path)
     skipped = count_front_matter(text)
     body = text.split("\n")[skipped:]
     pipeline = Pipeline(site, path) if site.depends_on_page else _pipeline(site)
@@ -467,7 +467,7 @@ class _Assembly:
         problems: list[Problem],
     ) -> None:
         path = (self._root / self._page).parent / (word.value or "")
-        source = relative_name(path, self._root)
+        source = relative_name(path.resolve(), self._root)
         try:
             facts, unchecked = read_facts(path, source)
         except FactsError as err:

@@ -7,8 +7,10 @@ themselves; `carry` follows the others.
 
 from __future__ import annotations
 
+import os
 import re
 from difflib import SequenceMatcher
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import yaml
@@ -17,7 +19,6 @@ from sql_snippets.model import Location
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 # Markdown needs about a second for each 100 kB; what is larger than this is not a page.
 MAX_BYTES = 8_000_000
@@ -173,7 +174,7 @@ def carry(
     """Return ``after`` with the traces that its lines had in ``before``.
 
     ``in_step`` says that line ``i`` came of line ``i``.  Otherwise the two are compared, and a line
-    that has no counterpart stays untraced: no place is better than a wrong one.
+    that has no counterpart stays untraced: a missing location beats a wrong one.
     """
     if all(isinstance(line, TracedLine) for line in after):
         return list(after)
@@ -194,6 +195,5 @@ def carry(
 
 
 def relative_name(path: Path, root: Path) -> str:
-    """Return a path as reports name it: relative to the project where it is inside of it."""
-    path = path.resolve()
-    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+    """Return a path as reports name it: by its way from the folder of the project."""
+    return Path(os.path.relpath(path, root)).as_posix()

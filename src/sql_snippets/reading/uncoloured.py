@@ -27,7 +27,7 @@ class _NoTokens(StyleMeta):  # type: ignore[misc]  # it comes without types
 
 
 class _NoStyle(Style, metaclass=_NoTokens):  # type: ignore[misc]  # it comes without types
-    """A style with nothing to say: the usual ones are worked out anew for each block."""
+    """A style that colours nothing: the usual ones are computed for each block."""
 
 
 class _Uncoloured(Highlight):  # type: ignore[misc]  # it comes without types

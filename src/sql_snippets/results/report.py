@@ -11,7 +11,7 @@ import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from sql_snippets.results.plain import plain
 
@@ -35,6 +35,8 @@ class ReportError(Exception):
 class Entry:
     """One item of the report; ``seconds`` is the time of the statement or, for a drill, of all.
 
+    ``id`` names it by its page's place in the site, ``nodeid`` is what pytest runs it by.
+    ``line`` is counted in ``file``, which is another than ``page`` for text that was included.
     ``sql_sha256`` and ``claims_sha256`` are those of a block as it was run: see `hash_sql` and
     `hash_claims`.
     ``drawn`` are its failures as a terminal shows them, each below the author's own line.
@@ -44,7 +46,9 @@ class Entry:
     """
 
     id: str
+    nodeid: str
     page: str
+    file: str
     section: str
     name: str
     line: int
@@ -80,7 +84,7 @@ class Report:
 
     One that is not ``complete`` was written while the run went on.
     With a ``database_error`` there was no database: what needed one failed, and was not run.
-    A ``check_error`` is written by whoever runs the checks again, when they come to no verdict.
+    A ``check_error`` is written when the checks were run again and came to no verdict.
     """
 
     created: str
@@ -143,8 +147,3 @@ def write_report(report: Report, path: Path) -> None:
 def describe_danger(danger: Danger | None) -> dict[str, object] | None:
     """Return what was seen of a run, as plain values."""
     return None if danger is None else {"level": danger.level.value, "seen": list(danger.seen)}
-
-
-def entry_from(values: Mapping[str, Any]) -> Entry:
-    """Return the entry that `dataclasses.asdict` took apart."""
-    return Entry(**values)

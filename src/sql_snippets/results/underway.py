@@ -1,4 +1,4 @@
-"""A sign that a report is about to be written, for whoever would soon be out of date without it."""
+"""A sign that a report is being written, so that a build can wait for it."""
 
 from __future__ import annotations
 

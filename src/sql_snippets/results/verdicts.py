@@ -79,7 +79,7 @@ class Verdicts:
     def _load(self) -> dict[str, Kept]:
         try:
             if self._path.stat().st_uid not in {0, os.geteuid()}:
-                # Whoever writes this file says what passes.
+                # Who can write this file decides what passes.
                 return {}
             content = json.loads(self._path.read_text(encoding="utf-8"))
             return {

@@ -146,7 +146,7 @@ def compare(before: Objects, after: Objects) -> Difference:
                 altered.append(after.names[key])
                 dropped += [f"{column} of {name}" for column in _lost_columns(old, new)]
         elif name not in names or is_table(name):
-            # A table of the same name does not have the rows of the one that has gone.
+            # A table of the same name does not have the rows of the one that was dropped.
             dropped.append(name)
         else:
             altered.append(name)

@@ -3,7 +3,7 @@
 The block itself is sent as it always is.  Most is asked of its own session right behind it: only
 there are a transaction's id, its locks and its counts of rows seen, and nothing of other sessions
 is mixed in.  A session's counts wait at least a second from its start before they become those of
-the database (PGSTAT_MIN_INTERVAL in pgstat.c); after that, and where the session has gone, the
+the database (PGSTAT_MIN_INTERVAL in pgstat.c); after that, and where the session has ended, the
 database's own counts from before and after are compared.
 """
 
@@ -115,7 +115,7 @@ _NOTIFIED = (
     "select blks_zeroed + blks_hit + blks_read + blks_written "
     "from pg_catalog.pg_stat_slru where lower(name) = 'notify'"
 )
-# Reading a sequence waits for whoever is altering it, which an incident may be about.
+# Reading a sequence waits for a session that is altering it, which an incident may be about.
 _SEQUENCES = """
 select s.seqrelid::int8, n.nspname, c.relname, pg_catalog.pg_sequence_last_value(s.seqrelid)
 from pg_catalog.pg_sequence s join pg_catalog.pg_class c on c.oid = s.seqrelid

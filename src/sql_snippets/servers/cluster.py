@@ -216,7 +216,7 @@ class Cluster:
             self.commands.write(json.dumps(message).encode() + b"\n")
         except OSError as err:
             raise ServerUnavailable(
-                f"The guardian process of the server in {self.directory} has gone."
+                f"The guardian process of the server in {self.directory} has ended."
             ) from err
 
     def _answer(self, seconds: float) -> dict[str, object]:
@@ -227,7 +227,7 @@ class Cluster:
         line = self.answers.readline()
         if not line:
             raise ServerUnavailable(
-                f"The guardian process of the server in {self.directory} has gone."
+                f"The guardian process of the server in {self.directory} has ended."
             )
         answer: dict[str, object] = json.loads(line)
         return answer

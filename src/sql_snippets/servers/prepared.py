@@ -123,7 +123,7 @@ def _lock(path: Path, how: int) -> int:
         lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, how)
-            # Whoever removed an old entry also removed its lock file: ours may be that one.
+            # A process that removes an old entry removes its lock file too: ours may be that one.
             with contextlib.suppress(FileNotFoundError):
                 if path.stat().st_ino == os.fstat(lock).st_ino:
                     return lock
