@@ -30,8 +30,10 @@ SAME_ON_BOTH = frozenset(
     {
         "test_activity_registration.py",
         "test_alerts.py",
+        "test_contact_dates.py",
         "test_contact_types.py",
         "test_due_dates.py",
+        "test_explain_assignment.py",
         "test_heartbeat.py",
         "test_last_contact_rules.py",
     }

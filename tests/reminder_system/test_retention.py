@@ -49,8 +49,10 @@ INSERTS = {
     "reminder.dispatched_reminders": (
         "keep_reminders",
         (
-            "insert into reminder.dispatched_reminders (assignment_id, due_on, mentor_id, run_id) "
-            "select a.id, (now() - %(age)s * interval '1 day')::date, a.mentor_id, 1 "
+            "insert into reminder.dispatched_reminders "
+            "(assignment_id, due_on, mentor_id, run_id, dispatched_at) "
+            "select a.id, (now() - %(age)s * interval '1 day')::date, a.mentor_id, 1, "
+            "now() - %(age)s * interval '1 day' "
             "from public.assignments a order by a.id limit %(count)s"
         ),
     ),
