@@ -139,7 +139,8 @@ def _found_on(server: Server, served: str) -> dict[str, object]:
 @contextmanager
 def open_served(url: str, part: str) -> Iterator[Place]:
     """Give the database of a URL's server that the part serves; without the part, skip."""
-    with open_url(url, ROLE, allow_remote=False) as (server, maintenance):
+    with open_url(url, ROLE, allow_remote=False) as visit:
+        server, maintenance = visit.server, visit.maintenance
         with server.connect(maintenance) as admin:
             row = admin.execute(
                 "select coalesce(current_setting(%s, true), %s)",

@@ -18,7 +18,7 @@ from sql_snippets.results.rewrite import Edit, digest_of, write_back
 from sql_snippets.running.danger import NAMED_EFFECTS
 from sql_snippets.settings import Settings, SettingsError, decide
 
-FACTS = ServerFacts("embedded", "17.10", ("pg_cron 1.6",))
+FACTS = ServerFacts("embedded", "17.10", ("pg_cron 1.6",), ("pg_net",))
 
 
 def _entry(line: int, name: str = "n") -> Entry:
@@ -38,6 +38,7 @@ def test_a_report_is_in_the_order_of_the_pages(tmp_path: Path) -> None:
         "kind": "embedded",
         "version": "17.10",
         "real_parts": ["pg_cron 1.6"],
+        "stand_ins": ["pg_net"],
     }
     assert [item["name"] for item in content["items"]] == ["b", "ä", "c"]
     assert set(content["items"][0]) == {

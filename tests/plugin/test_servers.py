@@ -13,18 +13,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
 from sql_snippets.database.databases import open_template
+from sql_snippets.database.recipes import MigrationFailed
 from sql_snippets.servers import binaries, cluster
 from sql_snippets.servers.binaries import find_binaries
 from sql_snippets.servers.cluster import open_cluster, sweep
 from sql_snippets.servers.server import Server, ServerUnavailable
 from sql_snippets.servers.url import open_url
-from tests.plugin.small_recipe import require, write_recipe
+from tests.plugin.small_recipe import require, require_real_cron, write_recipe
+from tests.server_state import state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from sql_snippets.database.databases import Database
+    from sql_snippets.database.recipes import Recipe
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
@@ -366,7 +372,8 @@ def _names(server: Server, sql: str) -> set[object]:
 
 def test_a_url_is_left_as_it_was_found(foreign_server: Server, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path / "recipe")
-    before = _state(foreign_server)
+    before = state_of(foreign_server)
+    databases = _names(foreign_server, "select datname from pg_database")
     with (
         open_template(_url(foreign_server), recipe, cache_dir=tmp_path / "cache") as template,
         template.clone() as database,
@@ -378,15 +385,9 @@ def test_a_url_is_left_as_it_was_found(foreign_server: Server, tmp_path: Path) -
             "postgres",
             "postgres",
         )
-        assert len(_state(foreign_server)[0]) == len(before[0]) + 2
-    assert _state(foreign_server) == before
-
-
-def _state(server: Server) -> tuple[set[object], set[object]]:
-    return (
-        _names(server, "select datname from pg_database"),
-        _names(server, "select rolname from pg_roles"),
-    )
+        now = _names(foreign_server, "select datname from pg_database")
+        assert len(now) == len(databases) + 2
+    assert state_of(foreign_server) == before
 
 
 def test_only_our_own_leftovers_are_swept(foreign_server: Server) -> None:
@@ -411,23 +412,158 @@ def test_only_our_own_leftovers_are_swept(foreign_server: Server) -> None:
     assert set(notes) - left == {"sql_snippets_dead"}
 
 
-def test_a_setting_that_stays_on_a_role_is_told(
-    foreign_server: Server, caplog: pytest.LogCaptureFixture
-) -> None:
+# What is there when the checks come, each of it something that they change.
+THEIRS = """
+create role postgres login createdb createrole replication;
+create role was_there password 'theirs' valid until '2030-01-01';
+create role group_of_theirs;
+create role member_of_theirs;
+comment on role was_there is 'theirs';
+grant group_of_theirs to member_of_theirs;
+grant was_there to postgres with admin option;
+alter role postgres set search_path = "$user", public, extensions;
+alter role was_there set work_mem = '6MB';
+alter role was_there in database theirs set work_mem = '8MB';
+alter role member_of_theirs set work_mem = '9MB';
+"""
+PLATFORM_CHANGES = """
+alter role postgres set search_path = "$user", public;
+alter role was_there nologin createdb password 'ours';
+grant group_of_theirs to postgres with admin option;
+comment on role was_there is 'ours';
+"""
+MIGRATION_CHANGES = "alter role postgres set statement_timeout = '1min';"
+BLOCK_CHANGES = """
+create role made_by_a_block;
+alter role was_there reset work_mem;
+alter role was_there in database theirs set work_mem = '1MB';
+alter role member_of_theirs reset all;
+revoke group_of_theirs from member_of_theirs;
+alter role group_of_theirs rename to other;
+select pg_create_physical_replication_slot('made_by_a_block');
+create database made_by_a_block owner postgres;
+"""
+STAY = """
+import signal, sys, time
+from pathlib import Path
+from sql_snippets.database.databases import open_template
+from sql_snippets.database.recipes import Recipe
+folder = Path(sys.argv[2])
+recipe = Recipe.from_folders(platform=folder / "platform", migrations=folder / "migrations",
+                             seed=folder / "seed.sql", role="postgres")
+with open_template(sys.argv[1], recipe, cache_dir=folder) as template, template.clone() as database:
+    with database.server.connect(database.name) as connection:
+        for statement in sys.argv[3].split(";"):
+            if statement.strip():
+                connection.execute(statement)
+    print("there", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def changing(foreign_server: Server, tmp_path: Path) -> Iterator[Recipe]:
+    """A recipe that changes what is there, and the server that has it."""
     with foreign_server.connect("postgres") as admin:
-        admin.execute("create role was_there")
-        admin.execute("create role is_the_same")
-        admin.execute("alter role is_the_same set work_mem = '6MB'")
-        with open_url(_url(foreign_server), "postgres", allow_remote=False):
-            admin.execute("alter role was_there set work_mem = '7MB'")
-            admin.execute("create role is_new")
-            admin.execute("alter role is_new set work_mem = '7MB'")
-        admin.execute("drop role was_there, is_the_same")
-    (told,) = [record.getMessage() for record in caplog.records if "settings" in record.msg]
-    assert told.startswith(
-        "The role was_there has other settings on the server than before the checks: work_mem. "
+        for statement in filter(str.strip, THEIRS.split(";")):
+            admin.execute(statement.encode())
+        recipe = write_recipe(tmp_path / "recipe", **{"3_settings": MIGRATION_CHANGES})
+        path = tmp_path / "recipe" / "platform" / "7_changes.sql"
+        path.write_text(PLATFORM_CHANGES, encoding="utf-8")
+        yield replace(recipe, platform=(*recipe.platform, path))
+        for role in ("postgres", "was_there", "group_of_theirs", "member_of_theirs"):
+            admin.execute(f"drop owned by {role}; drop role {role}".encode())
+
+
+def _do(database: Database, statements: str) -> None:
+    with database.server.connect(database.name) as connection:
+        for statement in filter(str.strip, statements.split(";")):
+            connection.execute(statement.encode())
+
+
+def test_a_url_is_left_as_it_was_found_whatever_was_changed(
+    foreign_server: Server, changing: Recipe, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = state_of(foreign_server)
+    url, cache = _url(foreign_server), tmp_path / "cache"
+    with open_template(url, changing, cache_dir=cache) as template:
+        built = state_of(foreign_server)
+        assert built != before
+        with template.clone() as database:
+            _do(database, BLOCK_CHANGES)
+        # What one block does, the next does not see.
+        assert state_of(foreign_server) == built
+    assert state_of(foreign_server) == before
+    told = sorted(record.getMessage() for record in caplog.records)
+    settings, membership, comment = (
+        next(line for line in told if line.startswith(start))
+        for start in ("The settings of the role postgres ", "The membership", "The role was_there")
     )
-    assert "alter role was_there reset NAME" in told
+    # Changed by two files: the last one is named.
+    assert "3_settings.sql" in settings
+    assert 'search_path was "$user", public, extensions, now "$user", public' in settings
+    assert "statement_timeout was None, now 1min" in settings
+    for line in (membership, comment):
+        assert "7_changes.sql" in line
+    assert "postgres in group_of_theirs" in membership
+    assert "comment was theirs, now ours" in comment
+    assert "rolpassword" in comment
+    assert "SCRAM" not in comment
+    assert len(told) == 3
+
+
+def test_what_no_file_did_is_not_blamed_on_one(
+    foreign_server: Server, changing: Recipe, caplog: pytest.LogCaptureFixture
+) -> None:
+    del changing
+    before = state_of(foreign_server)
+    with (
+        open_url(_url(foreign_server), "postgres", allow_remote=False),
+        foreign_server.connect("postgres") as admin,
+    ):
+        admin.execute("alter role was_there set work_mem = '7MB'")
+        admin.execute("create database new_of_theirs")
+    (database, settings) = (record.getMessage() for record in caplog.records)
+    assert "by a block of a page, or somebody else meanwhile" in settings
+    assert "work_mem was 6MB, now 7MB" in settings
+    # Not one of the role that the blocks run as.
+    assert "could not be put back, as it may be somebody else's" in database
+    with foreign_server.connect("postgres") as admin:
+        admin.execute("drop database new_of_theirs")
+    assert state_of(foreign_server) == before
+
+
+def test_a_url_is_left_as_it_was_found_when_the_run_fails(
+    foreign_server: Server, changing: Recipe, tmp_path: Path
+) -> None:
+    before = state_of(foreign_server)
+    changing.migrations[-1].write_text(f"{MIGRATION_CHANGES} select 1 / 0", encoding="utf-8")
+    with (
+        pytest.raises(MigrationFailed),
+        open_template(_url(foreign_server), changing, cache_dir=tmp_path / "cache"),
+    ):
+        pass
+    assert state_of(foreign_server) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_url_is_left_as_it_was_found_when_we_are_ended(
+    foreign_server: Server, changing: Recipe, tmp_path: Path, number: signal.Signals
+) -> None:
+    del changing
+    before = state_of(foreign_server)
+    with subprocess.Popen(
+        [sys.executable, "-c", STAY, _url(foreign_server), str(tmp_path / "recipe"), BLOCK_CHANGES],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "there\n"
+        assert state_of(foreign_server) != before
+        process.send_signal(number)
+        process.wait()
+        assert _eventually(lambda: state_of(foreign_server) == before, 60)
 
 
 def test_nothing_is_dropped_that_another_process_made(
@@ -442,6 +578,34 @@ def test_nothing_is_dropped_that_another_process_made(
             with pytest.raises(ServerUnavailable, match="could not be cloned"), template.clone():
                 pass
             assert theirs.name in _names(foreign_server, "select datname from pg_database")
+
+
+def test_the_blocks_of_a_url_meet_the_real_pg_cron_and_no_job_fires(tmp_path: Path) -> None:
+    require_real_cron()
+    recipe = write_recipe(tmp_path / "recipe")
+    settings = {"shared_preload_libraries": "pg_cron", "cron.database_name": "operations"}
+    with open_cluster(require("system")) as running:
+        running.initialize()
+        server = running.start(settings, tcp=True)
+        with server.connect("postgres") as admin:
+            admin.execute("create database operations")
+        with server.connect("operations") as admin:
+            admin.execute("create extension pg_cron")
+            admin.execute("select cron.schedule('theirs', '0 6 * * *', 'select 1')")
+        before = state_of(server)
+        with open_template(_url(server), recipe, cache_dir=tmp_path / "cache") as template:
+            assert [part.split()[0] for part in template.server.real_parts] == ["pg_cron"]
+            assert template.stand_ins == ()
+            with template.clone() as database, database.connect() as connection:
+                with pytest.raises(psycopg.errors.InvalidParameterValue):
+                    connection.execute("select cron.schedule('bad', 'never', 'select 1')")
+                connection.execute("select cron.schedule('ours', '* * * * *', 'select 1')")
+                assert connection.execute(
+                    "select jobname, database from cron.job order by 1"
+                ).fetchall() == [("nightly", "operations"), ("ours", "operations")]
+            with server.connect("operations") as admin:
+                assert admin.execute("select jobname from cron.job").fetchall() == [("theirs",)]
+        assert state_of(server) == before
 
 
 def _host() -> str:

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from sql_snippets.servers.server import Server
 
 # Extensions whose background worker serves one database, and the setting that names it.  The
-# extension can be made in that database only, and the worker's connection keeps it from being
-# cloned.
+# worker's connection keeps that database from being cloned.
 WORKER_SETTINGS: Mapping[str, str] = {
     "pg_cron": "cron.database_name",
     "pg_net": "pg_net.database_name",
@@ -43,6 +42,7 @@ def build(
     dbname: str,
     recipe: Recipe,
     after_platform: Callable[[], None] = lambda: None,
+    after_file: Callable[[Path], None] = lambda _: None,
 ) -> Built:
     """Run platform and migrations in the empty database ``dbname``; the role is made if need be.
 
@@ -51,7 +51,7 @@ def build(
     first statement that fails, RecipeError and ServerUnavailable.
     """
     with server.connect(dbname) as connection:
-        built = _build_platform(connection, recipe)
+        built = _build_platform(connection, recipe, after_file)
         _make_role(connection, dbname, recipe.role)
     after_platform()
     if recipe.command is not None:
@@ -60,6 +60,7 @@ def build(
             raise MigrationFailed(failure)
     for path in recipe.migrations:
         run_file(server, dbname, recipe.role, path)
+        after_file(path)
     return built
 
 
@@ -92,7 +93,11 @@ def run_file(server: Server, dbname: str, role: str, path: Path) -> None:
         _run(connection, path, read_sql(path))
 
 
-def _build_platform(connection: psycopg.Connection[tuple[object, ...]], recipe: Recipe) -> Built:
+def _build_platform(
+    connection: psycopg.Connection[tuple[object, ...]],
+    recipe: Recipe,
+    after_file: Callable[[Path], None],
+) -> Built:
     real: list[str] = []
     stand_ins: list[str] = []
     for path in recipe.platform:
@@ -105,6 +110,7 @@ def _build_platform(connection: psycopg.Connection[tuple[object, ...]], recipe: 
         if extension is not None:
             stand_ins.append(extension)
         _run(connection, path, text)
+        after_file(path)
     return Built(tuple(real), tuple(stand_ins))
 
 
@@ -129,13 +135,16 @@ def _create_extension(connection: psycopg.Connection[tuple[object, ...]], name: 
 
 
 def _is_usable(connection: psycopg.Connection[tuple[object, ...]], name: str) -> bool:
+    """Whether the extension is there already, or its worker is preloaded and may be made here."""
     setting = WORKER_SETTINGS.get(name)
     if setting is None:
         return True
-    served = connection.execute(
-        "select current_setting(%s, true) = current_database()", (setting,)
+    found = connection.execute(
+        "select exists (select from pg_extension where extname = %s), "
+        "current_setting(%s, true) is not null",
+        (name, setting),
     ).fetchone()
-    return served is not None and served[0] is True
+    return found is not None and any(found)
 
 
 def _run(connection: psycopg.Connection[tuple[object, ...]], path: Path, text: str) -> None:

@@ -16,10 +16,11 @@ from psycopg import sql as query
 
 from sql_snippets.database.building import WORKER_SETTINGS, Built, build, run_file
 from sql_snippets.database.keys import prepared_key
-from sql_snippets.servers import prepared, url
+from sql_snippets.servers import prepared, url, whole_server
 from sql_snippets.servers.binaries import Binaries, find_binaries
 from sql_snippets.servers.cluster import Cluster, open_cluster
 from sql_snippets.servers.server import Server, ServerUnavailable
+from sql_snippets.servers.whole_server import PREFIX, drop_database, look, put_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -35,18 +36,9 @@ __all__ = [
     "open_template",
 ]
 
-PREFIX = "sql_snippets_"
 TEMPLATE = f"{PREFIX}template"
 # The database that Supabase's own settings and cron.job name.
 MAINTENANCE = "postgres"
-
-# The catalogs whose rows are of no database, and which of the rows.
-_WHOLE_SERVER = {
-    "pg_authid": "true",
-    "pg_auth_members": "true",
-    "pg_db_role_setting": "setdatabase = 0",
-}
-_SETTINGS = "alter system"
 
 logger = logging.getLogger("sql_snippets")
 
@@ -95,7 +87,7 @@ class Template:
     seed: Path | None = None
     grants: tuple[tuple[str, ...], ...] = field(default=(), repr=False)
     has_settings: bool = False
-    whole_server: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    whole_server: whole_server.State = field(default=(), repr=False)
     # Entered around what reaches the databases of others on a server that several processes share.
     alone: Callable[[], AbstractContextManager[None]] = field(
         default=nullcontext, repr=False, compare=False
@@ -106,10 +98,9 @@ class Template:
         """Give a database of its own, equal to the template, and drop it afterwards.
 
         Owner, grants and settings of the database come along, which ``create database`` alone
-        does not copy.  What belongs to the whole server does not go with a dropped database:
-        except on the server of a URL, roles that were made meanwhile are dropped too, and roles,
-        their settings and those of the server set back.  The seed runs in the clone and not in the
-        template, because its dates count from now.
+        does not copy.  What belongs to the whole server does not go with a dropped database: it is
+        put back as it was.  The seed runs in the clone and not in the template, because its dates
+        count from now.
         Raises ServerUnavailable, and MigrationFailed for a bad seed.
         """
         name = _new_name()
@@ -131,10 +122,10 @@ class Template:
         finally:
             # The clone went with its server.
             with suppress(ServerUnavailable, psycopg.Error), self._admin() as admin:
-                admin.execute(_dropping(name))
-                if self.server.kind != "url" and _whole_server(admin) != self.whole_server:
+                drop_database(admin, name)
+                if look(admin) != self.whole_server:
                     with self.alone():
-                        self._restore(admin)
+                        self._put_back(admin)
 
     def to_json(self) -> str:
         """Return what another process on this machine needs to attach to this template.
@@ -167,38 +158,11 @@ class Template:
         if self.server.kind == "url":
             admin.execute(url.mark(name))
 
-    def _restore(self, admin: psycopg.Connection[tuple[object, ...]]) -> None:
-        """Set back what belongs to the whole server; its rows, as a dump would give passwords."""
-        kept = {
-            catalog: [row for of, row in self.whole_server if of == catalog]
-            for catalog in _WHOLE_SERVER
-        }
-        known = [int(json.loads(row)["oid"]) for row in kept["pg_authid"]]
-        made = admin.execute(
-            "select rolname from pg_roles where oid::bigint <> all(%s) order by 1", (known,)
-        ).fetchall()
-        for (role,) in made:
-            admin.execute(query.SQL("drop role {}").format(query.Identifier(str(role))))
-        with admin.transaction():
-            for catalog, condition in _WHOLE_SERVER.items():
-                names = {"catalog": query.Identifier(catalog), "ours": query.SQL(condition)}
-                admin.execute(
-                    query.SQL(
-                        "delete from {catalog} t where {ours} and to_jsonb(t) <> all(%s::jsonb[])"
-                    ).format(**names),
-                    (kept[catalog],),
-                )
-                admin.execute(
-                    query.SQL(
-                        "insert into {catalog} select old.* from unnest(%s::jsonb[]) as kept(was), "
-                        "jsonb_populate_record(null::{catalog}, was) as old where not exists "
-                        "(select from {catalog} t where {ours} and to_jsonb(t) = was)"
-                    ).format(**names),
-                    (kept[catalog],),
-                )
-        if _whole_server(admin) != self.whole_server:
-            admin.execute("alter system reset all")
-            admin.execute("select pg_reload_conf()")
+    def _put_back(self, admin: psycopg.Connection[tuple[object, ...]]) -> None:
+        may_drop = url.may_drop(admin, self.role) if self.server.kind == "url" else None
+        for change in put_back(admin, self.whole_server, may_drop):
+            if change.refusal:
+                logger.warning("Could not put back %s: %s.", change.thing, change.refusal)
 
     def _admin(self) -> psycopg.Connection[tuple[object, ...]]:
         return self.server.connect(self.maintenance)
@@ -213,7 +177,7 @@ def attach_template(text: str) -> Template:
     values["grants"] = tuple(tuple(grant) for grant in values["grants"])
     values["stand_ins"] = tuple(values["stand_ins"])
     values["seed"] = values["seed"] and Path(values["seed"])
-    values["whole_server"] = tuple((catalog, row) for catalog, row in values["whole_server"])
+    values["whole_server"] = tuple(tuple(row) for row in values["whole_server"])
     return Template(server=Server(**server), **values)
 
 
@@ -232,11 +196,12 @@ def open_template(
             server, built = stack.enter_context(_prepared_server(choice, recipe, cache_dir))
             name, maintenance = TEMPLATE, MAINTENANCE
         else:
-            server, maintenance = stack.enter_context(
+            visit = stack.enter_context(
                 url.open_url(choice, recipe.role, allow_remote=allow_remote)
             )
+            server, maintenance = visit.server, visit.maintenance
             name = _new_name("_template")
-            built = stack.enter_context(_built_on(server, maintenance, name, recipe))
+            built = stack.enter_context(_built_on(server, maintenance, name, recipe, visit.note))
         server = replace(server, real_parts=built.real_parts)
         yield _describe(server, name, maintenance, recipe, built)
 
@@ -353,7 +318,13 @@ def _build_cluster(cluster: Cluster, recipe: Recipe, workers: tuple[str, ...]) -
 
 
 @contextmanager
-def _built_on(server: Server, maintenance: str, name: str, recipe: Recipe) -> Iterator[Built]:
+def _built_on(
+    server: Server,
+    maintenance: str,
+    name: str,
+    recipe: Recipe,
+    after_file: Callable[[Path], None] = lambda _: None,
+) -> Iterator[Built]:
     with server.connect(maintenance) as admin:
         admin.execute(
             query.SQL("create database {} template template0").format(query.Identifier(name))
@@ -361,12 +332,15 @@ def _built_on(server: Server, maintenance: str, name: str, recipe: Recipe) -> It
     try:
         with server.connect(maintenance) as admin:
             admin.execute(url.mark(name))
+        if "pg_cron" in recipe.stand_ins():
+            url.make_pg_cron(server, maintenance, name)
         known = url.roles(server, maintenance)
         yield build(
             server,
             name,
             recipe,
             after_platform=lambda: url.give_passwords(server, maintenance, known),
+            after_file=after_file,
         )
     finally:
         _drop(server, maintenance, name)
@@ -391,7 +365,7 @@ def _describe(
             "where datname = %s order by 1, 2",
             (name,),
         ).fetchall()
-        whole_server = _whole_server(admin)
+        everything = look(admin)
     return Template(
         server=server,
         name=name,
@@ -406,7 +380,7 @@ def _describe(
         if default_grants
         else (("", "", ""), *(tuple(str(value) for value in grant) for grant in grants)),
         has_settings=bool(has_settings),
-        whole_server=whole_server,
+        whole_server=everything,
     )
 
 
@@ -424,22 +398,6 @@ def _grants(
             query.Identifier(grantee) if grantee else query.SQL("public"),
             query.SQL(" with grant option" if grantable == "true" else ""),
         )
-
-
-def _whole_server(admin: psycopg.Connection[tuple[object, ...]]) -> tuple[tuple[str, str], ...]:
-    """Return what outlives a dropped database: rows by catalog, and changed settings."""
-    rows = query.SQL(" union all ").join(
-        query.SQL("select {}, to_jsonb(t)::text from {} t where {}").format(
-            query.Literal(catalog), query.Identifier(catalog), query.SQL(condition)
-        )
-        for catalog, condition in _WHOLE_SERVER.items()
-    )
-    settings = query.SQL(
-        " union all select {}, name from pg_file_settings "
-        "where sourcefile like '%/postgresql.auto.conf'"
-    ).format(query.Literal(_SETTINGS))
-    found = admin.execute(query.SQL("select * from ({}{}) _ order by 1, 2").format(rows, settings))
-    return tuple((str(catalog), str(row)) for catalog, row in found.fetchall())
 
 
 def _new_name(ending: str = "") -> str:
@@ -478,8 +436,4 @@ def _drop(server: Server, maintenance: str, name: str) -> None:
         suppress(ServerUnavailable, psycopg.Error),
         server.connect(maintenance) as admin,
     ):
-        admin.execute(_dropping(name))
-
-
-def _dropping(name: str) -> query.Composed:
-    return query.SQL("drop database if exists {} with (force)").format(query.Identifier(name))
+        drop_database(admin, name)

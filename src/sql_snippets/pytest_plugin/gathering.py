@@ -61,7 +61,12 @@ class Results:
             run.edits.setdefault((edit.path, edit.first_line, start), edit)
         if sent["server"] is not None:
             facts = sent["server"]
-            run.server = ServerFacts(facts["kind"], facts["version"], tuple(facts["real_parts"]))
+            run.server = ServerFacts(
+                facts["kind"],
+                facts["version"],
+                tuple(facts["real_parts"]),
+                tuple(facts["stand_ins"]),
+            )
             run.migration_head, run.recipe = sent["migration_head"], sent["recipe"]
         xml = self.config.stash.get(xml_key, None)
         if xml is not None and report.when != "teardown":

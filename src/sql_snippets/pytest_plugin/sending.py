@@ -108,7 +108,9 @@ def _facts(template: Template | None) -> dict[str, Any]:
         return {"server": None, "migration_head": None, "recipe": None}
     server = template.server
     return {
-        "server": asdict(ServerFacts(server.kind, server.version, server.real_parts)),
+        "server": asdict(
+            ServerFacts(server.kind, server.version, server.real_parts, template.stand_ins)
+        ),
         "migration_head": template.migration_head,
         "recipe": template.recipe_digest,
     }

@@ -30,6 +30,8 @@ class Summary:
             parts = ""
             if run.settings.platform is not None:
                 parts = f", real platform parts: {', '.join(run.server.real_parts) or 'none'}"
+                if run.server.stand_ins:
+                    parts += f", stand-ins: {', '.join(run.server.stand_ins)}"
             made = f"migration head: {run.migration_head or 'none'}"
             if isinstance(run.settings.migrations, Command):
                 made = f"migrations by `{run.settings.migrations.text}`"

@@ -71,11 +71,12 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """The server of a run: how it was chosen, its version, the platform parts that were real."""
+    """The server of a run: how it was chosen, its version, and which platform parts were real."""
 
     kind: str
     version: str
     real_parts: tuple[str, ...]
+    stand_ins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,7 @@ class Report:
     version: str
     real_parts: tuple[str, ...]
     runs: Mapping[str, Run]
+    stand_ins: tuple[str, ...] = ()
     server: str = ""
     migration_head: str | None = None
     recipe: str | None = None
@@ -152,6 +153,7 @@ def read_report(path: Path) -> Report | None:
             created=_moment(data["created"]),
             version=str(server["version"]).removeprefix("PostgreSQL ").split(" ")[0],
             real_parts=tuple(server["real_parts"]),
+            stand_ins=tuple(server.get("stand_ins", ())),
             runs={item["id"]: _read_run(item) for item in data["items"]},
             server=str(server.get("kind", "")),
             migration_head=data.get("migration_head"),
@@ -218,7 +220,9 @@ def where(report: Report) -> list[str]:
     facts = [f"PostgreSQL {escape(report.version)}"]
     if report.real_parts:
         facts.append(f"real {escape(', '.join(report.real_parts))}")
-    elif report.has_platform:
+    if report.stand_ins:
+        facts.append(f"stand-ins for {escape(', '.join(report.stand_ins))}")
+    elif report.has_platform and not report.real_parts:
         facts.append("platform parts: stand-ins")
     return facts
 

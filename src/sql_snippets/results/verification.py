@@ -155,7 +155,12 @@ def _parts(report: Report) -> list[tuple[str, str]]:
     """Say which parts of the platform were real, where there is one."""
     if not (report.real_parts or report.has_platform):
         return []
-    return [("Parts that were real", escape(", ".join(report.real_parts)) or "none: stand-ins")]
+    real = escape(", ".join(report.real_parts)) or "none: stand-ins"
+    stand_ins = escape(", ".join(report.stand_ins))
+    return [
+        ("Parts that were real", real),
+        *([("Parts that were stood in for", stand_ins)] if stand_ins else []),
+    ]
 
 
 def _count(verdicts: Sequence[Verdict]) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from sql_snippets.database.databases import PREFIX
 from sql_snippets.running.danger import COMPARED, is_table
+from sql_snippets.servers.whole_server import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

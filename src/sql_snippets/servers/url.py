@@ -6,20 +6,36 @@ import json
 import logging
 import os
 import socket
+import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, cast
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import psycopg
 from psycopg import sql as query
 from psycopg.conninfo import conninfo_to_dict
 
+from sql_snippets.servers.aftercare import Aftercare
 from sql_snippets.servers.server import Server, ServerUnavailable
+from sql_snippets.servers.whole_server import (
+    PREFIX,
+    Change,
+    State,
+    changes,
+    drop_database,
+    look,
+    put_back,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 MADE_BY = "sql-snippets"
+
+_OF_TESTS = "contrib_regression"
+_SWEEPS, _BETWEEN_SWEEPS = 20, 0.25
 
 # What a URL may say about how to connect, beside where and as whom.
 _PASSED_ON = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslnegotiation", "channel_binding")
@@ -27,13 +43,49 @@ _PASSED_ON = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslnegotiation", "
 logger = logging.getLogger("sql_snippets")
 
 
+class Visit:
+    """What we do on somebody's server, from the first look to the last."""
+
+    def __init__(self, server: Server, maintenance: str, role: str, before: State) -> None:
+        self.server = server
+        self.maintenance = maintenance
+        self._last = before
+        self._aftercare = Aftercare(
+            {
+                "server": asdict(server),
+                "maintenance": maintenance,
+                "role": role,
+                "pid": os.getpid(),
+                "before": before,
+            }
+        )
+
+    def note(self, path: Path) -> None:
+        """Note what the file that has just run did to the whole server."""
+        with self.server.connect(self.maintenance) as admin:
+            now = look(admin)
+        shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+        changed = [
+            (change.kind, change.name, shown.as_posix()) for change in changes(self._last, now)
+        ]
+        if changed:
+            self._aftercare.tell(changed)
+        self._last = now
+
+    def end(self) -> None:
+        """Leave the server as it was found."""
+        for sentence in self._aftercare.end():
+            logger.warning("%s", sentence)
+
+
 @contextmanager
-def open_url(url: str, role: str, *, allow_remote: bool) -> Iterator[tuple[Server, str]]:
+def open_url(url: str, role: str, *, allow_remote: bool) -> Iterator[Visit]:
     """Give the server of ``url`` and the database to create and drop others from.
 
-    Databases that a killed run of ours has left there are dropped first; roles that are there at
-    the end and were not at the start are dropped where nothing needs them.  Settings of a role that
-    was there are not set back, as somebody else may have changed them meanwhile: they are told.
+    Databases that a killed run of ours has left there are dropped first.  At the end the server is
+    left as it was found, also when this process is killed: what is there then and was not there
+    before is dropped, and roles, their memberships and settings are put back.  What of that hit
+    something that was there before is told, with the file that did it.
     Raises ServerUnavailable: for a URL that is none, a host that is not this machine without
     ``allow_remote``, and a login that is no superuser or is ``role`` itself.
     """
@@ -43,23 +95,75 @@ def open_url(url: str, role: str, *, allow_remote: bool) -> Iterator[tuple[Serve
     with server.connect(maintenance) as admin:
         version = _refuse_unfit(admin, server, role)
         _sweep(admin)
-        before, settings = _roles(admin), _settings_of_roles(admin)
+        before = look(admin)
+    visit = Visit(replace(server, version=version), maintenance, role, before)
     try:
-        yield (
-            Server(
-                server.kind,
-                server.host,
-                server.port,
-                server.superuser,
-                server.password,
-                version,
-                parameters=server.parameters,
-            ),
-            maintenance,
-        )
+        yield visit
     finally:
-        _drop_roles(server, maintenance, before)
-        _tell_changed_settings(server, maintenance, settings)
+        visit.end()
+
+
+def put_server_back(
+    noted: Mapping[str, Any], changed_by: Mapping[tuple[str, str], str], *, killed: bool
+) -> list[str]:
+    """Leave the server as it was found, and return what somebody should know about it.
+
+    ``noted`` is what was known at the start; ``changed_by`` names the file that changed a thing.
+    """
+    values = dict(noted["server"])
+    values["parameters"] = tuple((name, value) for name, value in values["parameters"])
+    values["real_parts"] = tuple(values["real_parts"])
+    before: State = tuple((kind, name, value) for kind, name, value in noted["before"])
+    server = Server(**values)
+    try:
+        with server.connect(noted["maintenance"]) as admin:
+            # The helpers of a killed process end a moment after it.
+            for _ in range(_SWEEPS if killed else 0):
+                if not _sweep(admin, noted["pid"]):
+                    break
+                time.sleep(_BETWEEN_SWEEPS)
+            put = put_back(admin, before, may_drop(admin, noted["role"]))
+    except ServerUnavailable as err:
+        return [f"The server of the URL was not put back as it was found: {err}"]
+    except psycopg.Error as err:
+        said = server.without_secrets(str(err)).partition("\n")[0]
+        return [f"The server of the URL was not put back as it was found: {said}"]
+    told = [
+        _told(change, changed_by.get((change.kind, change.name)))
+        for change in put
+        # A new role is ours; all else is of something that was there.
+        if change.refusal or change.was is not None or change.kind != "role"
+    ]
+    return [server.without_secrets(sentence) for sentence in told]
+
+
+def _told(change: Change, path: str | None) -> str:
+    who = path or "a block of a page, or somebody else meanwhile"
+    how = "made" if change.was is None else "dropped" if change.found is None else "changed"
+    difference = f" ({change.difference})" if change.difference else ""
+    end = (
+        f"could not be put back, as {change.refusal}"
+        if change.refusal
+        else f"{'dropped' if change.was is None else 'put back'} at the end"
+    )
+    thing = change.thing[0].upper() + change.thing[1:]
+    verb = "were" if change.kind == "settings" else "was"
+    return (
+        f"{thing} on the server of the URL {verb} {how} by {who}{difference}, and "
+        f"{'' if change.refusal else verb + ' '}{end}."
+    )
+
+
+def may_drop(admin: psycopg.Connection[tuple[object, ...]], role: str) -> Callable[[Change], bool]:
+    """Return what allows to drop a new database: one of the reader's that nobody is in."""
+
+    def allows(change: Change) -> bool:
+        used = admin.execute(
+            "select 1 from pg_stat_activity where datname = %s", (change.name,)
+        ).fetchone()
+        return change.found == role and used is None
+
+    return allows
 
 
 def mark(database: str) -> query.Composed:
@@ -84,6 +188,30 @@ def give_passwords(server: Server, dbname: str, before: frozenset[str]) -> None:
                     query.Identifier(name), query.Literal(server.password)
                 )
             )
+
+
+def make_pg_cron(server: Server, maintenance: str, name: str) -> None:
+    """Make the real pg_cron in a database of ours where the server has it.
+
+    It can be made in the database that it serves, which is somebody's and cannot be cloned, and in
+    one that is called as those of PostgreSQL's own tests are.  No job fires in such a one.
+    """
+    with server.connect(maintenance) as admin:
+        row = admin.execute(
+            "select current_setting('cron.database_name', true) is not null and not exists "
+            "(select from pg_database where datname = %s)",
+            (_OF_TESTS,),
+        ).fetchone()
+        if row != (True,):
+            return
+        names = [query.Identifier(name), query.Identifier(_OF_TESTS)]
+        rename = query.SQL("alter database {} rename to {}")
+        admin.execute(rename.format(*names))
+        try:
+            with suppress(psycopg.Error), server.connect(_OF_TESTS) as there:
+                there.execute("create extension if not exists pg_cron")
+        finally:
+            admin.execute(rename.format(*reversed(names)))
 
 
 def roles(server: Server, dbname: str) -> frozenset[str]:
@@ -200,40 +328,49 @@ def _refuse_unfit(admin: psycopg.Connection[tuple[object, ...]], server: Server,
     return str(version).split(" ", maxsplit=1)[0]
 
 
-def _sweep(admin: psycopg.Connection[tuple[object, ...]]) -> None:
-    """Drop the databases whose note says that a process of this machine made them and is gone."""
+def _sweep(admin: psycopg.Connection[tuple[object, ...]], ended: int | None = None) -> bool:
+    """Drop the databases whose note says that a process of this machine made them and is gone.
+
+    ``ended`` is one that counts as gone.  Returns whether there is one that somebody still has.
+    """
     rows = admin.execute(
-        r"select datname, shobj_description(oid, 'pg_database') from pg_database "
-        r"where datname like 'sql\_snippets\_%'"
+        "select datname, shobj_description(oid, 'pg_database') from pg_database "
+        "where starts_with(datname, %s) or datname = %s",
+        (PREFIX, _OF_TESTS),
     ).fetchall()
+    held = False
     for name, note in rows:
-        if not _is_left_over(note):
+        maker = _maker(note)
+        if maker is None:
             continue
-        logger.warning("Dropping the database %s, which a run that was killed has left.", name)
+        if maker != ended and _is_alive(maker):
+            held = True
+            continue
+        if ended is None:
+            logger.warning("Dropping the database %s, which a run that was killed has left.", name)
         with suppress(psycopg.Error):
-            admin.execute(
-                query.SQL("drop database if exists {} with (force)").format(
-                    query.Identifier(str(name))
-                )
-            )
+            drop_database(admin, str(name))
+    return held
 
 
-def _is_left_over(note: object) -> bool:
+def _maker(note: object) -> int | None:
+    """Return the process of this machine that the note of a database names."""
     try:
         values = json.loads(str(note))
         ours = (values["made_by"], values["host"]) == (MADE_BY, socket.gethostname())
-        process = int(values["pid"])
+        return int(values["pid"]) if ours else None
     except (ValueError, KeyError, TypeError):
-        return False
-    if not ours:
-        return False
+        return None
+
+
+def _is_alive(process: int) -> bool:
     try:
         os.kill(process, 0)
     except ProcessLookupError:
-        return True
-    except PermissionError:
         return False
-    return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _roles(
@@ -243,46 +380,3 @@ def _roles(
         query.SQL("select rolname from pg_roles where {}").format(query.SQL(condition))
     ).fetchall()
     return frozenset(str(row[0]) for row in rows)
-
-
-def _drop_roles(server: Server, maintenance: str, before: frozenset[str]) -> None:
-    """Drop the roles that are new, except those that something outside our databases needs."""
-    with suppress(ServerUnavailable, psycopg.Error), server.connect(maintenance) as admin:
-        for name in sorted(_roles(admin) - before):
-            try:
-                admin.execute(query.SQL("drop role {}").format(query.Identifier(name)))
-            except psycopg.Error as err:
-                logger.warning(
-                    "The role %s, made for the checks, stays on the server: %s",
-                    name,
-                    str(err).partition("\n")[0],
-                )
-
-
-def _settings_of_roles(
-    admin: psycopg.Connection[tuple[object, ...]],
-) -> dict[str, frozenset[str]]:
-    """Return the settings of each role that hold in all databases."""
-    rows = admin.execute(
-        "select rolname, coalesce(setconfig, '{}') from pg_roles "
-        "left join pg_db_role_setting on setrole = pg_roles.oid and setdatabase = 0"
-    ).fetchall()
-    return {str(name): frozenset(cast("list[str]", settings)) for name, settings in rows}
-
-
-def _tell_changed_settings(
-    server: Server, maintenance: str, before: Mapping[str, frozenset[str]]
-) -> None:
-    with suppress(ServerUnavailable, psycopg.Error), server.connect(maintenance) as admin:
-        for role, settings in _settings_of_roles(admin).items():
-            if role not in before or settings == before[role]:
-                continue
-            changed = {setting.partition("=")[0] for setting in settings ^ before[role]}
-            logger.warning(
-                "The role %s has other settings on the server than before the checks: %s. They "
-                "were set by migrations or a block, belong to the whole server, and stay. Set them "
-                "back with: alter role %s reset NAME",
-                role,
-                ", ".join(sorted(changed)),
-                role,
-            )
