@@ -6,12 +6,13 @@ insert into auth.users (id, email) values
   ('00000000-0000-4000-8000-000000000002', 'bruno@example.org'),
   ('00000000-0000-4000-8000-000000000003', 'chidi@example.org');
 
-insert into public.assignments (mentor_id, person_id, status, started_on)
+insert into public.assignments (mentor_id, person_id, status, started_on, created_at)
 select
   format('00000000-0000-4000-8000-00000000000%s', 1 + n % 3)::uuid,
   format('00000000-0000-4000-9000-0000000000%s', lpad(n::text, 2, '0'))::uuid,
   case when n = 11 then 'paused' when n = 12 then 'ended' else 'active' end,
-  (now() at time zone 'utc')::date - 200
+  (now() at time zone 'utc')::date - 200,
+  now() - interval '200 days'
 from generate_series(1, 12) n;
 
 insert into public.activities

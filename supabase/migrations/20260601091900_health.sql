@@ -1,7 +1,23 @@
 -- One look at everything: the operator's first query, short enough to type on a phone.
 --
+-- Each check is a function of its own and answers for itself: what it cannot compute, for want of an
+-- extension or of a right, is not ok and says why, and takes no other row with it.  None writes
+-- anything, so health can be read on a replica too.
+--
 -- To undo, after every later migration:
 --   drop view reminder.health;
+--   drop function reminder.look_at_health();
+--   drop function reminder.check_alerts();
+--   drop function reminder.check_promise();
+--   drop function reminder.check_failures();
+--   drop function reminder.check_last_success();
+--   drop function reminder.check_watchdog();
+--   drop function reminder.check_settings();
+--   drop function reminder.check_jobs();
+--   drop function reminder.check_deployment();
+--   drop function reminder.check_guard();
+--   drop function reminder.check_lock();
+--   drop function reminder.failure_section();
 --   drop view reminder.stuck_lock;
 
 create view reminder.stuck_lock with (security_invoker = true) as
@@ -31,121 +47,444 @@ comment on column reminder.stuck_lock.in_transaction is 'Whether work that is no
 comment on column reminder.stuck_lock.state is 'What the session is doing.';
 comment on column reminder.stuck_lock.since is 'How long ago its last statement began.';
 
--- The order is the order of repair: what would stop a run or what a run would make worse comes before
--- whatever is repaired by running the job.  The lock is first: the guard is repaired while no run is
--- at work.
-create view reminder.health with (security_invoker = true) as
+create function reminder.check_lock() returns table (ok boolean, finding text, section text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select
+    not exists (select from reminder.stuck_lock),
+    coalesce('held by process ' || reminder.lock_holder(), 'free'),
+    'stuck-lock'
+$$;
+comment on function reminder.check_lock() is 'Row of health: whether the lock is free, or held by a run that can still be working.';
+
+-- Named here and not taken from what was recorded: a deployment that was recorded without its guard
+-- has none.
+create function reminder.check_guard() returns table (ok boolean, finding text, section text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select
+    coalesce(bool_or(g.holds), false),
+    case
+      when bool_or(g.holds) then 'in place'
+      when count(g.name) > 0 then 'does not guard: ' || string_agg(g.definition, '; ' order by g.name)
+      else 'missing'
+    end,
+    'duplicate-reminders'
+  from (
+    select
+      k.conname as name,
+      pg_get_constraintdef(k.oid) as definition,
+      not k.condeferrable and x.indisunique and x.indisvalid and x.indisready and x.indimmediate
+        and (
+          select array_agg(a.attname::text order by a.attname)
+          from pg_attribute a
+          where a.attrelid = k.conrelid and a.attnum = any (k.conkey)
+        ) = '{assignment_id,dispatched_on}' as holds
+    from pg_constraint k
+    join pg_index x on x.indexrelid = k.conindid
+    where k.conrelid = to_regclass('reminder.dispatched_reminders')
+      and k.conname = 'dispatched_reminders_pkey'
+      and k.contype = 'p'
+  ) g
+$$;
+comment on function reminder.check_guard() is 'Row of health: whether one assignment can have only one reminder on one day.';
+
+create function reminder.check_deployment() returns table (ok boolean, finding text, section text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_objects text[];
+begin
+  select array_agg(d.object order by d.object) into v_objects
+  from (
+    select f.object from reminder.find_drift() f
+    -- Those of the jobs have a row of their own.
+    where not f.on_purpose and f.object !~ '^(surplus )?job ' and f.object <> 'extension pg_cron'
+    union
+    select 'function ' || c.name
+    from unnest(array[
+      'reminder.current_state()', 'reminder.own_relations()', 'reminder.find_drift()',
+      'reminder.is_addition(text, text)', 'reminder.without_spelling(text)',
+      'reminder.latest_change(text)', 'reminder.job_drift()', 'reminder.deployed_jobs()'
+    ]) c(name)
+    where not reminder.is_as_deployed(c.name)
+  ) d;
+  ok := v_objects is null;
+  finding := case
+    when ok then 'as deployed'
+    when cardinality(v_objects) = 1 then 'differs: ' || v_objects[1]
+    else format('%s differ: %s, …', cardinality(v_objects), v_objects[1])
+  end;
+  section := 'what-differs';
+  return next;
+end
+$$;
+comment on function reminder.check_deployment() is 'Row of health: whether everything but the jobs is as the migrations made it, changes on purpose left out.';
+
+create function reminder.check_jobs() returns table (ok boolean, finding text, section text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_wrong text[];
+  v_paused text[];
+begin
+  -- A job that was switched off on purpose keeps no promise either.
+  select
+    array_agg(d.object || case
+      when d.found = 'missing' then ' is missing'
+      when d.was is null then ' calls into the system'
+      else ' is ' || d.found
+    end order by d.found <> 'missing', d.object) filter (where not d.on_purpose),
+    array_agg(format('%s switched off by %s on %s UTC', d.object, d.changed_by,
+      to_char(d.changed_at at time zone 'utc', 'YYYY-MM-DD HH24:MI')) order by d.object)
+      filter (where d.on_purpose and d.object like '%: active')
+  into v_wrong, v_paused
+  from reminder.job_drift() d;
+  ok := v_wrong is null and v_paused is null;
+  finding := case
+    when ok then coalesce(
+      (
+        select string_agg(format('registered, active, %s UTC', j.schedule), ', ')
+        from cron.job j where j.jobname = 'peer-mentor-reminders'
+      ),
+      'registered, active')
+    else replace(array_to_string(v_wrong || v_paused, '; '), ': active is false', ' is switched off')
+  end;
+  section := case
+    when v_wrong is null and v_paused is not null then 'enable-the-job'
+    when v_wrong[1] like 'surplus job %' then 'surplus-job'
+    when v_wrong[1] like '%: active is false' then 'missed-runs'
+    else 'register-again'
+  end;
+  return next;
+end
+$$;
+comment on function reminder.check_jobs() is 'Row of health: whether the three jobs are registered exactly as deployed and switched on, and nothing else calls into the system.';
+
+create function reminder.check_settings() returns table (ok boolean, finding text, section text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
   with
-    job as (
-      select j.active, j.schedule
-      from cron.job j
-      where j.jobname = 'peer-mentor-reminders' and j.username = 'postgres'
+    s as (select * from reminder.settings),
+    -- What the next session of the job will have, not this one.
+    role_setting as (
+      select split_part(c.setting, '=', 1) as name, substr(c.setting, strpos(c.setting, '=') + 1) as value
+      from pg_db_role_setting b
+      cross join lateral unnest(b.setconfig) c(setting)
+      where (b.setdatabase = 0 or b.setdatabase = (select d.oid from pg_database d where d.datname = current_database()))
+        and b.setrole in (0, (select n.nspowner from pg_namespace n where n.nspname = 'reminder'))
     ),
-    success as (
-      select max(l.finished_at) as at
-      from public.cron_execution_logs l
-      where l.status = 'succeeded'
-    ),
-    latest as (
-      select l.id, l.status, l.error_code, l.consecutive_failures
+    problem(text) as (
+      select 'no row of settings' where not exists (select from s)
+      union all
+      select 'run_time_limit lets a run do nothing' from s where s.run_time_limit < '10 seconds'
+      union all
+      select 'manual_run_time_limit lets a run by hand do nothing' from s where s.manual_run_time_limit < '5 seconds'
+      union all
+      select 'a run of batch_size ' || s.batch_size || ' will not come to its end' from s where s.batch_size < 100
+      union all
+      select 'failure_threshold: nobody hears of failures for ' || s.failure_threshold || ' days'
+      from s where s.failure_threshold > 7
+      union all
+      select 'missed_run_grace: a missed run is noticed after the next was due' from s where s.missed_run_grace > '12 hours'
+      union all
+      select 'run_hard_limit: a hanging run holds the lock for ' || s.run_hard_limit from s where s.run_hard_limit > '1 hour'
+      union all
+      select 'long_run_after: a hanging run is reported after ' || s.long_run_after from s where s.long_run_after > '6 hours'
+      union all
+      select 'repeat_every_days: a reminder is repeated after ' || s.repeat_every_days || ' days only'
+      from s where s.repeat_every_days > 90
+      union all
+      select 'reminder_after_days: a reminder comes after ' || s.reminder_after_days || ' days only'
+      from s where s.reminder_after_days > 180
+      union all
+      select 'alert_max_attempts: an alert is lost with one failure of the receiver' from s where s.alert_max_attempts < 2
+      union all
+      -- A longer time has no beginning that a timestamp could hold.
+      select 'kept for longer than a hundred years' from s
+      where greatest(s.keep_logs, s.keep_reminders, s.keep_cron_history) > '100 years'
+      union all
+      select 'keep_reminders is shorter than the wait for the next reminder' from s
+      where s.keep_reminders <= (s.reminder_after_days + 2 * s.repeat_every_days) * interval '1 day'
+      union all
+      select format('%s of the role that runs the job is %s', r.name, r.value)
+      from role_setting r
+      where r.name in ('default_transaction_read_only', 'session_replication_role', 'default_transaction_isolation')
+        and r.value not in ('off', 'false', 'no', '0', 'origin', 'read committed')
+    )
+  select
+    count(*) = 0,
+    coalesce(string_agg(p.text, '; '), 'make sense together'),
+    'settings-out-of-bounds'
+  from problem p
+$$;
+comment on function reminder.check_settings() is 'Row of health: whether the settings make sense, each by itself and together.';
+
+create function reminder.check_watchdog() returns table (ok boolean, finding text, section text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select
+    coalesce(max(w.watched_at) > clock_timestamp() - interval '15 minutes', false),
+    coalesce(floor(extract(epoch from clock_timestamp() - max(w.watched_at)) / 60) || ' minutes ago', 'never'),
+    'watchdog-silent'
+  from reminder.watchdog_log w
+$$;
+comment on function reminder.check_watchdog() is 'Row of health: whether the watchdog has looked lately.';
+
+-- Where failures lead: that of the latest run.
+create function reminder.failure_section() returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(
+    (
+      select case
+        when l.status = 'timed_out' or l.error_code in ('57014', '55P03') then 'service-timeout'
+        when l.status = 'abandoned' then 'abandoned-run'
+      end
       from public.cron_execution_logs l
       where l.status not in ('running', 'skipped')
       order by l.id desc
       limit 1
     ),
-    overdue as (
-      select from reminder.overdue_run(clock_timestamp())
-    ),
-    failure as (
-      select case
-        when (select latest.status = 'timed_out' or latest.error_code in ('57014', '55P03') from latest)
-          then 'service-timeout'
-        when (select latest.status = 'abandoned' from latest) then 'abandoned-run'
-        else 'repeated-failures'
-      end as section
-    )
+    'repeated-failures')
+$$;
+comment on function reminder.failure_section() is 'Anchor of the runbook section for the way in which the latest run failed.';
+
+create function reminder.check_last_success() returns table (ok boolean, finding text, section text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_success constant timestamptz := (
+    select max(l.finished_at) from public.cron_execution_logs l where l.status = 'succeeded');
+  v_overdue constant boolean := exists (select from reminder.overdue_run(clock_timestamp()));
+  v_due timestamptz;
+begin
+  select reminder.last_due_at(j.schedule, clock_timestamp() - s.missed_run_grace) into v_due
+  from cron.job j cross join reminder.settings s
+  where j.jobname = 'peer-mentor-reminders' and j.username = 'postgres';
+  -- Whether or not the job is active: a disabled job misses its runs too.
+  ok := not v_overdue and (
+    not exists (select from public.cron_execution_logs l where l.status not in ('running', 'skipped'))
+    or coalesce(v_success >= v_due, false));
+  finding := coalesce(
+    floor(extract(epoch from clock_timestamp() - v_success) / 3600) || ' hours ago', 'never');
+  -- Runs that took place and failed were not missed.
+  section := case
+    when not v_overdue and reminder.consecutive_failures() > 0 then reminder.failure_section()
+    else 'missed-runs'
+  end;
+  return next;
+end
+$$;
+comment on function reminder.check_last_success() is 'Row of health: whether a run has succeeded since the job was last due.';
+
+create function reminder.check_failures() returns table (ok boolean, finding text, section text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
   select
-    1 as step,
-    'lock' as what,
-    not exists (select from reminder.stuck_lock) as ok,
+    coalesce(latest.consecutive_failures, 0) = 0,
     case
-      when reminder.lock_holder() is null then 'free'
-      else 'held by process ' || reminder.lock_holder()
-    end as finding,
-    'stuck-lock' as section
-  union all
+      when coalesce(latest.consecutive_failures, 0) = 0 then '0'
+      else format('%s, last %s', latest.consecutive_failures, coalesce(latest.error_code, latest.status))
+    end,
+    reminder.failure_section()
+  from (select) as always
+  left join lateral (
+    select l.status, l.error_code, l.consecutive_failures
+    from public.cron_execution_logs l
+    where l.status not in ('running', 'skipped')
+    order by l.id desc
+    limit 1
+  ) latest on true
+$$;
+comment on function reminder.check_failures() is 'Row of health: how many runs in a row have failed.';
+
+-- The promise, asked of at most 20,000 assignments: all of them in a small organisation, else 10,000
+-- from the beginning and some of every stretch of 1/250, so that no lost batch slips through.  Whoever
+-- wants to know it of all asks reminder.unkept.
+--
+-- Before the run of the day those who fell due today wait for it, so this looks as the run did that
+-- was last due.  An assignment made since, and those who fell due by a setting changed since, wait
+-- for the next run too.
+create function reminder.check_promise() returns table (ok boolean, finding text, section text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now constant timestamptz := clock_timestamp();
+  v_due timestamptz;
+  v_day date;
+  v_after integer;
+  v_repeat integer;
+  v_first bigint;
+  v_width numeric;
+  v_looked_at bigint;
+  v_waiting bigint;
+  v_example bigint;
+begin
+  section := 'who-is-waiting';
+  begin
+    select reminder.last_due_at(j.schedule, v_now - s.missed_run_grace) into v_due
+    from cron.job j cross join reminder.settings s
+    where j.jobname = 'peer-mentor-reminders';
+  exception when others then
+    -- Without a schedule to go by, nobody may wait for longer than a day.
+    null;
+  end;
+  v_due := coalesce(v_due, v_now - interval '1 day');
+  v_day := (v_due at time zone 'utc')::date;
+  if not exists (select from public.cron_execution_logs l where l.started_at < v_due)
+    and not exists (select from reminder.watchdog_log w where w.watched_at < v_due)
+  then
+    ok := true;
+    finding := 'no run has been due yet';
+    return next;
+    return;
+  end if;
   select
-    2, 'stale contact dates',
-    count(*) = 0, count(*)::text, 'reminders-after-contact'
-  from reminder.lately_stale_contact
-  union all
-  select
-    3, 'duplicate guard',
-    count(*) = 1, case when count(*) = 1 then 'in place' else 'missing' end, 'duplicate-reminders'
-  from pg_catalog.pg_constraint c
-  where c.conrelid = to_regclass('reminder.dispatched_reminders') and c.contype = 'p'
-  union all
-  select
-    4, 'watchdog',
-    coalesce(max(w.watched_at) > clock_timestamp() - interval '15 minutes', false),
-    coalesce(floor(extract(epoch from clock_timestamp() - max(w.watched_at)) / 60) || ' minutes ago', 'never'),
-    'watchdog-silent'
-  from reminder.watchdog_log w
-  union all
-  select
-    5, 'schedule',
-    coalesce((select job.active from job), false),
-    coalesce(
-      (select case when job.active then 'active' else 'disabled' end || ', ' || job.schedule || ' UTC' from job),
-      'not registered'
-    ),
-    'missed-runs'
-  union all
-  select
-    6, 'last success',
-    -- Whether or not the job is active: a disabled job misses its runs too.
-    not exists (select from overdue)
-      and (
-        not exists (select from latest)
-        or coalesce(
-          success.at >= (
-            select reminder.last_due_at(job.schedule, clock_timestamp() - s.missed_run_grace)
-            from job cross join reminder.settings s
-          ),
-          false
-        )
-      ),
-    coalesce(floor(extract(epoch from clock_timestamp() - success.at) / 3600) || ' hours ago', 'never'),
-    -- Runs that took place and failed were not missed.
-    case
-      when not exists (select from overdue)
-        and (select latest.consecutive_failures > 0 from latest)
-        then failure.section
-      else 'missed-runs'
-    end
-  from success cross join failure
-  union all
-  select
-    7, 'failures in a row',
-    coalesce((select latest.consecutive_failures from latest), 0) = 0,
-    coalesce(
+    coalesce((
+      select c.old_value::integer from reminder.changes c
+      where c.object = 'setting reminder_after_days' and c.changed_at > v_due
+      order by c.id limit 1), s.reminder_after_days),
+    coalesce((
+      select c.old_value::integer from reminder.changes c
+      where c.object = 'setting repeat_every_days' and c.changed_at > v_due
+      order by c.id limit 1), s.repeat_every_days)
+  into v_after, v_repeat
+  from reminder.settings s;
+  select min(a.id), (max(a.id)::numeric - min(a.id) + 1) / 250 into v_first, v_width
+  from public.assignments a
+  where a.status = 'active';
+
+  with
+    looked_at as materialized (
       (
-        select case
-          when latest.consecutive_failures = 0 then '0'
-          else format('%s, last %s', latest.consecutive_failures, coalesce(latest.error_code, latest.status))
-        end
-        from latest
-      ),
-      '0'
+        select a.id, a.created_at, coalesce(a.last_contact_date, a.started_on) as since
+        from public.assignments a
+        where a.status = 'active'
+        order by a.id
+        limit 10000
+      )
+      union
+      select w.id, w.created_at, w.since
+      from generate_series(0, 249) n
+      cross join lateral (
+        select a.id, a.created_at, coalesce(a.last_contact_date, a.started_on) as since
+        from public.assignments a
+        where a.status = 'active'
+          and a.id >= v_first + ceil(n * v_width)::bigint
+          and a.id < v_first + ceil((n + 1) * v_width)::bigint
+        order by a.id
+        limit 40
+      ) w
     ),
-    failure.section
-  from failure
-  union all
-  select
-    8, 'alerts not delivered',
-    count(*) = 0, count(*)::text, 'alert-not-delivered'
+    due as (
+      select l.id,
+        case when isfinite(l.since) then v_day - (v_day - l.since - v_after) % v_repeat end as due_on
+      from looked_at l
+      where l.created_at < v_due
+        and case when isfinite(l.since) then v_day - l.since >= v_after else true end
+    ),
+    waiting as (
+      select d.id
+      from due d
+      where not exists (
+        select from reminder.dispatched_reminders r
+        where r.assignment_id = d.id
+          and r.dispatched_on >= d.due_on
+          and r.dispatched_on <= (v_now at time zone 'utc')::date
+      )
+    )
+  select (select count(*) from looked_at), count(*), min(w.id)
+  into v_looked_at, v_waiting, v_example
+  from waiting w;
+  ok := v_waiting = 0;
+  finding := format('%s waiting of %s looked at', v_waiting, v_looked_at)
+    || coalesce(', such as assignment ' || v_example, '');
+  return next;
+end
+$$;
+comment on function reminder.check_promise() is 'Row of health: whether everybody who was due at the last scheduled run has a reminder; a quick look at a part of a large organisation.';
+
+create function reminder.check_alerts() returns table (ok boolean, finding text, section text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select count(*) = 0, count(*) || ' not delivered', 'alert-not-delivered'
   from reminder.alerts a
-  where a.status = 'undelivered' or (a.status = 'queued' and a.error is not null);
+  where a.status = 'undelivered' or (a.status = 'queued' and a.error is not null)
+$$;
+comment on function reminder.check_alerts() is 'Row of health: whether every alert arrived or is on its way.';
+
+-- The order is the order of repair: what would stop a run or what a run would make worse comes before
+-- whatever is repaired by running the job.  The lock is first: the guard is repaired while no run is
+-- at work.
+create function reminder.look_at_health()
+returns table (step integer, what text, ok boolean, finding text, section text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_check record;
+begin
+  for v_check in
+    select c.number, c.name, format('reminder.%s()', c.function) as call, c.anchor
+    from (
+      values
+        (1, 'lock', 'check_lock', 'stuck-lock'),
+        (2, 'contact dates', 'check_contact_dates', 'reminders-after-contact'),
+        (3, 'duplicate guard', 'check_guard', 'duplicate-reminders'),
+        (4, 'deployment', 'check_deployment', 'what-differs'),
+        (5, 'jobs', 'check_jobs', 'register-again'),
+        (6, 'settings', 'check_settings', 'settings-out-of-bounds'),
+        (7, 'watchdog', 'check_watchdog', 'watchdog-silent'),
+        (8, 'last success', 'check_last_success', 'missed-runs'),
+        (9, 'failures in a row', 'check_failures', 'repeated-failures'),
+        (10, 'promise', 'check_promise', 'who-is-waiting'),
+        (11, 'alerts', 'check_alerts', 'alert-not-delivered')
+    ) c(number, name, function, anchor)
+    order by c.number
+  loop
+    step := v_check.number;
+    what := v_check.name;
+    section := v_check.anchor;
+    ok := false;
+    finding := null;
+    begin
+      -- By name, when it is called: a check that is gone must not take the others with it.
+      execute format('select c.ok, c.finding, c.section from %s c', v_check.call)
+        into strict ok, finding, section;
+      -- A check that was replaced may say anything.
+      if not reminder.is_as_deployed(v_check.call) then
+        finding := 'its check is not the one that was deployed: ' || coalesce(finding, '');
+        ok := false;
+        section := 'what-differs';
+      end if;
+    exception when others then
+      ok := false;
+      finding := format('cannot be told: %s (SQLSTATE %s)', sqlerrm, sqlstate);
+      section := v_check.anchor;
+    end;
+    ok := coalesce(ok, false);
+    return next;
+  end loop;
+end
+$$;
+comment on function reminder.look_at_health() is
+  'The rows of reminder.health. A check that cannot be computed is not ok and says why.';
+
+create view reminder.health with (security_invoker = true) as
+  select h.step, h.what, h.ok, h.finding, h.section
+  from reminder.look_at_health() h;
 comment on view reminder.health is
   'One row a check: whether it is well, what was found, and the runbook section to go to if it is not.';
 comment on column reminder.health.step is 'Order of repair: the first one that is not ok comes first.';
@@ -153,3 +492,18 @@ comment on column reminder.health.what is 'What is checked.';
 comment on column reminder.health.ok is 'True when nothing is to be done.';
 comment on column reminder.health.finding is 'What was found.';
 comment on column reminder.health.section is 'Anchor of the runbook section that helps.';
+
+revoke all on function
+  reminder.failure_section(),
+  reminder.check_lock(),
+  reminder.check_guard(),
+  reminder.check_deployment(),
+  reminder.check_jobs(),
+  reminder.check_settings(),
+  reminder.check_watchdog(),
+  reminder.check_last_success(),
+  reminder.check_failures(),
+  reminder.check_promise(),
+  reminder.check_alerts(),
+  reminder.look_at_health()
+  from public;

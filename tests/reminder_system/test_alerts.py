@@ -566,7 +566,7 @@ class TestAddressThatCannotBeParsed:
         assert (alert["status"], alert["attempts"]) == ("queued", 1)
         assert "is the address in the secret well formed?" in alert["error"]
         assert "not an address" not in alert["error"]
-        health = "select ok from reminder.health where what = 'alerts not delivered'"
+        health = "select ok from reminder.health where what = 'alerts'"
         assert one(bad_address.postgres, health) is False
 
     def test_does_not_stop_the_watchdog(self, bad_address: Channel) -> None:

@@ -144,7 +144,8 @@ def test_jobs_are_one_statement_each(template: Template) -> None:
         assert len(list(lexer.statements(str(command)))) == 1, command
 
 
-# What a migration makes, as text that is the same for the same thing: no oids, no statistics.
+# What a migration makes, as text that is the same for the same thing: no oids, no statistics, and
+# privileges written out where nobody has touched them.
 CATALOG = """
 with ours as (
   select oid from pg_namespace where nspname in ('public', 'reminder', 'auth', 'net', 'vault')
@@ -153,7 +154,8 @@ select 'schema ' || nspname || ' ' || coalesce(nspacl::text, '') from pg_namespa
 where nspname !~ '^pg_(toast|temp)' and nspname <> 'information_schema'
 union all
 select 'relation ' || c.oid::regclass || ' ' || c.relkind::text || ' ' || c.relrowsecurity || ' '
-  || coalesce(c.relacl::text, '') || ' ' || coalesce(c.reloptions::text, '')
+  || coalesce(c.relacl, acldefault(case c.relkind when 'S' then 's' else 'r' end::"char",
+    c.relowner))::text || ' ' || coalesce(c.reloptions::text, '')
   || coalesce(pg_get_viewdef(case when c.relkind = 'v' then c.oid end), '')
 from pg_class c where c.relnamespace in (table ours)
 union all
@@ -171,8 +173,8 @@ select 'constraint ' || c.conrelid::regclass || ' ' || c.conname || ' '
   || pg_get_constraintdef(c.oid)
 from pg_constraint c where c.connamespace in (table ours)
 union all
-select 'routine ' || p.oid::regprocedure || ' ' || coalesce(p.proacl::text, '') || ' '
-  || pg_get_functiondef(p.oid)
+select 'routine ' || p.oid::regprocedure || ' '
+  || coalesce(p.proacl, acldefault('f', p.proowner))::text || ' ' || pg_get_functiondef(p.oid)
 from pg_proc p where p.pronamespace in (table ours) and p.prokind in ('f', 'p')
 union all
 select 'trigger ' || pg_get_triggerdef(t.oid) from pg_trigger t
@@ -240,9 +242,10 @@ def test_each_note_undoes_its_migration_and_no_more(lane: str) -> None:
 
 
 # A project whose parts were switched on in the Dashboard, and one whose jobs were registered by
-# hand: these two can be met by what is there already.  The others are in schema_migrations once
-# they were applied, and a second time is a mistake that has to be seen.
-REPLAYED = ("_platform_extensions.sql", "_schedule.sql")
+# hand: these two can be met by what is there already.  What was revoked is revoked again.  The
+# others are in schema_migrations once they were applied, and a second time is a mistake that has to
+# be seen.
+REPLAYED = ("_platform_extensions.sql", "_privileges.sql", "_schedule.sql")
 
 
 def test_what_is_replayed_changes_nothing_and_the_rest_is_refused_whole(

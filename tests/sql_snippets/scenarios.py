@@ -103,6 +103,38 @@ def watchdog_off(sql_database: Database) -> Iterator[Scenario]:
 
 
 @pytest.fixture
+def surplus_job(sql_database: Database) -> Scenario:
+    """Somebody made a job of his own that calls the run."""
+    with sql_database.connect() as session:
+        session.execute("select cron.schedule('nightly', '0 5 * * *', 'call reminder.run_job()')")
+    return Scenario(
+        is_present=lambda: _is_true(
+            sql_database, "exists (select from cron.job where jobname = 'nightly')"
+        )
+    )
+
+
+@pytest.fixture
+def no_jobs(sql_database: Database) -> Scenario:
+    """The database was restored without its jobs."""
+    with sql_database.connect() as session:
+        session.execute("select cron.unschedule(jobname) from cron.job")
+    return Scenario(is_present=lambda: _is_true(sql_database, "not exists (select from cron.job)"))
+
+
+@pytest.fixture
+def given_away(sql_database: Database) -> Scenario:
+    """A restore let everybody read the assignments."""
+    with sql_database.connect() as session:
+        session.execute("grant select on public.assignments to anon")
+    return Scenario(
+        is_present=lambda: _is_true(
+            sql_database, "has_table_privilege('anon', 'public.assignments', 'select')"
+        )
+    )
+
+
+@pytest.fixture
 def stuck_lock(sql_database: Database) -> Iterator[Scenario]:
     """A tool took the lock in a session that it keeps open and idle."""
     holder = sql_database.connect(application_name="psql")

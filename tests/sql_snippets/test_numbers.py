@@ -50,13 +50,14 @@ select substring(pg_get_constraintdef(oid) from '>= (\\d+)'),
 from pg_constraint
 where conname = 'settings_failure_threshold_check'"""
 SILENCE = """
-select substring(
-  pg_get_viewdef('reminder.health'::regclass) from 'watched_at.{1,60}00:(\\d+):00')"""
+select substring(prosrc from 'watched_at.{1,60}interval ''(\\d+) minutes')
+from pg_proc
+where oid = 'reminder.check_watchdog'::regproc"""
 SILENCE_AND_TURN = """
-select substring(pg_get_viewdef('reminder.health'::regclass) from 'watched_at.{1,60}00:(\\d+):00'),
-       substring(schedule from '^\\*/(\\d+) ')
-from cron.job
-where jobname = 'reminder-watchdog'"""
+select substring(p.prosrc from 'watched_at.{1,60}interval ''(\\d+) minutes'),
+       substring(j.schedule from '^\\*/(\\d+) ')
+from cron.job j, pg_proc p
+where j.jobname = 'reminder-watchdog' and p.oid = 'reminder.check_watchdog'::regproc"""
 LOOKED_AT = """
 select to_char(
   substring(pg_get_viewdef('reminder.lately_stale_contact'::regclass) from 'LIMIT (\\d+)')::integer,

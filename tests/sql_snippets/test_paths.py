@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 MIGRATIONS = PAGE.parents[2] / "supabase/migrations"
 HOME = PAGE.parents[1] / "index.md"
-HEALTH = MIGRATIONS / "20260601091900_health.sql"
 
 # Blocks that read from something and have a row whenever they have no error: a view of one row a
 # check, types that a migration brings, functions that return one row.
@@ -288,8 +287,18 @@ def test_health_query_names_sections_that_are_there(sections: dict[str, Section]
 def test_every_section_that_health_may_name_is_a_link_below_it(
     sections: dict[str, Section],
 ) -> None:
-    view = HEALTH.read_text(encoding="utf-8").split("create view reminder.health", 1)[1]
-    named = set(re.findall(r"'([a-z]+(?:-[a-z]+)+)'", view)) - {"peer-mentor-reminders"}
+    checks = [
+        body
+        for path in MIGRATIONS.glob("*.sql")
+        for body in re.findall(
+            r"^create function reminder\.(?:check_\w+|look_at_health|failure_section)\b.*?^\$\$;",
+            path.read_text(encoding="utf-8"),
+            re.MULTILINE | re.DOTALL,
+        )
+    ]
+    assert len(checks) >= 10
+    named = set(re.findall(r"'([a-z]+(?:-[a-z]+)+)'", "\n".join(checks)))
+    named -= {"peer-mentor-reminders"}
     assert named >= sections_in_output(runbook())
     assert named <= sections["check-health"].links
 

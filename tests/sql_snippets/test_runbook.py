@@ -105,7 +105,7 @@ POINTS = [
     ("the cron expression", "Facts at a glance", ["`0 6 * * *`"]),
     ("the time zone", "Time zone and daylight saving", ["UTC", "GMT"]),
     ("what daylight saving does", "Time zone and daylight saving", ["winter", "summer"]),
-    ("change the schedule in SQL", "Change the schedule", ["cron.alter_job"]),
+    ("change the schedule in SQL", "Change the schedule", ["reminder.change_job"]),
     ("change the schedule in the Dashboard", "Change the schedule", ["Integrations > Cron > Jobs"]),
     ("undo a change of the schedule", "Change the schedule", ["Undo"]),
     ("the key of the lock", "Advisory Lock", ["`741852963`"]),

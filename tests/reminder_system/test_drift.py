@@ -1,0 +1,449 @@
+# ruff: noqa: S608 - every part of a query is a constant of this file
+"""reminder.drift names whatever differs from what the migrations made, and nothing else.
+
+What is broken here is generated from the server's catalogs: of every object of the system one
+after the other is changed in a transaction that is rolled back.  Health has to say so each time.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from sql_snippets.servers.binaries import find_binaries
+from tests.reminder_system.lanes import open_own_server, reminder_recipe
+from tests.reminder_system.runs import one
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Connection = psycopg.Connection[Any]
+
+TABLES = """
+  select c.oid, c.oid::regclass::text as name, c.relkind, c.relrowsecurity from pg_class c
+  where c.relnamespace = 'reminder'::regnamespace and c.relkind in ('r', 'v', 'S')
+    or c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'v', 'S')
+"""
+ROUTINES = """
+  select p.oid, p.oid::regprocedure::text as name from pg_proc p
+  where p.pronamespace = 'reminder'::regnamespace
+    or p.oid = 'public.correct_last_contact_date'::regproc
+"""
+# Each gives statements that change one thing; the system has no row that survives its own table.
+CHANGES = {
+    "a function dropped": f"select format('drop routine %s cascade', name) from ({ROUTINES}) r",
+    "a setting of a function": (
+        f"select format('alter routine %s set work_mem to ''1MB''', name) from ({ROUTINES}) r"
+    ),
+    "a function for everybody": (
+        f"select format('grant execute on routine %s to public', name) from ({ROUTINES}) r "
+        "where name !~ '^public'"
+    ),
+    "a function taken from its owner": (
+        f"select format('revoke execute on routine %s from postgres', name) from ({ROUTINES}) r"
+    ),
+    "a relation dropped": (
+        f"select format('drop %s %s cascade', case relkind when 'v' then 'view' else 'table' end, "
+        f"name) from ({TABLES}) t where relkind <> 'S'"
+    ),
+    "a relation for anon": (f"select format('grant select on %s to anon', name) from ({TABLES}) t"),
+    "a relation taken from its owner": (
+        f"select format('revoke select on %s from postgres', name) from ({TABLES}) t "
+        "where name <> 'reminder.deployed'"
+    ),
+    "a column of a relation for anon": (
+        "select format('grant select (%I) on %s to anon', a.attname, name) "
+        f"from ({TABLES}) t join pg_attribute a on a.attrelid = t.oid and a.attnum = 1 "
+        "where relkind <> 'S'"
+    ),
+    "row security": (
+        "select format('alter table %s %s row level security', name, "
+        "case when relrowsecurity then 'disable' else 'enable' end) "
+        f"from ({TABLES}) t where relkind = 'r'"
+    ),
+    "a view that runs as its owner": (
+        "select format('alter view %s reset (security_invoker)', name) "
+        f"from ({TABLES}) t where relkind = 'v'"
+    ),
+    "a sequence that counts by two": (
+        f"select format('alter sequence %s increment by 2', name) from ({TABLES}) t "
+        "where relkind = 'S'"
+    ),
+    "a column dropped": (
+        "select format('alter table %s drop column %I cascade', name, a.attname) "
+        f"from ({TABLES}) t join pg_attribute a on a.attrelid = t.oid "
+        "and a.attnum > 0 and not a.attisdropped where relkind = 'r'"
+    ),
+    "a column that may be null": (
+        "select format('alter table %s alter column %I drop not null', name, a.attname) "
+        f"from ({TABLES}) t join pg_attribute a on a.attrelid = t.oid and a.attnum > 0 "
+        "and a.attnotnull and a.attidentity = '' and not a.attisdropped where relkind = 'r' "
+        "and not exists (select from pg_constraint k where k.conrelid = t.oid "
+        "and k.contype = 'p' and a.attnum = any (k.conkey))"
+    ),
+    "a default": (
+        "select format('alter table %s alter column %I drop default', name, a.attname) "
+        f"from ({TABLES}) t join pg_attribute a on a.attrelid = t.oid and a.atthasdef "
+        "and a.attgenerated = '' where relkind = 'r'"
+    ),
+    "a constraint": (
+        "select format('alter table %s drop constraint %I cascade', name, k.conname) "
+        f"from ({TABLES}) t join pg_constraint k on k.conrelid = t.oid "
+        "and k.contype in ('c', 'f', 'p', 'u')"
+    ),
+    "an index": (
+        "select format('drop index %s', i.indexrelid::regclass) "
+        f"from ({TABLES}) t join pg_index i on i.indrelid = t.oid "
+        "where not exists (select from pg_constraint k where k.conindid = i.indexrelid)"
+    ),
+    "a trigger dropped": (
+        "select format('drop trigger %I on %s', g.tgname, name) "
+        f"from ({TABLES}) t join pg_trigger g on g.tgrelid = t.oid and not g.tgisinternal"
+    ),
+    "a trigger disabled": (
+        "select format('alter table %s disable trigger %I', name, g.tgname) "
+        f"from ({TABLES}) t join pg_trigger g on g.tgrelid = t.oid and not g.tgisinternal"
+    ),
+    "a trigger for replicas only": (
+        "select format('alter table %s enable replica trigger %I', name, g.tgname) "
+        f"from ({TABLES}) t join pg_trigger g on g.tgrelid = t.oid and not g.tgisinternal"
+    ),
+    "a policy dropped": (
+        "select format('drop policy %I on %s', p.polname, p.polrelid::regclass) from pg_policy p "
+        f"where p.polrelid in (select oid from ({TABLES}) t)"
+    ),
+    "a policy for everybody": (
+        "select format('alter policy %I on %s to public', p.polname, p.polrelid::regclass) "
+        f"from pg_policy p where p.polrelid in (select oid from ({TABLES}) t)"
+    ),
+    "what was deployed": (
+        "values ('delete from reminder.deployed'), "
+        "('delete from reminder.deployed where object = ''schema reminder'''), "
+        "('update reminder.deployed set state = ''x'' where object = ''schema reminder''')"
+    ),
+    "schema": (
+        "values ('grant usage on schema reminder to anon'), "
+        "('grant create on schema reminder to authenticated'), "
+        "('alter role postgres reset client_connection_check_interval')"
+    ),
+    "what is too much": (
+        "values ('create table reminder.more (id integer)'), "
+        "('create function reminder.more() returns integer language sql as ''select 1'''), "
+        "('create function public.correct_last_contact_date(text) returns integer "
+        "language sql as ''select 1'''), "
+        "('create domain reminder.day as date'), "
+        "('create rule quiet as on insert to public.activities do instead nothing'), "
+        "('create policy loose on public.assignments for select to anon using (true)'), "
+        "('create table public.child () inherits (public.assignments)'), "
+        "('create unique index one_a_day on public.activities (assignment_id, occurred_on)'), "
+        "('alter table public.activities add constraint odd check (assignment_id > 0)')"
+    ),
+}
+# A trigger of the application that changes or drops what the job reads.
+HARMFUL = (
+    "begin new.occurred_on := new.occurred_on - 1; return new; end",
+    "begin return null; end",
+    "begin update public.assignments set status = 'ended'; return new; end",
+)
+
+
+def drift(connection: Connection, *, on_purpose: bool | None = None) -> dict[str, dict[str, Any]]:
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute("select * from reminder.drift").fetchall()
+    return {
+        row["object"]: row for row in rows if on_purpose is None or row["on_purpose"] is on_purpose
+    }
+
+
+def is_well(connection: Connection) -> bool:
+    """Say what a reader of health sees; no rows, or no answer, is not well."""
+    try:
+        with connection.transaction():
+            query = "select ok from reminder.health where what in ('deployment', 'duplicate guard')"
+            rows = connection.execute(query).fetchall()
+    except psycopg.Error:
+        return False
+    return len(rows) == 2 and all(ok for (ok,) in rows)
+
+
+def test_fresh_deployment_has_none(postgres: Connection) -> None:
+    assert drift(postgres) == {}
+    assert one(postgres, "select count(*) from reminder.deployed") > 300
+    assert is_well(postgres)
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_every_change_is_seen(postgres: Connection, kind: str) -> None:
+    changes = [row[0] for row in postgres.execute(CHANGES[kind].encode()).fetchall()]
+    assert changes
+    unseen = []
+    # Every one of a few, and some of many, from the first to the last.
+    for change in changes[:: 1 + len(changes) // 8]:
+        with postgres.transaction(force_rollback=True):
+            postgres.execute(change.encode())
+            if is_well(postgres):
+                unseen.append(change)
+    assert unseen == []
+    assert is_well(postgres)
+
+
+def test_every_function_that_does_nothing_is_seen(postgres: Connection) -> None:
+    """The body is replaced, arguments and result stay: whoever calls it notices nothing."""
+    bodies = postgres.execute(
+        r"select regexp_replace(pg_get_functiondef(p.oid), 'AS \$(function|procedure)\$.*', "
+        "'as $b$ begin return' || case when p.prorettype = 'trigger'::regtype then ' null' "
+        "when p.proretset or p.prokind = 'p' or p.prorettype = 'void'::regtype then '' "
+        "else ' null' end || '; end $b$') "
+        "from pg_proc p join pg_language l on l.oid = p.prolang "
+        "where p.pronamespace = 'reminder'::regnamespace and l.lanname = 'plpgsql'"
+    ).fetchall()
+    assert len(bodies) >= 20
+    for (body,) in bodies:
+        with postgres.transaction(force_rollback=True):
+            postgres.execute(body.encode())
+            assert not is_well(postgres), body
+
+
+def test_check_that_is_replaced_by_a_good_word_is_seen(postgres: Connection) -> None:
+    checks = postgres.execute(
+        "select proname from pg_proc where pronamespace = 'reminder'::regnamespace "
+        "and proname like 'check_%'"
+    ).fetchall()
+    assert len(checks) >= 10
+    for (name,) in checks:
+        with postgres.transaction(force_rollback=True):
+            postgres.execute(
+                f"create or replace function reminder.{name}() "
+                "returns table (ok boolean, finding text, section text) language sql stable "
+                "as $$ select true, 'fine', 'x' $$".encode()
+            )
+            replaced = postgres.execute(
+                "select what from reminder.health where not ok and finding like '%deployed: fine'"
+            ).fetchall()
+            assert len(replaced) == 1, name
+
+
+def test_guard_that_guards_nothing_is_seen(postgres: Connection) -> None:
+    guard = "select ok, finding from reminder.health where what = 'duplicate guard'"
+    assert postgres.execute(guard).fetchone() == (True, "in place")
+    for made, finding in (
+        ("", "missing"),
+        ("unique (assignment_id, dispatched_on)", "missing"),
+        ("primary key (assignment_id, dispatched_on, run_id)", "does not guard: PRIMARY KEY %"),
+        ("primary key (assignment_id, dispatched_on) deferrable", "does not guard: PRIMARY KEY %"),
+    ):
+        with postgres.transaction(force_rollback=True):
+            key = "constraint dispatched_reminders_pkey"
+            postgres.execute(f"alter table reminder.dispatched_reminders drop {key}".encode())
+            if made:
+                added = f"alter table reminder.dispatched_reminders add {key} {made}"
+                postgres.execute(added.encode())
+            # The deployment is recorded with the fault: the guard is judged by itself.
+            postgres.execute("select * from reminder.record_deployment()")
+            row = postgres.execute(guard).fetchone()
+            assert row is not None
+            assert row[0] is False, made
+            assert str(row[1]).startswith(finding.rstrip("%")), row
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "alter table public.assignments add column note text not null default ''",
+        "create index on public.assignments (person_id)",
+        "create index on public.activities (registered_at)",
+        "alter table public.activities add column place text unique check (place <> '')",
+        (
+            "alter table public.activities add column place text; "
+            "grant insert (place) on public.activities to authenticated"
+        ),
+    ],
+)
+def test_additions_of_the_application_are_named_and_not_counted(
+    postgres: Connection, statement: str
+) -> None:
+    postgres.execute(statement.encode())
+    assert drift(postgres)
+    assert drift(postgres, on_purpose=False) == {}
+    assert is_well(postgres)
+
+
+def _trigger(body: str, when: str = "before") -> str:
+    return (
+        f"create function public.app() returns trigger language plpgsql as $$ {body} $$; "
+        f"create trigger app {when} insert on public.activities "
+        "for each row execute function public.app()"
+    )
+
+
+def test_trigger_of_the_application_counts_where_it_changes_what_the_job_reads(
+    postgres: Connection,
+) -> None:
+    harmless = "begin new.registered_by := null; return new; end"
+    for body, when, counts in (
+        (harmless, "before", False),
+        ("begin perform pg_notify('app', ''); return null; end", "after", False),
+        *((body, "before", True) for body in HARMFUL[:2]),
+        (HARMFUL[2], "after", True),
+    ):
+        with postgres.transaction(force_rollback=True):
+            postgres.execute(_trigger(body, when).encode())
+            row = drift(postgres)["trigger app on public.activities"]
+            assert row["on_purpose"] is not counts, body
+            assert is_well(postgres) is not counts
+
+
+def test_setting_that_was_changed_says_by_whom_and_when(postgres: Connection) -> None:
+    postgres.execute("set application_name = 'psql of Anna'")
+    postgres.execute("update reminder.settings set failure_threshold = 5")
+    (row,) = drift(postgres).values()
+    assert (row["object"], row["was"], row["found"]) == ("setting failure_threshold", "3", "5")
+    assert row["on_purpose"]
+    assert row["changed_by"] == "postgres, psql of Anna"
+    assert row["changed_at"] is not None
+    assert is_well(postgres)
+    # What a later migration records does not make the operator's number the deployed one.
+    postgres.execute("select * from reminder.record_deployment()")
+    assert list(drift(postgres)) == ["setting failure_threshold"]
+    postgres.execute("update reminder.settings set failure_threshold = 3")
+    assert drift(postgres) == {}
+
+
+def test_setting_that_nobody_wrote_down_is_wrong(
+    postgres: Connection, superuser: Connection
+) -> None:
+    superuser.execute("set session_replication_role = replica")
+    superuser.execute("update reminder.settings set failure_threshold = 5")
+    assert list(drift(postgres, on_purpose=False)) == ["setting failure_threshold"]
+    assert not is_well(postgres)
+
+
+def test_migration_records_anew_in_one_line_and_reads_what_it_records(postgres: Connection) -> None:
+    postgres.execute("create table reminder.more (id integer primary key)")
+    assert not is_well(postgres)
+    recorded = {
+        row[0] for row in postgres.execute("select * from reminder.record_deployment()").fetchall()
+    }
+    assert "table reminder.more" in recorded
+    assert drift(postgres) == {}
+    postgres.execute("drop table reminder.more")
+    assert drift(postgres)["table reminder.more"]["found"] is None
+
+
+def test_grants_policies_and_triggers_come_back(postgres: Connection) -> None:
+    broken = (
+        "grant all on all tables in schema public to anon",
+        "grant all on all sequences in schema public, reminder to authenticated",
+        "grant all on all routines in schema reminder to public",
+        "grant update on reminder.settings to authenticated with grant option",
+        "revoke all on public.activities from service_role",
+        "revoke select (due_on) on reminder.dispatched_reminders from authenticated",
+        "grant select (reason) on reminder.last_contact_corrections to authenticated",
+        "grant usage, create on schema reminder to anon",
+        "alter table public.activities disable row level security",
+        "alter table public.assignments force row level security",
+        "alter table public.activities disable trigger user",
+        "drop trigger type_changed on public.activity_types",
+        "drop policy activities_read on public.activities",
+        "alter policy assignments_read on public.assignments using (true)",
+        "create policy loose on public.assignments for select to public using (true)",
+        "alter role postgres reset client_connection_check_interval",
+    )
+    for statement in broken:
+        postgres.execute(statement.encode())
+    found = set(drift(postgres))
+    assert len(found) > len(broken)
+    said = {row[0] for row in postgres.execute("select * from reminder.repair_grants()").fetchall()}
+    assert drift(postgres) == {}
+    assert {name for name in found if not name.startswith("columns read")} <= said
+    assert postgres.execute("select * from reminder.repair_grants()").fetchall() == []
+
+
+def test_repair_says_what_it_could_not_put_back(
+    postgres: Connection, superuser: Connection
+) -> None:
+    superuser.execute("alter table reminder.alerts owner to supabase_admin")
+    superuser.execute("grant select on reminder.alerts to anon")
+    said = dict(postgres.execute("select * from reminder.repair_grants()").fetchall())
+    assert "could not be put back" in said["grant on table reminder.alerts to anon"]
+    assert "table reminder.alerts" in drift(postgres)
+
+
+def test_default_privileges_without_a_schema_give_nothing_away() -> None:
+    """As in a project where somebody gave every new table to everybody who signs in."""
+    with open_own_server("embedded", migrate=False) as own, own.database.connect() as postgres:
+        for what in ("tables", "sequences", "functions"):
+            postgres.execute(
+                f"alter default privileges grant all on {what} to anon, authenticated".encode()
+            )
+        for path in reminder_recipe().migrations:
+            postgres.execute(path.read_bytes())
+        held = postgres.execute(
+            """
+            select c.oid::regclass::text, r
+            from pg_class c, unnest('{anon,authenticated}'::text[]) r
+            where c.relnamespace = 'reminder'::regnamespace and c.relkind in ('r', 'v', 'S')
+              and case c.relkind when 'S' then has_sequence_privilege(r, c.oid, 'usage')
+                else has_table_privilege(r, c.oid, 'select')
+                  or has_table_privilege(r, c.oid, 'update') end
+            union all
+            select p.oid::regprocedure::text, r
+            from pg_proc p, unnest('{anon,authenticated}'::text[]) r
+            where p.pronamespace = 'reminder'::regnamespace
+              and has_function_privilege(r, p.oid, 'execute')
+            """
+        ).fetchall()
+        assert held == []
+
+
+@pytest.fixture(scope="module")
+def restored() -> Iterator[Connection]:
+    """The database as a plain dump brings it from PostgreSQL 15 to 17, with its owners."""
+    with open_own_server("system") as old, open_own_server("embedded", migrate=False) as new:
+        tools, source, target = find_binaries("system"), old.server, new.server
+        with target.connect("template1") as admin:
+            admin.execute("create database restored")
+        from_old = ["-h", source.host, "-p", str(source.port), "-U", source.superuser]
+        into_new = ["-h", target.host, "-p", str(target.port), "-U", target.superuser]
+        dump = subprocess.run(
+            [tools.tool("pg_dump"), *from_old, old.database.name], check=True, capture_output=True
+        )
+        restore = subprocess.run(
+            [tools.tool("psql"), *into_new, "-q", "-v", "ON_ERROR_STOP=1", "-d", "restored"],
+            input=dump.stdout,
+            check=False,
+            capture_output=True,
+        )
+        assert restore.returncode == 0, restore.stderr.decode()
+        with target.connect("restored") as admin:
+            # Here two servers share one machine; a project's has the same port as the one before.
+            admin.execute("update cron.job set nodeport = %s", (target.port,))
+            # Roles and their settings are not in the dump of a database.
+            admin.execute("alter role postgres set client_connection_check_interval = '2s'")
+        with target.connect("restored", "postgres") as connection:
+            yield connection
+
+
+def test_restore_into_a_newer_version_raises_none(restored: Connection) -> None:
+    recorded = "select distinct server_version from reminder.deployed"
+    assert (one(restored, recorded), restored.info.server_version // 10000) == (15, 17)
+    assert drift(restored) == {}
+    assert is_well(restored)
+    # The spelling is let pass, the meaning is not.
+    for statement in (
+        (
+            "create or replace view public.reminders with (security_invoker = true) as "
+            "select assignment_id, due_on, mentor_id, dispatched_at "
+            "from reminder.dispatched_reminders where due_on > '2020-01-01'"
+        ),
+        "alter policy activities_read on public.activities using (true)",
+        "alter table public.assignments alter column started_on set default '2020-01-01'",
+        "grant maintain on public.assignments to anon",
+    ):
+        with restored.transaction(force_rollback=True):
+            restored.execute(statement.encode())
+            assert not is_well(restored), statement

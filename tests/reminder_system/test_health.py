@@ -1,0 +1,205 @@
+# ruff: noqa: S608 - every part of a query is a constant of this file
+"""Health answers for each check by itself, changes nothing, and knows what nobody told it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from tests.reminder_system.people import AMARA
+from tests.reminder_system.runs import one, run
+
+if TYPE_CHECKING:
+    from sql_snippets.database.databases import Database
+
+Connection = psycopg.Connection[Any]
+
+ORDER = [
+    "lock",
+    "contact dates",
+    "duplicate guard",
+    "deployment",
+    "jobs",
+    "settings",
+    "watchdog",
+    "last success",
+    "failures in a row",
+    "promise",
+    "alert address",
+    "alerts",
+    "heartbeat",
+]
+ASSIGNMENT = """
+insert into public.assignments (mentor_id, person_id, started_on, created_at)
+values (%s, gen_random_uuid(), %s::date, now() - interval '100 days') returning id"""
+
+
+def check(connection: Connection, what: str) -> tuple[bool, str, str]:
+    (row,) = connection.execute(
+        "select ok, finding, section from reminder.health where what = %s", (what,)
+    ).fetchall()
+    ok, finding, section = row
+    return bool(ok), str(finding), str(section)
+
+
+def not_ok(connection: Connection) -> set[str]:
+    return {row[0] for row in connection.execute("select what from reminder.health where not ok")}
+
+
+def had_a_watchdog_for_long(connection: Connection) -> None:
+    connection.execute(
+        "insert into reminder.watchdog_log "
+        "(watched_at, abandoned_runs, alerts_answered, alerts_sent, alerts_undelivered) "
+        "select now() - n * interval '10 days', 0, 0, 0, 0 from generate_series(0, 1) n"
+    )
+
+
+def test_rows_are_in_the_order_of_repair(postgres: Connection) -> None:
+    rows = postgres.execute("select step, what from reminder.health order by step").fetchall()
+    assert [step for step, _ in rows] == list(range(1, len(rows) + 1))
+    names = [what for _, what in rows]
+    assert names == [what for what in ORDER if what in names]
+    assert len(names) >= 11
+
+
+def test_nothing_of_it_goes_with_an_extension(superuser: Connection, postgres: Connection) -> None:
+    """No view or function is bound to a table of cron, net or Vault: all of them can go."""
+    before = one(postgres, "select count(*) from reminder.health")
+    for schema in ("cron", "net", "vault"):
+        superuser.execute(
+            f"""do $$ begin
+              drop schema {schema} cascade;
+            exception when dependent_objects_still_exist then
+              execute (select 'drop extension ' || quote_ident(e.extname) || ' cascade'
+                from pg_extension e join pg_namespace n on n.nspname = '{schema}'
+                join pg_depend d on d.refobjid = e.oid and d.objid = n.oid);
+            end $$""".encode()
+        )
+    rows = postgres.execute("select what, ok, finding from reminder.health").fetchall()
+    assert len(rows) == before
+    assert ("jobs", False) in {(what, ok) for what, ok, _ in rows}
+    assert one(postgres, "select found from reminder.drift where object = 'extension pg_cron'")
+
+
+@pytest.mark.parametrize("function", ["check_lock", "check_alerts", "check_promise"])
+def test_check_that_is_gone_takes_no_other_with_it(postgres: Connection, function: str) -> None:
+    before = {row[0] for row in postgres.execute("select what from reminder.health")}
+    was = not_ok(postgres)
+    postgres.execute(f"drop function reminder.{function}()".encode())
+    assert {row[0] for row in postgres.execute("select what from reminder.health")} == before
+    gone = not_ok(postgres) - was
+    assert len(gone) == 2, "the check itself, and the deployment"
+    (itself,) = gone - {"deployment"}
+    assert check(postgres, itself)[1].startswith("cannot be told: function reminder.")
+
+
+def test_reading_changes_nothing(database: Database) -> None:
+    """As on a replica: read only, and no transaction number is used up."""
+    with database.connect(options="-c default_transaction_read_only=on") as connection:
+        for view in ("health", "drift", "unkept"):
+            with connection.transaction():
+                rows = connection.execute(f"select * from reminder.{view}".encode()).fetchall()
+                assert one(connection, "select pg_current_xact_id_if_assigned()") is None
+            if view == "health":
+                assert not [row for row in rows if "cannot be told" in str(row[3])]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("run_time_limit", "0 seconds", "run_time_limit"),
+        ("manual_run_time_limit", "0 seconds", "manual_run_time_limit"),
+        ("batch_size", 1, "batch_size"),
+        ("failure_threshold", 100, "failure_threshold"),
+        ("missed_run_grace", "10 years", "missed_run_grace"),
+        ("long_run_after", "10 years", "long_run_after"),
+        ("keep_logs", "200000 years", "a hundred years"),
+        ("alert_max_attempts", 1, "alert_max_attempts"),
+        ("repeat_every_days", 365, "repeat_every_days"),
+        ("reminder_after_days", 365, "reminder_after_days"),
+    ],
+)
+def test_settings_that_make_no_sense_are_not_ok(
+    postgres: Connection, setting: str, value: object, said: str
+) -> None:
+    assert check(postgres, "settings") == (True, "make sense together", "settings-out-of-bounds")
+    postgres.execute(f"update reminder.settings set {setting} = %s".encode(), (value,))
+    ok, finding, _ = check(postgres, "settings")
+    assert not ok
+    assert said in finding
+
+
+def test_role_that_may_only_read_is_not_ok(database: Database, postgres: Connection) -> None:
+    postgres.execute("alter role postgres set default_transaction_read_only = on")
+    with database.connect(options="-c default_transaction_read_only=off") as connection:
+        ok, finding, _ = check(connection, "settings")
+        connection.execute("alter role postgres reset default_transaction_read_only")
+    assert not ok
+    assert "default_transaction_read_only" in finding
+
+
+def test_promise_is_kept_by_a_run_and_broken_by_a_reminder_that_is_gone(
+    postgres: Connection,
+) -> None:
+    had_a_watchdog_for_long(postgres)
+    due = [one(postgres, ASSIGNMENT, AMARA, f"{2020 + n}-03-01") for n in range(3)]
+    ok, finding, section = check(postgres, "promise")
+    assert (ok, section) == (False, "who-is-waiting")
+    assert finding.startswith("3 waiting of 3 looked at")
+    assert run(postgres) is None
+    assert check(postgres, "promise")[0]
+    postgres.execute("delete from reminder.dispatched_reminders where assignment_id = %s", due[:1])
+    ok, finding, _ = check(postgres, "promise")
+    assert not ok
+    assert f"assignment {due[0]}" in finding
+
+
+def test_scheduler_that_finds_nobody_does_not_vouch_for_itself(postgres: Connection) -> None:
+    had_a_watchdog_for_long(postgres)
+    one(postgres, ASSIGNMENT, AMARA, "2020-03-01")
+    postgres.execute(
+        "create or replace function reminder.reminder_scheduler_service"
+        "(p_today date, p_after_id bigint, p_up_to_id bigint) "
+        "returns table (assignment_id bigint, mentor_id uuid, due_on date) language sql stable "
+        "as $$ select 1::bigint, null::uuid, null::date limit 0 $$"
+    )
+    postgres.execute("select * from reminder.record_deployment()")
+    assert run(postgres) is None
+    assert not check(postgres, "promise")[0]
+    assert one(postgres, "select count(*) from reminder.unkept") == 1
+
+
+def test_promise_waits_for_the_run_that_was_not_due_yet(postgres: Connection) -> None:
+    """Who fell due today, was made today, or fell due by a setting of today has not waited."""
+    had_a_watchdog_for_long(postgres)
+    # The next run is tomorrow at the earliest, the last was yesterday.
+    postgres.execute(
+        "select cron.alter_job(jobid, schedule := to_char(now() + interval '2 hours', "
+        "'MI HH24 * * *')) from cron.job where jobname = 'peer-mentor-reminders'"
+    )
+    was_due = one(
+        postgres,
+        "select (reminder.last_due_at(schedule, now() - interval '1 hour') at time zone 'utc')"
+        "::date from cron.job where jobname = 'peer-mentor-reminders'",
+    )
+    for days_before in (29, 28):
+        postgres.execute(ASSIGNMENT, (AMARA, f"{was_due}"))
+        postgres.execute(
+            "update public.assignments set started_on = started_on - %s::integer "
+            "where id = (select max(id) from public.assignments)",
+            (days_before,),
+        )
+    assert check(postgres, "promise")[0]
+    postgres.execute("update reminder.settings set reminder_after_days = 28")
+    assert check(postgres, "promise")[0], "the run of tomorrow is the first to know the setting"
+    postgres.execute("update reminder.changes set changed_at = changed_at - interval '3 days'")
+    assert check(postgres, "promise")[1].startswith("2 waiting of 2")
+    postgres.execute("delete from public.assignments")
+    postgres.execute(
+        "insert into public.assignments (mentor_id, person_id, started_on) "
+        "values (%s, gen_random_uuid(), '2020-01-01')",
+        (AMARA,),
+    )
+    assert check(postgres, "promise")[0], "it was not there when the run was due"
