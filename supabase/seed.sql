@@ -45,8 +45,20 @@ select due.assignment_id, due.due_on, due.mentor_id, l.id, l.finished_at
 from (select * from public.cron_execution_logs order by id desc limit 1) l
 cross join lateral reminder.reminder_scheduler_service(l.started_at::date, null, 1000) due;
 
--- The watchdog has just looked and found nothing.
-insert into reminder.watchdog_log (abandoned_runs, alerts_answered, alerts_sent, alerts_undelivered)
-values (0, 0, 0, 0);
+-- The watchdog has just looked and found nothing, by a schedule that has been so for a year.
+insert into reminder.watchdog_log (schedule, scheduled_since, due_at)
+select e.schedule, now() - interval '1 year', reminder.last_due_at(e.schedule, now() - s.missed_run_grace)
+from reminder.expected_run(now()) e
+cross join reminder.settings s;
 
-select vault.create_secret('http://127.0.0.1:9/reminder-alerts', 'REMINDER_ALERT_WEBHOOK_URL', 'Where reminder alerts go');
+-- The addresses, where nobody listens, unless the project has its own.
+select vault.create_secret(url, name, 'For local work')
+from (values
+  ('http://127.0.0.1:9/reminder-alerts', 'REMINDER_ALERT_WEBHOOK_URL'),
+  ('http://127.0.0.1:9/reminder-heartbeat', 'REMINDER_HEARTBEAT_URL')
+) as a (url, name)
+where not exists (select from vault.secrets s where s.name = a.name);
+
+update reminder.heartbeat
+set sent_at = l.finished_at, accepted_at = l.finished_at
+from (select finished_at from public.cron_execution_logs order by id desc limit 1) l;

@@ -134,17 +134,19 @@ from generate_series(3650, 1, -1) n
 cross join lateral (select now() - n * interval '1 day' as due) at;
 
 insert into reminder.watchdog_log
-  (watched_at, abandoned_runs, alerts_answered, alerts_sent, alerts_undelivered)
-select now() - n * interval '5 minutes', 0, 0, 0, 0 from generate_series(1051200, 1, -1) n;
+  (watched_at, schedule, scheduled_since)
+select now() - n * interval '5 minutes', '0 6 * * *', now() - interval '10 years'
+from generate_series(1051200, 1, -1) n;
 
 insert into cron.job_run_details
   (jobid, runid, database, username, command, status, start_time, end_time)
 select
-  case when n % 288 = 0 then 1 else 2 end, 1051201 - n, current_database(), 'postgres', 'x',
-  'succeeded', now() - n * interval '5 minutes', now() - n * interval '5 minutes'
+  case when n % 288 = 0 then 1 else 2 end, 1051201 - n, current_database(), 'postgres',
+  'select reminder.watch()', 'succeeded',
+  now() - n * interval '5 minutes', now() - n * interval '5 minutes'
 from generate_series(1051200, 1, -1) n;
 
-insert into reminder.alerts (kind, streak_run_id, message, status)
+insert into reminder.alerts (kind, subject_id, message, status)
 select 'consecutive_failures', n, 'x', 'delivered' from generate_series(1, 500) n;
 """
 

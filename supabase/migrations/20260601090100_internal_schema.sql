@@ -30,6 +30,7 @@ create table reminder.settings (
   keep_reminders interval not null default '800 days' check (keep_reminders >= '400 days'),
   keep_cron_history interval not null default '14 days' check (keep_cron_history >= '1 day'),
   alert_max_attempts integer not null default 6 check (alert_max_attempts between 1 and 100),
+  heartbeat_waived boolean not null default false,
   runbook_url text not null
     default 'https://runbooks.example.org/operations/cron-reminder-runbook/'
     check (runbook_url ~ '^https?://'),
@@ -52,6 +53,7 @@ comment on column reminder.settings.keep_logs is 'Rows of the execution log, the
 comment on column reminder.settings.keep_reminders is 'Dispatched reminders are kept this long.';
 comment on column reminder.settings.keep_cron_history is 'Rows of cron.job_run_details are kept this long.';
 comment on column reminder.settings.alert_max_attempts is 'Deliveries tried for one alert before it counts as undelivered.';
+comment on column reminder.settings.heartbeat_waived is 'True where nobody outside watches for the heartbeat, on purpose.';
 comment on column reminder.settings.runbook_url is 'Address of the runbook, the start of every link in an alert.';
 
 insert into reminder.settings default values;

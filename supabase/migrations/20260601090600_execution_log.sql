@@ -52,6 +52,7 @@ comment on column public.cron_execution_logs.blocked_by_pid is 'For a skipped ru
 create unique index cron_execution_logs_one_running_idx
   on public.cron_execution_logs (status) where status = 'running';
 create index cron_execution_logs_status_idx on public.cron_execution_logs (status, id desc);
+create index cron_execution_logs_started_at_idx on public.cron_execution_logs (started_at);
 
 alter table public.cron_execution_logs enable row level security;
 revoke all on public.cron_execution_logs from public, anon, authenticated, service_role;

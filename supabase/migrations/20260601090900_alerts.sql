@@ -4,16 +4,28 @@
 --
 -- The webhook's address is read from Vault at the moment of sending and is written nowhere else.
 --
+-- Collecting answers, reading the address and sending are apart: what goes wrong with one stands on
+-- the alerts that it concerns, and does not keep the others from their work.  pg_net and Vault are
+-- named only inside of functions, so that an extension can be dropped, and made again, without
+-- taking anything of this system along.
+--
 -- To undo, after every later migration:
+--   drop function reminder.check_alerts();
+--   drop function reminder.check_alert_address();
 --   drop function reminder.send_test_alert(text);
 --   drop function reminder.retry_alerts();
 --   drop function reminder.deliver_alerts();
 --   drop function reminder.send_alerts();
---   drop function reminder.collect_alert_responses();
---   drop function reminder.alert_back_off(integer);
---   drop view reminder.alert_answers;
---   drop table reminder.alert_requests;
+--   drop function reminder.collect_answers();
+--   drop function reminder.answers();
+--   drop function reminder.note_request(bigint, bigint);
+--   drop table reminder.requests;
 --   drop function reminder.request_numbering();
+--   drop function reminder.set_address(text, text);
+--   drop function reminder.address_of(text);
+--   drop function reminder.is_address(text);
+--   drop function reminder.alert_back_off(integer);
+--   drop function reminder.raise_alert(text, bigint, bigint, text);
 --   drop table reminder.alerts;  -- loses the alerts that have not arrived
 --   drop table reminder.alert_kinds;
 
@@ -32,40 +44,125 @@ insert into reminder.alert_kinds (kind, runbook_anchor, meaning) values
   ('abandoned_run', 'abandoned-run', 'A run ended without logging its result.'),
   ('long_run', 'stuck-lock', 'A run takes far too long.'),
   ('missed_run', 'missed-runs', 'The scheduled run did not take place.'),
-  ('undelivered_alert', 'alert-not-delivered', 'An earlier alert never arrived.'),
+  ('undelivered_alert', 'alert-not-delivered', 'An earlier alert never arrived, or nobody knows.'),
   ('recovered', 'recovered', 'The reminder job succeeded again after an alert.'),
   ('test', 'send-a-test-alert', 'Somebody tests the way to this channel.');
 
 create table reminder.alerts (
   id bigint generated always as identity primary key,
   kind text not null references reminder.alert_kinds (kind),
-  streak_run_id bigint,
+  subject_id bigint,
   run_id bigint,
   message text not null,
   status text not null default 'queued'
-    check (status in ('queued', 'sent', 'delivered', 'undelivered')),
+    check (status in ('queued', 'sent', 'delivered', 'unconfirmed', 'undelivered')),
   attempts integer not null default 0,
   next_attempt_at timestamptz not null default now(),
   error text,
   created_at timestamptz not null default now(),
   delivered_at timestamptz,
-  -- Once a streak: a second insert for the same streak is refused, not checked for.
-  constraint alerts_once_per_streak unique (kind, streak_run_id)
+  -- Once a subject: a second insert for the same one is refused, not checked for.
+  constraint alerts_once_per_subject unique (kind, subject_id)
 );
 comment on table reminder.alerts is 'Alerts and what became of them.';
 comment on column reminder.alerts.id is 'Key of the alert.';
 comment on column reminder.alerts.kind is 'Which alert it is.';
-comment on column reminder.alerts.streak_run_id is 'What it is about, so that it is raised once: the first run of the streak, the run that is late or lost, the last run before the gap, or the alert that did not arrive. Null for a test.';
+comment on column reminder.alerts.subject_id is 'What it is about, so that it is raised once: the first run of the streak, the run that is late or lost, the last finished run before the gap, or the alert that did not arrive. Null for a test.';
 comment on column reminder.alerts.run_id is 'The run that it names; null for a test.';
 comment on column reminder.alerts.message is 'The text that is sent.';
-comment on column reminder.alerts.status is 'queued, sent, delivered or undelivered.';
+comment on column reminder.alerts.status is 'queued, sent, delivered, unconfirmed (sent, and its answer is gone) or undelivered.';
 comment on column reminder.alerts.attempts is 'How often it was handed to pg_net.';
-comment on column reminder.alerts.next_attempt_at is 'Not tried again before this time.';
-comment on column reminder.alerts.error is 'Why the last attempt failed; null when it did not.';
+comment on column reminder.alerts.next_attempt_at is 'Not tried again before this time; of a sent one, when its answer is late.';
+comment on column reminder.alerts.error is 'What is wrong with it at present; null when nothing is.';
 comment on column reminder.alerts.created_at is 'When it was raised.';
 comment on column reminder.alerts.delivered_at is 'When the receiver had answered with a 2xx status.';
 
-create index alerts_open_idx on reminder.alerts (next_attempt_at) where status in ('queued', 'sent');
+create index alerts_not_delivered_idx on reminder.alerts (next_attempt_at) where status <> 'delivered';
+
+create function reminder.raise_alert(
+  p_kind text, p_subject_id bigint, p_run_id bigint, p_message text
+) returns void
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+  insert into reminder.alerts (kind, subject_id, run_id, message)
+  values (p_kind, p_subject_id, p_run_id, p_message)
+  on conflict on constraint alerts_once_per_subject do nothing
+$$;
+comment on function reminder.raise_alert(text, bigint, bigint, text) is
+  'Queues an alert, once for each kind and subject.';
+
+create function reminder.alert_back_off(p_attempts integer) returns interval
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- The exponent is bounded because an interval overflows long before a hundred attempts.
+  select least(interval '5 minutes' * power(2, least(greatest(p_attempts - 1, 0), 10)), interval '6 hours')
+$$;
+comment on function reminder.alert_back_off(integer) is
+  'The wait before the next attempt: five minutes, doubled each time, six hours at most.';
+
+-- The addresses.
+
+create function reminder.is_address(p_text text) returns boolean
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(
+    p_text ~ '^https?://([^[:space:]/?#@<>]+@)?(\[[0-9a-fA-F:.]+\]|[^][:space:]/:@?#<>[]+)(:[0-9]{1,5})?([/?#][^[:space:]<>]*)?$',
+    false)
+$$;
+comment on function reminder.is_address(text) is
+  'True for an http or https address with a host and without blanks; pg_net takes more than that and sends it nowhere.';
+
+create function reminder.address_of(p_secret text) returns table (url text, trouble text)
+language plpgsql stable rows 1
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  begin
+    select d.decrypted_secret into url from vault.decrypted_secrets d where d.name = p_secret;
+  exception
+    when undefined_table or invalid_schema_name then
+      trouble := 'Vault is not there: the extension supabase_vault was dropped.';
+    when insufficient_privilege then
+      trouble := format('The role %s may not read Vault.', current_user);
+    when others then
+      trouble := format('Vault cannot decrypt the secret %s (SQLSTATE %s): set the address again.', p_secret, sqlstate);
+  end;
+  if trouble is null and coalesce(btrim(url), '') = '' then
+    trouble := format('Vault has no secret named %s.', p_secret);
+  elsif trouble is null and not reminder.is_address(url) then
+    trouble := format('The secret %s holds no address: https://, a host, and no blanks.', p_secret);
+  end if;
+  if trouble is not null then
+    url := null;
+  end if;
+  return next;
+end
+$$;
+comment on function reminder.address_of(text) is
+  'The address that a Vault secret holds, or what is wrong with it, in words that never hold the address.';
+
+create function reminder.set_address(p_secret text, p_url text) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Not an error: with one, the server's log would keep the statement and what was filled in.
+  if p_secret not in ('REMINDER_ALERT_WEBHOOK_URL', 'REMINDER_HEARTBEAT_URL')
+    or not reminder.is_address(btrim(p_url))
+  then
+    return false;
+  end if;
+  -- Made new, as vault.update_secret fails where the old value cannot be decrypted.
+  delete from vault.secrets s where s.name = p_secret;
+  perform vault.create_secret(btrim(p_url), p_secret, 'Set with reminder.set_address');
+  return true;
+end
+$$;
+comment on function reminder.set_address(text, text) is
+  'Sets the secret with the address of the alerts or of the heartbeat, whatever is there before; false, and nothing changed, for another secret or a text that is no address.';
 
 -- pg_net numbers its requests by a sequence of an unlogged table.  After a crash, and after a
 -- restore, both of its tables are empty and from PostgreSQL 15 on it counts from 1 again: the answer
@@ -85,105 +182,162 @@ $$;
 comment on function reminder.request_numbering() is
   'File of the sequence that numbers the requests of pg_net: another one where it counts anew without a crash.';
 
-create unlogged table reminder.alert_requests (
-  alert_id bigint primary key references reminder.alerts (id) on delete cascade,
-  request_id bigint not null,
-  numbered_by oid not null
+create unlogged table reminder.requests (
+  alert_id bigint unique nulls not distinct references reminder.alerts (id) on delete cascade,
+  request_id bigint,
+  numbered_by oid,
+  sent_at timestamptz not null default clock_timestamp(),
+  primary key (request_id, numbered_by)
 );
-comment on table reminder.alert_requests is
-  'The request of the last attempt of each alert on its way. Unlogged: emptied by a crash together with pg_net''s own tables.';
-comment on column reminder.alert_requests.alert_id is 'The alert.';
-comment on column reminder.alert_requests.request_id is 'Its request, in net._http_response for six hours.';
-comment on column reminder.alert_requests.numbered_by is 'The numbering that the request_id belongs to.';
+comment on table reminder.requests is
+  'The request of the last attempt of each alert on its way, and of the last heartbeat. Unlogged: emptied by a crash together with pg_net''s own tables.';
+comment on column reminder.requests.alert_id is 'The alert; null for the heartbeat.';
+comment on column reminder.requests.request_id is 'Its request, in net._http_response for as long as pg_net.ttl says.';
+comment on column reminder.requests.numbered_by is 'The numbering that the request_id belongs to.';
+comment on column reminder.requests.sent_at is 'When it was handed to pg_net.';
 
-create view reminder.alert_answers with (security_invoker = true) as
-  select q.alert_id, r.status_code, r.timed_out, r.error_msg, r.created
-  from reminder.alert_requests q
-  join net._http_response r on r.id = q.request_id
-  where q.numbered_by = reminder.request_numbering();
-comment on view reminder.alert_answers is
-  'Answers of the receiver to alerts; answers to other requests that have the same number are not among them.';
-comment on column reminder.alert_answers.alert_id is 'The alert.';
-comment on column reminder.alert_answers.status_code is 'HTTP status; null when there was no answer.';
-comment on column reminder.alert_answers.timed_out is 'Whether the receiver took too long.';
-comment on column reminder.alert_answers.error_msg is 'Why there was no answer, in the words of pg_net.';
-comment on column reminder.alert_answers.created is 'When the request was taken up.';
+create function reminder.note_request(p_alert_id bigint, p_request_id bigint) returns void
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+  delete from reminder.requests q
+  where q.alert_id is not distinct from p_alert_id
+    or (q.request_id = p_request_id and q.numbered_by = reminder.request_numbering());
+  insert into reminder.requests (alert_id, request_id, numbered_by)
+  values (p_alert_id, p_request_id, reminder.request_numbering());
+$$;
+comment on function reminder.note_request(bigint, bigint) is
+  'Notes the request that an alert, or for null the heartbeat, is on its way with.';
 
--- Reads the answers that have come in.  An answer counts as a failure when it timed out, never
--- connected, or carries any status but 2xx.  No answer after ten minutes: the worker is down.  No
--- request any more: it was lost in a crash, and whether it was sent before is not known.
-create function reminder.collect_alert_responses() returns integer
+-- What is known of each request on its way.
+--
+-- pg_net follows a redirect, makes a GET without a body of the POST, and reports the status at the
+-- end, often 200 of a login page.  But it keeps the headers of the first answer, and a redirect has
+-- a Location among them.  So has a 201, which is none.  A 307 or 308, which keeps the POST, cannot
+-- be told from the others and counts as a redirect too.  A receiver that answers 200 and throws
+-- the message away cannot be known here; the test alert is for that.
+--
+-- A request that still is in the queue was not answered, whether the worker has begun with it or
+-- not: it is not sent again, and comes once the worker does.  One that is in neither table was
+-- answered, and the answer is gone.
+create function reminder.answers() returns table (alert_id bigint, outcome text, why text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- On a replica there are no unlogged tables, and nothing is known of any request.
+  if pg_is_in_recovery() then
+    return;
+  end if;
+  return query
+    select
+      w.alert_id,
+      o.outcome,
+      case o.outcome
+        when 'lost' then 'The request was lost in a crash or a restore of the database, or with pg_net.'
+        when 'waiting' then 'No answer from pg_net after ten minutes, and the request is still queued: is its worker running?'
+        when 'unknown' then format(
+          'The answer is gone, so nobody knows whether it arrived: pg_net keeps answers for %s.',
+          coalesce(current_setting('pg_net.ttl', true), 'some hours'))
+        when 'redirected' then 'The receiver redirects to another address, where the message does not arrive.'
+        when 'failed' then case
+          when r.timed_out then 'The receiver did not answer in time.'
+          when r.error_msg is not null then 'The receiver could not be reached.'
+          else format('The receiver answered with HTTP status %s.', r.status_code)
+        end
+      end
+    from (
+      select a.id as alert_id, a.next_attempt_at as late_at from reminder.alerts a where a.status = 'sent'
+      union all
+      select null, q.sent_at + interval '10 minutes' from reminder.requests q where q.alert_id is null
+    ) w
+    left join reminder.requests q
+      on q.alert_id is not distinct from w.alert_id and q.numbered_by = reminder.request_numbering()
+    left join net._http_response r
+      -- The second condition is for the only index there is.
+      on r.id = q.request_id
+      and r.created > (select min(e.sent_at) from reminder.requests e) - interval '10 minutes'
+    cross join lateral (
+      select case
+        when q.request_id is null then 'lost'
+        when r.id is null and exists (
+          select from net.http_request_queue u where u.id = q.request_id
+        ) then 'waiting'
+        when r.id is null then 'unknown'
+        when r.status_code between 200 and 299 and r.status_code <> 201 and exists (
+          select from jsonb_object_keys(r.headers) h(name) where lower(h.name) = 'location'
+        ) then 'redirected'
+        when r.status_code between 200 and 299 then 'arrived'
+        else 'failed'
+      end as outcome
+    ) o
+    where o.outcome not in ('waiting', 'unknown') or w.late_at <= clock_timestamp();
+end
+$$;
+comment on function reminder.answers() is
+  'What is known of each alert on its way, and for null of the heartbeat: arrived, failed, redirected, lost, waiting (for more than ten minutes) or unknown, and why it did not arrive.';
+
+create function reminder.collect_answers() returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_changed integer;
 begin
-  with answered as (
-    select
-      a.id,
-      coalesce(r.status_code between 200 and 299, false) as ok,
-      case
-        when q.alert_id is null
-          then 'The request was lost in a crash or a restore of the database.'
-        when r.alert_id is null then 'No answer from pg_net after ten minutes: is its worker running?'
-        when r.timed_out then 'The receiver did not answer in time.'
-        when r.error_msg is not null then 'The receiver could not be reached.'
-        else format('The receiver answered with HTTP status %s.', r.status_code)
-      end as why
-    from reminder.alerts a
-    left join reminder.alert_requests q
-      on q.alert_id = a.id and q.numbered_by = reminder.request_numbering()
-    left join reminder.alert_answers r on r.alert_id = a.id
-    where a.status = 'sent'
-      and (
-        q.alert_id is null
-        or r.alert_id is not null
-        or a.next_attempt_at <= clock_timestamp()
-      )
+  with answered as materialized (
+    select * from reminder.answers()
+  ),
+  beat as (
+    update reminder.heartbeat h
+    set accepted_at = case when w.outcome = 'arrived' then clock_timestamp() else h.accepted_at end, error = w.why
+    from answered w
+    where w.alert_id is null
+  ),
+  done as (
+    delete from reminder.requests q
+    using answered w
+    where q.alert_id is null and w.alert_id is null and w.outcome <> 'waiting'
   )
   update reminder.alerts a
   set
     status = case
-      when w.ok then 'delivered'
+      when w.outcome = 'arrived' then 'delivered'
+      when w.outcome = 'waiting' then 'sent'
+      -- Sent again it would only lose its answer again, and go on arriving.
+      when w.outcome = 'unknown' then 'unconfirmed'
       when a.attempts >= s.alert_max_attempts then 'undelivered'
       else 'queued'
     end,
-    delivered_at = case when w.ok then clock_timestamp() end,
-    error = case when not w.ok then w.why end,
+    delivered_at = case when w.outcome = 'arrived' then clock_timestamp() end,
+    error = w.why,
     next_attempt_at = clock_timestamp() + reminder.alert_back_off(a.attempts)
   from answered w, reminder.settings s
-  where a.id = w.id;
+  where a.id = w.alert_id and a.status = 'sent';
   get diagnostics v_changed = row_count;
   return v_changed;
+exception when others then
+  update reminder.alerts a
+  set error = format('The answers of pg_net cannot be read: %s (SQLSTATE %s).', sqlerrm, sqlstate)
+  where a.status = 'sent';
+  return 0;
 end
 $$;
-comment on function reminder.collect_alert_responses() is
-  'Marks sent alerts as delivered, or for another try, by the answers pg_net has received; returns how many changed.';
-
-create function reminder.alert_back_off(p_attempts integer) returns interval
-language sql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-  -- The exponent is bounded because an interval overflows long before a hundred attempts.
-  select least(interval '5 minutes' * power(2, least(greatest(p_attempts - 1, 0), 10)), interval '6 hours')
-$$;
-comment on function reminder.alert_back_off(integer) is
-  'The wait before the next attempt: five minutes, doubled each time, six hours at most.';
+comment on function reminder.collect_answers() is
+  'Marks what was sent as delivered, or for another try, by the answers pg_net has received; returns how many alerts changed.';
 
 create function reminder.send_alerts() returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_url text;
+  v_address record;
   v_alert record;
-  v_request_id bigint;
+  v_error text;
   v_sent integer := 0;
 begin
   for v_alert in
     select
-      a.id, a.kind, a.run_id, a.message, a.attempts, s.alert_max_attempts,
+      a.id, a.kind, a.run_id, a.message,
       s.runbook_url || '#' || k.runbook_anchor as runbook
     from reminder.alerts a
     join reminder.alert_kinds k on k.kind = a.kind
@@ -193,55 +347,41 @@ begin
     -- Two deliveries at once share the work instead of sending everything twice.
     for update of a skip locked
   loop
-    if v_url is null then
-      select d.decrypted_secret into v_url
-      from vault.decrypted_secrets d
-      where d.name = 'REMINDER_ALERT_WEBHOOK_URL';
+    if v_address is null then
+      select * into v_address from reminder.address_of('REMINDER_ALERT_WEBHOOK_URL');
     end if;
-    if coalesce(v_url, '') = '' then
-      -- Not an attempt: nothing was tried, and the alert waits for the secret.
-      update reminder.alerts a
-      set error = 'Vault has no secret named REMINDER_ALERT_WEBHOOK_URL.'
-      where a.id = v_alert.id;
-      continue;
+    v_error := v_address.trouble;
+    if v_error is null then
+      begin
+        perform reminder.note_request(v_alert.id, net.http_post(
+          url := v_address.url,
+          body := jsonb_build_object(
+            'text', v_alert.message || E'\n' || v_alert.runbook,
+            'alert', v_alert.kind,
+            'run_id', v_alert.run_id,
+            'runbook', v_alert.runbook
+          ),
+          timeout_milliseconds := 5000
+        ));
+        update reminder.alerts a
+        set
+          status = 'sent',
+          attempts = a.attempts + 1,
+          error = null,
+          next_attempt_at = clock_timestamp() + interval '10 minutes'
+        where a.id = v_alert.id;
+        v_sent := v_sent + 1;
+        continue;
+      exception
+        when undefined_function or invalid_schema_name then
+          v_error := 'pg_net is not there: the extension was dropped.';
+        when others then
+          -- Its message may hold the address, so only the code is kept.
+          v_error := format('pg_net refused the request (SQLSTATE %s): is the address in the secret well formed?', sqlstate);
+      end;
     end if;
-    begin
-      v_request_id := net.http_post(
-        url := v_url,
-        body := jsonb_build_object(
-          'text', v_alert.message || E'\n' || v_alert.runbook,
-          'alert', v_alert.kind,
-          'run_id', v_alert.run_id,
-          'runbook', v_alert.runbook
-        ),
-        timeout_milliseconds := 5000
-      );
-      insert into reminder.alert_requests as q (alert_id, request_id, numbered_by)
-      values (v_alert.id, v_request_id, reminder.request_numbering())
-      on conflict (alert_id) do update
-        set request_id = excluded.request_id, numbered_by = excluded.numbered_by;
-      update reminder.alerts a
-      set
-        status = 'sent',
-        attempts = a.attempts + 1,
-        error = null,
-        next_attempt_at = clock_timestamp() + interval '10 minutes'
-      where a.id = v_alert.id;
-      v_sent := v_sent + 1;
-    exception when others then
-      -- pg_net raises for an address it cannot parse.  Its message may hold the address, so only
-      -- the code is kept.
-      update reminder.alerts a
-      set
-        status = case
-          when a.attempts + 1 >= v_alert.alert_max_attempts then 'undelivered'
-          else 'queued'
-        end,
-        attempts = a.attempts + 1,
-        error = format('pg_net refused the request (SQLSTATE %s): is the address in the secret well formed?', sqlstate),
-        next_attempt_at = clock_timestamp() + reminder.alert_back_off(a.attempts + 1)
-      where a.id = v_alert.id;
-    end;
+    -- Not an attempt: nothing was sent, and the alert waits until it can be.
+    update reminder.alerts a set error = v_error where a.id = v_alert.id;
   end loop;
   return v_sent;
 end
@@ -254,7 +394,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform reminder.collect_alert_responses();
+  perform reminder.collect_answers();
   perform reminder.send_alerts();
   return query
     select a.id, a.kind, a.status, a.error
@@ -271,9 +411,11 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  -- An answer that lies unread may say that a sent one failed too.
+  perform reminder.collect_answers();
   update reminder.alerts a
   set status = 'queued', attempts = 0, next_attempt_at = clock_timestamp()
-  where a.status = 'undelivered'
+  where a.status in ('undelivered', 'unconfirmed')
      or (a.status = 'queued' and a.error is not null);
   return query select d.id, d.kind, d.status, d.error from reminder.deliver_alerts() d;
 end
@@ -307,12 +449,75 @@ $$;
 comment on function reminder.send_test_alert(text) is
   'Sends an alert that says it is a test; returns its id in reminder.alerts.';
 
+-- For reminder.health.
+
+create function reminder.check_alert_address() returns table (ok boolean, finding text, section text)
+language sql stable rows 1
+set search_path = pg_catalog, pg_temp
+as $$
+  select
+    f.trouble is null,
+    coalesce(f.trouble, 'set'),
+    case f.trouble when a.trouble then 'change-the-destination' else 'alert-not-delivered' end
+  from reminder.address_of('REMINDER_ALERT_WEBHOOK_URL') a
+  cross join lateral (
+    select coalesce(
+      a.trouble,
+      case when to_regproc('net.http_post') is null then 'pg_net is not there: the extension was dropped.' end,
+      case when current_setting('pg_net.ttl', true)::interval < interval '15 minutes'
+        then format('pg_net.ttl is %s: answers are gone before the watchdog reads them.', current_setting('pg_net.ttl'))
+      end
+    ) as trouble
+  ) f
+$$;
+comment on function reminder.check_alert_address() is
+  'Whether alerts can be sent: the address is there and can be read, and pg_net is there and keeps its answers for long enough.';
+
+create function reminder.check_alerts() returns table (ok boolean, finding text, section text)
+language sql stable rows 1
+set search_path = pg_catalog, pg_temp
+as $$
+  select
+    count(*) = 0,
+    count(*) || ' not delivered' || coalesce(': ' || min(w.trouble), ''),
+    'alert-not-delivered'
+  from reminder.alerts a
+  left join reminder.answers() r on r.alert_id = a.id
+  cross join lateral (
+    select coalesce(
+      r.why,
+      a.error,
+      case
+        when a.status not in ('queued', 'sent') then a.status
+        -- The first wait before another try, and two looks of the watchdog.
+        when a.created_at < clock_timestamp() - interval '15 minutes' and r.outcome is distinct from 'arrived'
+          then format('waiting since %s UTC', to_char(a.created_at at time zone 'utc', 'YYYY-MM-DD HH24:MI'))
+        when a.created_at < clock_timestamp() - interval '15 minutes' then 'its answer is not read'
+      end
+    ) as trouble
+  ) w
+  where a.status <> 'delivered' and w.trouble is not null
+$$;
+comment on function reminder.check_alerts() is
+  'Whether every alert has arrived or is on its way for no longer than 15 minutes; answers that lie unread are read for it.';
+
+revoke all on reminder.alert_kinds, reminder.alerts, reminder.requests
+  from public, anon, authenticated, service_role;
+revoke all on sequence reminder.alerts_id_seq from public, anon, authenticated, service_role;
 revoke all on function
-  reminder.request_numbering(),
-  reminder.collect_alert_responses(),
+  reminder.raise_alert(text, bigint, bigint, text),
   reminder.alert_back_off(integer),
+  reminder.is_address(text),
+  reminder.address_of(text),
+  reminder.set_address(text, text),
+  reminder.request_numbering(),
+  reminder.note_request(bigint, bigint),
+  reminder.answers(),
+  reminder.collect_answers(),
   reminder.send_alerts(),
   reminder.deliver_alerts(),
   reminder.retry_alerts(),
-  reminder.send_test_alert(text)
-  from public;
+  reminder.send_test_alert(text),
+  reminder.check_alert_address(),
+  reminder.check_alerts()
+  from public, anon, authenticated, service_role;

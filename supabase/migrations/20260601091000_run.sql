@@ -40,7 +40,6 @@
 --   drop function reminder.end_dead_session();
 --   drop function reminder.close_run(bigint, text, text, text);
 --   drop function reminder.log_skipped_run(text, text, text);
---   drop function reminder.raise_alert(text, bigint, bigint, text);
 --   drop function reminder.consecutive_failures();
 --   drop function reminder.lock_holder();
 --   drop function reminder.lock_key();
@@ -86,19 +85,6 @@ as $$
 $$;
 comment on function reminder.consecutive_failures() is
   'Failed, timed out and abandoned runs in a row, skipped runs left out.';
-
-create function reminder.raise_alert(
-  p_kind text, p_streak_run_id bigint, p_run_id bigint, p_message text
-) returns void
-language sql
-set search_path = pg_catalog, pg_temp
-as $$
-  insert into reminder.alerts (kind, streak_run_id, run_id, message)
-  values (p_kind, p_streak_run_id, p_run_id, p_message)
-  on conflict on constraint alerts_once_per_streak do nothing
-$$;
-comment on function reminder.raise_alert(text, bigint, bigint, text) is
-  'Queues an alert, once for each kind and streak.';
 
 create function reminder.log_skipped_run(
   p_trigger_source text, p_triggered_by text, p_reason text
@@ -170,7 +156,7 @@ begin
     );
   elsif p_status = 'succeeded' and exists (
     select from reminder.alerts a
-    where a.kind = 'consecutive_failures' and a.streak_run_id = v_streak
+    where a.kind = 'consecutive_failures' and a.subject_id = v_streak
   ) then
     perform reminder.raise_alert(
       'recovered', v_streak, p_run_id,
@@ -579,7 +565,6 @@ revoke all on function
   reminder.lock_key(),
   reminder.lock_holder(),
   reminder.consecutive_failures(),
-  reminder.raise_alert(text, bigint, bigint, text),
   reminder.log_skipped_run(text, text, text),
   reminder.close_run(bigint, text, text, text),
   reminder.end_dead_session(),

@@ -1,13 +1,18 @@
 -- Old rows are cleared daily, in batches, so that no table grows for ever and no transaction is long.
 --
 -- How long each is kept stands in reminder.settings.  pg_cron never clears its own history; rows of
--- runs that a restart cut off have no end_time, so the cut is made by run number.
+-- runs that a restart cut off have no end_time, so the cut is made by run number.  Only the history
+-- of this system's jobs is cleared: that of others is theirs.
 --
 -- A procedure because it commits after each batch; like the run it must be called alone.
 --
 -- To undo, after every later migration:
 --   drop procedure reminder.clear_old_rows();
 --   drop function reminder.clear_batch(text, integer);
+--   drop index reminder.dispatched_reminders_due_on_idx;
+
+-- What is cleared is found by its day, and the primary key begins with the assignment.
+create index dispatched_reminders_due_on_idx on reminder.dispatched_reminders (due_on);
 
 create function reminder.clear_batch(p_table text, p_batch integer) returns integer
 language plpgsql
@@ -22,13 +27,19 @@ begin
   case p_table
     when 'cron_execution_logs' then
       -- The latest row stays whatever its age: it carries the count of failures and the position.
+      -- So does a streak that goes on, which is known by its first failure.
       delete from public.cron_execution_logs l
       where l.id in (
         select o.id
         from public.cron_execution_logs o
         where o.started_at < now() - v_settings.keep_logs
           and o.status <> 'running'
-          and o.id < (select max(k.id) from public.cron_execution_logs k where k.status not in ('running', 'skipped'))
+          and o.id < (
+            select k.id from public.cron_execution_logs k
+            where k.status not in ('running', 'skipped') and k.consecutive_failures <= 1
+            order by k.id desc
+            limit 1
+          )
         order by o.id
         limit p_batch
       );
@@ -41,10 +52,17 @@ begin
         limit p_batch
       );
     when 'alerts' then
+      -- The latest of each kind stays whatever its age: what it is about may go on, and would be
+      -- raised again.
       delete from reminder.alerts a
       where a.id in (
         select o.id from reminder.alerts o
-        where o.created_at < now() - v_settings.keep_logs and o.status in ('delivered', 'undelivered')
+        where o.created_at < now() - v_settings.keep_logs
+          and o.status not in ('queued', 'sent')
+          and (
+            o.subject_id is null
+            or exists (select from reminder.alerts l where l.kind = o.kind and l.id > o.id)
+          )
         order by o.id
         limit p_batch
       );
@@ -55,6 +73,7 @@ begin
         select o.assignment_id, o.due_on
         from reminder.dispatched_reminders o
         where o.due_on < (now() - v_settings.keep_reminders)::date
+        order by o.due_on
         limit p_batch
       );
     when 'job_run_details' then
@@ -67,6 +86,14 @@ begin
           where k.end_time < now() - v_settings.keep_cron_history
         )
           and o.status not in ('starting', 'connecting', 'sending', 'running')
+          -- By the command too: a job that is registered again has another number.
+          and (
+            o.command ~ '\mreminder\.(run_job|watch|clear_old_rows)\M'
+            or o.jobid in (
+              select j.jobid from cron.job j
+              where j.jobname in ('peer-mentor-reminders', 'reminder-watchdog', 'reminder-retention')
+            )
+          )
         order by o.runid
         limit p_batch
       );
@@ -77,7 +104,7 @@ end
 $$;
 comment on function reminder.clear_batch(text, integer) is
   'Deletes up to so many rows of one table that are past their time; returns how many.';
-revoke all on function reminder.clear_batch(text, integer) from public;
+revoke all on function reminder.clear_batch(text, integer) from public, anon, authenticated, service_role;
 
 create procedure reminder.clear_old_rows()
 language plpgsql
@@ -99,4 +126,4 @@ end
 $$;
 comment on procedure reminder.clear_old_rows() is
   'Clears everything that is kept long enough, a batch a transaction. Called daily by pg_cron.';
-revoke all on procedure reminder.clear_old_rows() from public;
+revoke all on procedure reminder.clear_old_rows() from public, anon, authenticated, service_role;

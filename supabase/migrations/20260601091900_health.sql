@@ -2,61 +2,17 @@
 --
 -- Each check is a function of its own and answers for itself: what it cannot compute, for want of an
 -- extension or of a right, is not ok and says why, and takes no other row with it.  None writes
--- anything, so health can be read on a replica too.
+-- anything, so health can be read on a replica too.  Those of the run, the watchdog, the alerts and
+-- the contact dates stand beside what they look at.
 --
 -- To undo, after every later migration:
 --   drop view reminder.health;
 --   drop function reminder.look_at_health();
---   drop function reminder.check_alerts();
 --   drop function reminder.check_promise();
---   drop function reminder.check_failures();
---   drop function reminder.check_last_success();
---   drop function reminder.check_watchdog();
 --   drop function reminder.check_settings();
 --   drop function reminder.check_jobs();
 --   drop function reminder.check_deployment();
 --   drop function reminder.check_guard();
---   drop function reminder.check_lock();
---   drop function reminder.failure_section();
---   drop view reminder.stuck_lock;
-
-create view reminder.stuck_lock with (security_invoker = true) as
-  select
-    a.pid,
-    a.usename::text as role,
-    a.application_name,
-    a.client_addr,
-    a.state,
-    date_trunc('second', clock_timestamp() - coalesce(a.query_start, a.backend_start)) as since,
-    a.xact_start is not null as in_transaction
-  from pg_catalog.pg_stat_activity a
-  where a.pid = reminder.lock_holder()
-    -- A run is one statement, which the watchdog cancels at the hard limit.  So whoever holds the
-    -- lock without running a statement, or runs one for longer, is not a run that is still working.
-    and (
-      a.state <> 'active'
-      or a.query_start < clock_timestamp() - (select s.run_hard_limit from reminder.settings s)
-    );
-comment on view reminder.stuck_lock is
-  'The session that holds the lock of the reminder job although no run can still be working. Normally empty.';
-comment on column reminder.stuck_lock.pid is 'Process of the session.';
-comment on column reminder.stuck_lock.role is 'Role it is logged in as.';
-comment on column reminder.stuck_lock.application_name is 'Program: pg_cron for a scheduled run.';
-comment on column reminder.stuck_lock.client_addr is 'Where it is connected from; null on the server itself.';
-comment on column reminder.stuck_lock.in_transaction is 'Whether work that is not committed would be lost.';
-comment on column reminder.stuck_lock.state is 'What the session is doing.';
-comment on column reminder.stuck_lock.since is 'How long ago its last statement began.';
-
-create function reminder.check_lock() returns table (ok boolean, finding text, section text)
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-  select
-    not exists (select from reminder.stuck_lock),
-    coalesce('held by process ' || reminder.lock_holder(), 'free'),
-    'stuck-lock'
-$$;
-comment on function reminder.check_lock() is 'Row of health: whether the lock is free, or held by a run that can still be working.';
 
 -- Named here and not taken from what was recorded: a deployment that was recorded without its guard
 -- has none.
@@ -225,89 +181,6 @@ as $$
 $$;
 comment on function reminder.check_settings() is 'Row of health: whether the settings make sense, each by itself and together.';
 
-create function reminder.check_watchdog() returns table (ok boolean, finding text, section text)
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-  select
-    coalesce(max(w.watched_at) > clock_timestamp() - interval '15 minutes', false),
-    coalesce(floor(extract(epoch from clock_timestamp() - max(w.watched_at)) / 60) || ' minutes ago', 'never'),
-    'watchdog-silent'
-  from reminder.watchdog_log w
-$$;
-comment on function reminder.check_watchdog() is 'Row of health: whether the watchdog has looked lately.';
-
--- Where failures lead: that of the latest run.
-create function reminder.failure_section() returns text
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-  select coalesce(
-    (
-      select case
-        when l.status = 'timed_out' or l.error_code in ('57014', '55P03') then 'service-timeout'
-        when l.status = 'abandoned' then 'abandoned-run'
-      end
-      from public.cron_execution_logs l
-      where l.status not in ('running', 'skipped')
-      order by l.id desc
-      limit 1
-    ),
-    'repeated-failures')
-$$;
-comment on function reminder.failure_section() is 'Anchor of the runbook section for the way in which the latest run failed.';
-
-create function reminder.check_last_success() returns table (ok boolean, finding text, section text)
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_success constant timestamptz := (
-    select max(l.finished_at) from public.cron_execution_logs l where l.status = 'succeeded');
-  v_overdue constant boolean := exists (select from reminder.overdue_run(clock_timestamp()));
-  v_due timestamptz;
-begin
-  select reminder.last_due_at(j.schedule, clock_timestamp() - s.missed_run_grace) into v_due
-  from cron.job j cross join reminder.settings s
-  where j.jobname = 'peer-mentor-reminders' and j.username = 'postgres';
-  -- Whether or not the job is active: a disabled job misses its runs too.
-  ok := not v_overdue and (
-    not exists (select from public.cron_execution_logs l where l.status not in ('running', 'skipped'))
-    or coalesce(v_success >= v_due, false));
-  finding := coalesce(
-    floor(extract(epoch from clock_timestamp() - v_success) / 3600) || ' hours ago', 'never');
-  -- Runs that took place and failed were not missed.
-  section := case
-    when not v_overdue and reminder.consecutive_failures() > 0 then reminder.failure_section()
-    else 'missed-runs'
-  end;
-  return next;
-end
-$$;
-comment on function reminder.check_last_success() is 'Row of health: whether a run has succeeded since the job was last due.';
-
-create function reminder.check_failures() returns table (ok boolean, finding text, section text)
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-  select
-    coalesce(latest.consecutive_failures, 0) = 0,
-    case
-      when coalesce(latest.consecutive_failures, 0) = 0 then '0'
-      else format('%s, last %s', latest.consecutive_failures, coalesce(latest.error_code, latest.status))
-    end,
-    reminder.failure_section()
-  from (select) as always
-  left join lateral (
-    select l.status, l.error_code, l.consecutive_failures
-    from public.cron_execution_logs l
-    where l.status not in ('running', 'skipped')
-    order by l.id desc
-    limit 1
-  ) latest on true
-$$;
-comment on function reminder.check_failures() is 'Row of health: how many runs in a row have failed.';
-
 -- The promise, asked of at most 20,000 assignments: all of them in a small organisation, else 10,000
 -- from the beginning and some of every stretch of 1/250, so that no lost batch slips through.  Whoever
 -- wants to know it of all asks reminder.unkept.
@@ -415,16 +288,6 @@ end
 $$;
 comment on function reminder.check_promise() is 'Row of health: whether everybody who was due at the last scheduled run has a reminder; a quick look at a part of a large organisation.';
 
-create function reminder.check_alerts() returns table (ok boolean, finding text, section text)
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-  select count(*) = 0, count(*) || ' not delivered', 'alert-not-delivered'
-  from reminder.alerts a
-  where a.status = 'undelivered' or (a.status = 'queued' and a.error is not null)
-$$;
-comment on function reminder.check_alerts() is 'Row of health: whether every alert arrived or is on its way.';
-
 -- The order is the order of repair: what would stop a run or what a run would make worse comes before
 -- whatever is repaired by running the job.  The lock is first: the guard is repaired while no run is
 -- at work.
@@ -450,7 +313,9 @@ begin
         (8, 'last success', 'check_last_success', 'missed-runs'),
         (9, 'failures in a row', 'check_failures', 'repeated-failures'),
         (10, 'promise', 'check_promise', 'who-is-waiting'),
-        (11, 'alerts', 'check_alerts', 'alert-not-delivered')
+        (11, 'alert address', 'check_alert_address', 'change-the-destination'),
+        (12, 'alerts', 'check_alerts', 'alert-not-delivered'),
+        (13, 'heartbeat', 'check_heartbeat', 'heartbeat')
     ) c(number, name, function, anchor)
     order by c.number
   loop
@@ -494,16 +359,10 @@ comment on column reminder.health.finding is 'What was found.';
 comment on column reminder.health.section is 'Anchor of the runbook section that helps.';
 
 revoke all on function
-  reminder.failure_section(),
-  reminder.check_lock(),
   reminder.check_guard(),
   reminder.check_deployment(),
   reminder.check_jobs(),
   reminder.check_settings(),
-  reminder.check_watchdog(),
-  reminder.check_last_success(),
-  reminder.check_failures(),
   reminder.check_promise(),
-  reminder.check_alerts(),
   reminder.look_at_health()
   from public;

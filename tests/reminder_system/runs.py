@@ -106,6 +106,16 @@ def lock_holder(connection: psycopg.Connection[Any]) -> int | None:
     return None if row is None else row[0]
 
 
+def check(connection: psycopg.Connection[Any], name: str) -> tuple[bool, str, str]:
+    """Return what a check of health says: whether it is well, the finding and the section."""
+    row = connection.execute(
+        query.SQL("select * from {}()").format(query.Identifier("reminder", f"check_{name}"))
+    ).fetchone()
+    assert row is not None
+    ok, finding, section = row
+    return ok, finding, section
+
+
 def set_settings(connection: psycopg.Connection[Any], **settings: object) -> None:
     for name, value in settings.items():
         connection.execute(

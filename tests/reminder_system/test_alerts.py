@@ -6,6 +6,7 @@ import datetime as dt
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -19,6 +20,7 @@ from tests.reminder_system.runbook import runbook_block
 from tests.reminder_system.runs import (
     break_dispatch,
     calling,
+    check,
     close_gate,
     eventually,
     lock_holder,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
 Connection = psycopg.Connection[Any]
 
+PLATFORM = Path(__file__).parents[1] / "sql_snippets" / "platform"
 SECRET = "REMINDER_ALERT_WEBHOOK_URL"  # noqa: S105 - the name of a secret
 
 
@@ -79,7 +82,7 @@ class Channel:
                     self.postgres,
                     "select not exists (select from net.http_request_queue) and not exists ("
                     "select from reminder.alerts a where a.status = 'sent' and not exists ("
-                    "select from reminder.alert_answers r where r.alert_id = a.id))",
+                    "select from reminder.answers() r where r.alert_id = a.id))",
                 ),
                 "every request is answered",
             )
@@ -117,7 +120,7 @@ class TestStreak:
     def test_at_the_threshold_raises_one(self, channel: Channel) -> None:
         channel.fail(3)
         alert = channel.alert()
-        assert (alert["kind"], alert["streak_run_id"], alert["run_id"]) == (
+        assert (alert["kind"], alert["subject_id"], alert["run_id"]) == (
             "consecutive_failures",
             1,
             3,
@@ -140,7 +143,7 @@ class TestStreak:
         channel.succeed()
         channel.fail(3)
         failures = [a for a in channel.alerts() if a["kind"] == "consecutive_failures"]
-        assert [alert["streak_run_id"] for alert in failures] == [1, 5]
+        assert [alert["subject_id"] for alert in failures] == [1, 5]
 
     def test_that_ends_after_an_alert_says_so_once(self, channel: Channel) -> None:
         channel.fail(4)
@@ -148,7 +151,7 @@ class TestStreak:
         assert run(channel.postgres) is None
         raised, recovered = channel.alerts()
         assert recovered["kind"] == "recovered"
-        assert recovered["streak_run_id"] == raised["streak_run_id"]
+        assert recovered["subject_id"] == raised["subject_id"]
         assert recovered["run_id"] == 5
         assert "run 5 succeeded" in recovered["message"]
 
@@ -267,13 +270,61 @@ class TestDelivery:
         )
         self.assert_retried(channel, "The receiver could not be reached.")
 
-    def test_is_retried_when_the_worker_is_down(self, channel: Channel) -> None:
+    @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+    def test_is_not_confirmed_by_a_redirect(self, channel: Channel, status: int) -> None:
+        # pg_net follows it, with a GET that has no body, and reports the 200 of where it leads.
+        channel.receiver.answer_with(Answer(status, location="/login"), Answer())
         channel.fail(3)
-        channel.time_passes()
+        channel.answered()
+        assert [r.path for r in channel.receiver.requests][1:] == ["/login"]
+        assert one(channel.postgres, "select status_code from net._http_response") == 200
         channel.deliver()
         alert = channel.alert()
         assert (alert["status"], alert["attempts"]) == ("queued", 1)
+        assert alert["error"].startswith("The receiver redirects to another address")
+
+    def test_is_confirmed_by_a_created_that_names_a_place(self, channel: Channel) -> None:
+        channel.receiver.answer_with(Answer(201, location="/messages/1"))
+        channel.fail(3)
+        channel.answered()
+        channel.deliver()
+        assert channel.alert()["status"] == "delivered"
+
+    def test_is_not_sent_again_while_the_worker_has_the_request(self, channel: Channel) -> None:
+        channel.fail(3)
+        # Down or stopped: its transaction is open, so the request is in the queue for all others.
+        for _ in range(10):
+            channel.time_passes()
+            channel.deliver()
+            channel.postgres.execute("select reminder.retry_alerts()")
+        alert = channel.alert()
+        assert (alert["status"], alert["attempts"]) == ("sent", 1)
         assert "is its worker running?" in alert["error"]
+        assert one(channel.postgres, "select count(*) from net.http_request_queue") == 1
+        channel.answered()
+        channel.deliver()
+        alert = channel.alert()
+        assert (alert["status"], alert["attempts"], alert["error"]) == ("delivered", 1, None)
+        assert len(channel.receiver.requests) == 1
+
+    def test_whose_answer_is_gone_is_neither_lost_nor_confirmed(self, channel: Channel) -> None:
+        """As with a pg_net.ttl that is shorter than the watchdog's five minutes."""
+        channel.fail(3)
+        channel.answered()
+        channel.postgres.execute("delete from net._http_response")
+        for _ in range(10):
+            channel.time_passes()
+            channel.postgres.execute("select reminder.watch()")
+        alert, about = channel.alerts()
+        assert (alert["status"], alert["attempts"]) == ("unconfirmed", 1)
+        assert "nobody knows whether it arrived" in alert["error"]
+        assert (about["kind"], about["subject_id"]) == ("undelivered_alert", alert["id"])
+        assert about["message"].startswith("Nobody knows whether an alert of ")
+        assert check(channel.postgres, "alerts")[0] is False
+        channel.postgres.execute("select reminder.retry_alerts()")
+        channel.answered()
+        channel.deliver()
+        assert {a["status"] for a in channel.alerts()} == {"delivered"}
 
     def assert_retried(self, channel: Channel, why: str) -> None:
         channel.answered()
@@ -423,7 +474,7 @@ class TestNumbersThatComeAgain:
     def test_are_forgotten_with_the_alert(self, channel: Channel) -> None:
         channel.send_test_alert()
         channel.postgres.execute("delete from reminder.alerts")
-        assert one(channel.postgres, "select count(*) from reminder.alert_requests") == 0
+        assert one(channel.postgres, "select count(*) from reminder.requests") == 0
 
 
 class TestTransaction:
@@ -551,28 +602,182 @@ def _tables_with(superuser: Connection, text: str) -> list[str]:
     ]
 
 
-class TestAddressThatCannotBeParsed:
-    @pytest.fixture
-    def bad_address(self, channel: Channel) -> Channel:
+class TestAddressThatIsNone:
+    @pytest.mark.parametrize(
+        "address",
+        ["not an address", "https:///x", "http:/x", "file:///etc", "https://<x>/", "https://x/ y"],
+    )
+    def test_is_an_error_on_the_alert_and_no_attempt(self, channel: Channel, address: str) -> None:
         channel.postgres.execute(
-            "select vault.update_secret(id, 'not an address') from vault.secrets "
-            "where name = 'REMINDER_ALERT_WEBHOOK_URL'"
+            "select vault.update_secret(id, %s) from vault.secrets where name = %s",
+            (address, SECRET),
         )
         channel.fail(3)
-        return channel
+        alert = channel.alert()
+        assert (alert["status"], alert["attempts"]) == ("queued", 0)
+        assert "holds no address" in alert["error"]
+        assert address not in alert["error"]
+        assert check(channel.postgres, "alerts")[0] is False
+        assert check(channel.postgres, "alert_address")[0] is False
+        assert channel.postgres.execute(
+            "select reminder.set_address(%s, %s)", (SECRET, address)
+        ).fetchone() == (False,)
+        assert channel.postgres.execute(
+            "select reminder.set_address(%s, %s)", (SECRET, channel.receiver.url)
+        ).fetchone() == (True,)
+        channel.deliver()
+        channel.answered()
+        channel.deliver()
+        assert channel.alert()["status"] == "delivered"
 
-    def test_is_an_error_on_the_alert_that_health_counts(self, bad_address: Channel) -> None:
-        alert = bad_address.alert()
-        assert (alert["status"], alert["attempts"]) == ("queued", 1)
-        assert "is the address in the secret well formed?" in alert["error"]
-        assert "not an address" not in alert["error"]
-        health = "select ok from reminder.health where what = 'alerts'"
-        assert one(bad_address.postgres, health) is False
+    @pytest.mark.parametrize(
+        "address",
+        ["https://example.org", "http://a:8080?x=1", "https://u:p@a.b/c", "https://[::1]:1/x"],
+    )
+    def test_is_not_said_of_one(self, channel: Channel, address: str) -> None:
+        assert one(channel.postgres, "select reminder.is_address(%s)", address) is True
 
-    def test_does_not_stop_the_watchdog(self, bad_address: Channel) -> None:
-        bad_address.postgres.execute("update reminder.alerts set next_attempt_at = now()")
-        passes = "select count(*) from reminder.watchdog_log"
-        before = one(bad_address.postgres, passes)
-        bad_address.postgres.execute("select reminder.watch()")
-        assert one(bad_address.postgres, passes) == before + 1
-        assert bad_address.alert()["attempts"] == 2
+    def test_is_set_for_no_other_secret(self, channel: Channel) -> None:
+        assert one(channel.postgres, "select reminder.set_address('x', 'https://a.b')") is False
+        assert one(channel.postgres, "select count(*) from vault.secrets") == 1
+
+
+# What may happen to a part of the platform, as its superuser, and what the alert then says.
+TROUBLES = {
+    "undecryptable": (
+        "update vault.secrets set secret = 'no base64!'",
+        "Vault cannot decrypt the secret REMINDER_ALERT_WEBHOOK_URL (SQLSTATE 22023)",
+    ),
+    "grant lost": (
+        (
+            "create function vault.decrypt(secret text) returns text language sql "
+            "as 'select secret'; "
+            "revoke all on function vault.decrypt from public; "
+            "create or replace view vault.decrypted_secrets as "
+            "select id, name, description, secret, vault.decrypt(secret) as decrypted_secret, "
+            "key_id, nonce, created_at, updated_at from vault.secrets"
+        ),
+        "The role postgres may not read Vault.",
+    ),
+    "no Vault": ("drop schema vault cascade", "Vault is not there"),
+    "no pg_net": ("drop schema net cascade", "pg_net is not there"),
+}
+
+
+class TestPlatform:
+    @pytest.mark.parametrize("trouble", TROUBLES)
+    def test_in_trouble_stands_on_the_alert_and_in_health(
+        self, channel: Channel, superuser: Connection, trouble: str
+    ) -> None:
+        sql, says = TROUBLES[trouble]
+        superuser.execute(sql.encode())
+        channel.fail(3)
+        channel.postgres.execute("select reminder.watch()")
+        alert = channel.alert()
+        assert (alert["status"], alert["attempts"]) == ("queued", 0)
+        assert alert["error"].startswith(says)
+        assert channel.receiver.path not in alert["error"]
+        well, finding, _ = check(channel.postgres, "alert_address")
+        assert well is False
+        assert finding.startswith(says)
+        if trouble != "no pg_net":
+            assert check(channel.postgres, "alerts")[0] is False
+
+    def test_is_mended_by_a_new_address_where_the_old_one_cannot_be_decrypted(
+        self, channel: Channel, superuser: Connection
+    ) -> None:
+        superuser.execute("update vault.secrets set secret = 'no base64!'")
+        channel.send_test_alert()
+        assert one(
+            channel.postgres, "select reminder.set_address(%s, %s)", SECRET, channel.receiver.url
+        )
+        channel.deliver()
+        channel.answered()
+        channel.deliver()
+        assert channel.alert()["status"] == "delivered"
+
+    def test_that_cannot_show_its_answers_stands_on_what_was_sent(
+        self, channel: Channel, superuser: Connection
+    ) -> None:
+        """And what is queued is sent all the same."""
+        channel.send_test_alert()
+        superuser.execute("alter table net._http_response rename to gone")
+        channel.postgres.execute("insert into reminder.alerts (kind, message) values ('test', 'x')")
+        channel.deliver()
+        first, second = channel.alerts()
+        assert first["status"] == second["status"] == "sent"
+        assert "The answers of pg_net cannot be read" in first["error"]
+        superuser.execute("alter table net.gone rename to _http_response")
+        channel.answered()
+        channel.deliver()
+        assert {(a["status"], a["error"]) for a in channel.alerts()} == {("delivered", None)}
+
+    @pytest.mark.parametrize("part", ["cron", "net", "vault"])
+    def test_part_takes_nothing_of_ours_along_and_comes_back(
+        self, channel: Channel, superuser: Connection, part: str
+    ) -> None:
+        """As with drop extension cascade, and create extension."""
+        ours = (
+            "select pg_describe_object(classid, objid, 0) from ("
+            "select 'pg_class'::regclass, oid, relnamespace from pg_class union all "
+            "select 'pg_proc'::regclass, oid, pronamespace from pg_proc) o(classid, objid, place) "
+            "where place::regnamespace::text in ('public', 'reminder') order by 1"
+        )
+        before = superuser.execute(ours).fetchall()
+        assert len(before) > 50
+        channel.send_test_alert()
+        superuser.execute(f"drop schema {part} cascade".encode())
+        assert superuser.execute(ours).fetchall() == before
+        row = channel.postgres.execute("select * from reminder.watch()").fetchone()
+        assert row is not None
+        for name in ("40_net", "30_vault", "50_cron", "60_cron_grants"):
+            if part in name:
+                superuser.execute((PLATFORM / f"{name}.sql").read_bytes())
+        if part == "vault":
+            channel.create_secret()
+        channel.postgres.execute("select reminder.watch()")
+        channel.time_passes()
+        channel.postgres.execute("select reminder.watch()")
+        channel.answered()
+        channel.postgres.execute("select reminder.watch()")
+        assert channel.alert()["status"] == "delivered"
+        assert check(channel.postgres, "alert_address") == (True, "set", "alert-not-delivered")
+        assert check(channel.postgres, "alerts") == (True, "0 not delivered", "alert-not-delivered")
+
+
+class TestHealth:
+    def test_sees_an_answer_that_nobody_has_read(self, channel: Channel) -> None:
+        assert check(channel.postgres, "alerts") == (True, "0 not delivered", "alert-not-delivered")
+        channel.receiver.answer_with(Answer(404))
+        channel.send_test_alert()
+        assert check(channel.postgres, "alerts")[0] is True
+        channel.answered()
+        well, finding, _ = check(channel.postgres, "alerts")
+        assert (well, finding) == (
+            False,
+            "1 not delivered: The receiver answered with HTTP status 404.",
+        )
+
+    @pytest.mark.parametrize("status", ["queued", "sent"])
+    def test_sees_an_alert_that_waits_without_a_word(self, channel: Channel, status: str) -> None:
+        channel.send_test_alert()
+        channel.postgres.execute(
+            "update reminder.alerts set status = %s, created_at = now() - interval '1 hour'",
+            (status,),
+        )
+        assert check(channel.postgres, "alerts")[0] is False
+
+    def test_sees_a_new_project_without_an_address(self, channel: Channel) -> None:
+        channel.remove_secret()
+        assert check(channel.postgres, "alert_address") == (
+            False,
+            f"Vault has no secret named {SECRET}.",
+            "change-the-destination",
+        )
+
+    @pytest.mark.parametrize(("ttl", "is_well"), [("1 minute", False), ("6 hours", True)])
+    def test_sees_answers_that_go_too_soon(
+        self, channel: Channel, *, ttl: str, is_well: bool
+    ) -> None:
+        channel.postgres.execute(f"set pg_net.ttl = '{ttl}'".encode())
+        assert check(channel.postgres, "alert_address")[0] is is_well

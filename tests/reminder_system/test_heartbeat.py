@@ -12,6 +12,7 @@ from tests.reminder_system.runs import (
     RUN,
     break_dispatch,
     calling,
+    check,
     close_gate,
     eventually,
     lock_holder,
@@ -27,6 +28,8 @@ from tests.sql_snippets.http_receiver import Answer, Receiver, http_receiver
 from tests.sql_snippets.net_worker import running_net_worker
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sql_snippets.database.databases import Database
 
 Connection = psycopg.Connection[Any]
@@ -167,3 +170,93 @@ def test_address_stands_in_no_table_that_others_read(postgres: Connection, addre
     for table in ("public.cron_execution_logs", "reminder.alerts", "reminder.watchdog_log"):
         rows = postgres.execute(f"select to_jsonb(t)::text from {table} t").fetchall()  # noqa: S608 - from the catalog
         assert not [row for row in rows if address in str(row[0])], table
+
+
+class TestRecord:
+    @pytest.fixture
+    def receiver(self, postgres: Connection) -> Iterator[Receiver]:
+        with http_receiver() as receiver:
+            set_address(postgres, receiver.url)
+            yield receiver
+
+    def beat(self, database: Database, postgres: Connection) -> None:
+        with running_net_worker(database):
+            assert run(postgres) is None
+            eventually(
+                lambda: one(postgres, "select not exists (select from net.http_request_queue)"),
+                "the heartbeat is answered",
+            )
+        postgres.execute("select reminder.watch()")
+
+    @pytest.mark.usefixtures("receiver")
+    def test_says_when_it_was_accepted(self, database: Database, postgres: Connection) -> None:
+        assert check(postgres, "heartbeat") == (
+            False,
+            "No good answer since the last success: never accepted",
+            "heartbeat",
+        )
+        self.beat(database, postgres)
+        assert check(postgres, "heartbeat") == (True, "accepted 0 hours ago", "heartbeat")
+        assert one(postgres, "select accepted_at >= sent_at from reminder.heartbeat")
+        assert one(postgres, "select count(*) from reminder.requests") == 0
+
+    @pytest.mark.parametrize(
+        ("answer", "why"),
+        [
+            (Answer(404), "The receiver answered with HTTP status 404."),
+            (Answer(302, location="/login"), "The receiver redirects to another address"),
+        ],
+    )
+    def test_says_why_it_was_not(
+        self, database: Database, postgres: Connection, receiver: Receiver, answer: Answer, why: str
+    ) -> None:
+        self.beat(database, postgres)
+        receiver.answer_with(answer, Answer())
+        self.beat(database, postgres)
+        well, finding, _ = check(postgres, "heartbeat")
+        assert well is False
+        assert finding.startswith(why)
+        receiver.answer_with(Answer())
+        self.beat(database, postgres)
+        assert check(postgres, "heartbeat")[0] is True
+
+    @pytest.mark.usefixtures("receiver")
+    def test_sees_that_a_later_success_had_none(
+        self, database: Database, postgres: Connection
+    ) -> None:
+        self.beat(database, postgres)
+        postgres.execute(
+            "update reminder.heartbeat set sent_at = now() - interval '2 days', "
+            "accepted_at = now() - interval '2 days'"
+        )
+        assert check(postgres, "heartbeat")[0] is True
+        postgres.execute(
+            "update public.cron_execution_logs set finished_at = now() - interval '20 minutes', "
+            "started_at = now() - interval '20 minutes'"
+        )
+        assert check(postgres, "heartbeat")[0] is False
+
+    @pytest.mark.usefixtures("receiver")
+    def test_of_an_earlier_one_is_read_before_the_next_takes_its_place(
+        self, database: Database, postgres: Connection
+    ) -> None:
+        """As with a job of every minute, where the watchdog finds none that is answered."""
+        with running_net_worker(database):
+            assert run(postgres) is None
+            eventually(
+                lambda: one(postgres, "select count(*) from net._http_response") == 1, "the answer"
+            )
+        assert run(postgres) is None
+        assert check(postgres, "heartbeat")[0] is True
+
+    def test_of_none_is_not_well_until_it_is_waived(self, postgres: Connection) -> None:
+        says = "Vault has no secret named REMINDER_HEARTBEAT_URL. never accepted"
+        assert check(postgres, "heartbeat") == (False, says, "heartbeat")
+        assert run(postgres) is None
+        assert check(postgres, "heartbeat") == (False, says, "heartbeat")
+        set_settings(postgres, heartbeat_waived=True)
+        assert check(postgres, "heartbeat") == (True, "waived in reminder.settings", "heartbeat")
+
+    def test_of_a_new_project_is_not_well(self, postgres: Connection) -> None:
+        ill = postgres.execute("select what from reminder.health where not ok").fetchall()
+        assert {("alert address",), ("heartbeat",)} <= set(ill)

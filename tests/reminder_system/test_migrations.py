@@ -241,11 +241,11 @@ def test_each_note_undoes_its_migration_and_no_more(lane: str) -> None:
         assert catalog(postgres) == everything
 
 
-# A project whose parts were switched on in the Dashboard, and one whose jobs were registered by
-# hand: these two can be met by what is there already.  What was revoked is revoked again.  The
-# others are in schema_migrations once they were applied, and a second time is a mistake that has to
-# be seen.
-REPLAYED = ("_platform_extensions.sql", "_privileges.sql", "_schedule.sql")
+# A project whose parts were switched on in the Dashboard, one whose role has the setting, and one
+# whose jobs were registered by hand: these can be met by what is there already.  What was revoked
+# is revoked again.  The others are in schema_migrations once they were applied, and a second time
+# is a mistake that has to be seen.
+REPLAYED = ("_platform_extensions.sql", "_role_settings.sql", "_privileges.sql", "_schedule.sql")
 
 
 def test_what_is_replayed_changes_nothing_and_the_rest_is_refused_whole(

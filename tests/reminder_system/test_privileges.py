@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from psycopg import sql as query
 
+from tests.reminder_system.lanes import open_own_server, reminder_recipe
 from tests.reminder_system.people import (
     ADMIN,
     AMARA,
@@ -443,3 +444,38 @@ def _executable(connection: Connection, role: str) -> list[str]:
         for name, *_, oid in connection.execute(ROUTINES).fetchall()
         if one(connection, "select has_function_privilege(%s, %s::oid, 'execute')", role, oid)
     ]
+
+
+GIVEN = """
+select c.relname || ' to ' || g.grantee::regrole
+from pg_class c
+cross join lateral aclexplode(c.relacl) g
+where c.relnamespace = 'reminder'::regnamespace and g.grantee <> c.relowner
+  and c.relname ~ '^(alert|heartbeat|requests|watchdog|stuck_lock)'
+union all
+select p.proname || ' to ' || coalesce(nullif(g.grantee, 0)::regrole::text, 'public')
+from pg_proc p
+cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) g
+where p.pronamespace = 'reminder'::regnamespace and g.grantee <> p.proowner
+  and p.proname ~ 'alert|heartbeat|address|answer|request|watch|check_|clear'
+    '|due_at|cron_|(expected|overdue|missed)_run'
+"""
+
+
+def test_default_privileges_give_nobody_the_alerts_and_the_watchdog() -> None:
+    """Those without a schema reach into every schema, so each object takes them back."""
+    with (
+        open_own_server("embedded", migrate=False) as own,
+        own.database.connect() as postgres,
+    ):
+        for kind in ("tables", "sequences", "routines"):
+            postgres.execute(
+                "alter default privileges for role postgres grant all on "
+                f"{kind} to anon, authenticated, service_role".encode()
+            )
+        for path in reminder_recipe().migrations:
+            postgres.execute(path.read_bytes())
+        assert postgres.execute(GIVEN).fetchall() == []
+        postgres.execute("grant select on reminder.alerts to anon")
+        postgres.execute("grant execute on function reminder.watch() to public")
+        assert len(postgres.execute(GIVEN).fetchall()) == 2

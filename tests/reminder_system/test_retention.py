@@ -62,7 +62,7 @@ INSERTS = {
             "insert into cron.job_run_details "
             "(jobid, runid, database, username, command, status, start_time, end_time) "
             "select 1, (select coalesce(max(runid), 0) from cron.job_run_details) + n, "
-            "current_database(), 'postgres', 'x', 'succeeded', "
+            "current_database(), 'postgres', 'select reminder.watch()', 'succeeded', "
             "now() - %(age)s * interval '1 day', now() - %(age)s * interval '1 day' "
             "from generate_series(1, %(count)s) n"
         ),
@@ -133,8 +133,10 @@ def test_every_table_that_grows_is_cleared(postgres: Connection) -> None:
         "reminder.last_contact_corrections",
         "reminder.settings",
         "reminder.alert_kinds",
+        # One row.
+        "reminder.heartbeat",
         # Goes with its alert.
-        "reminder.alert_requests",
+        "reminder.requests",
     }
     assert {row[0] for row in logged} - kept == set(TABLES) - {"cron.job_run_details"}
 
@@ -281,3 +283,56 @@ def test_another_table_cannot_be_named(postgres: Connection) -> None:
     with pytest.raises(psycopg.errors.CaseNotFound):
         postgres.execute("select reminder.clear_batch('assignments', 10)")
     assert count_of(postgres, "public.assignments") == 1
+
+
+def test_the_history_of_other_jobs_is_theirs(postgres: Connection) -> None:
+    """By the command too: a job that was registered again has another number."""
+    table = "cron.job_run_details"
+    fill(postgres, table, 900, 6)
+    fill(postgres, table, 0)
+    for runid, jobid, command in (
+        (1, 77, "call public.run_job()"),
+        (2, 77, "select premium_reminder.watch_all()"),
+        (3, 77, "call reminder.run_job()"),
+        (4, 2, "select 1"),
+    ):
+        postgres.execute(
+            "update cron.job_run_details set jobid = %s, command = %s where runid = %s",
+            (jobid, command, runid),
+        )
+    postgres.execute(CLEAR)
+    left = postgres.execute("select runid from cron.job_run_details order by 1").fetchall()
+    assert left == [(1,), (2,), (7,)]
+
+
+def test_the_latest_alert_of_a_kind_stays_and_none_is_raised_again(postgres: Connection) -> None:
+    for subject, age in ((1, 900), (2, 899)):
+        for kind in ("missed_run", "undelivered_alert"):
+            postgres.execute(
+                "insert into reminder.alerts (kind, subject_id, message, status, created_at) "
+                "values (%s, %s, 'x', 'undelivered', now() - %s * interval '1 day')",
+                (kind, subject, age),
+            )
+    postgres.execute(CLEAR)
+    left = "select kind, subject_id from reminder.alerts order by 1"
+    assert postgres.execute(left).fetchall() == [("missed_run", 2), ("undelivered_alert", 2)]
+    postgres.execute("select reminder.watch()")
+    assert postgres.execute(left).fetchall() == [("missed_run", 2), ("undelivered_alert", 2)]
+
+
+def test_reminders_are_found_by_their_day_and_not_by_a_scan(postgres: Connection) -> None:
+    add_assignments(postgres, 20_000)
+    fill(postgres, "reminder.dispatched_reminders", 10, 20_000)
+    fill(postgres, "reminder.dispatched_reminders", 900, 10)
+    postgres.execute("analyze reminder.dispatched_reminders")
+    scans = (
+        "select pg_stat_get_numscans('reminder.dispatched_reminders'::regclass), "
+        "pg_stat_get_numscans('reminder.dispatched_reminders_due_on_idx'::regclass)"
+    )
+    flush = "select pg_stat_force_next_flush()"
+    postgres.execute(flush)
+    ((seq, index),) = postgres.execute(scans).fetchall()
+    assert one(postgres, "select reminder.clear_batch('dispatched_reminders', 1000)") == 10
+    postgres.execute(flush)
+    ((seq_after, index_after),) = postgres.execute(scans).fetchall()
+    assert (seq_after - seq, index_after - index) == (0, 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -11,11 +11,14 @@ import pytest
 from tests.reminder_system.people import add_assignments
 from tests.reminder_system.runbook import runbook_block
 from tests.reminder_system.runs import (
+    break_dispatch,
     calling,
+    check,
     close_gate,
     eventually,
     lock_holder,
     log,
+    mend_dispatch,
     one,
     open_gate,
     run,
@@ -35,6 +38,15 @@ Connection = psycopg.Connection[Any]
 def watched(postgres: Connection) -> Connection:
     add_assignments(postgres, 1)
     return postgres
+
+
+def long_scheduled(connection: Connection) -> None:
+    """Let the watchdog have seen the schedule that is registered for a year."""
+    connection.execute(
+        "insert into reminder.watchdog_log (watched_at, schedule, scheduled_since) "
+        "select now() - interval '10 days', schedule, now() - interval '1 year' from cron.job "
+        "where jobname = 'peer-mentor-reminders'"
+    )
 
 
 def watch(connection: Connection) -> dict[str, Any]:
@@ -172,6 +184,7 @@ def test_finds_a_missed_run_by_the_schedule_that_is_registered(
         "where jobname = 'peer-mentor-reminders'",
         (schedule,),
     )
+    long_scheduled(watched)
     watched.execute(
         "insert into public.cron_execution_logs "
         "(trigger_source, triggered_by, status, started_at, finished_at) "
@@ -192,6 +205,7 @@ def set_job(postgres: Connection, schedule: str, *, active: bool = True) -> None
         "where jobname = 'peer-mentor-reminders'",
         (schedule, active),
     )
+    long_scheduled(postgres)
 
 
 def add_run(postgres: Connection, ago: str, status: str = "succeeded") -> None:
@@ -281,12 +295,132 @@ def test_a_first_run_that_never_came_is_missed(postgres: Connection) -> None:
     """Nothing has ever run; the watchdog has been there for longer than the schedule allows."""
     postgres.execute("delete from public.cron_execution_logs")
     assert one(postgres, "select reminder.missed_run(clock_timestamp())") is None
-    postgres.execute(
-        "insert into reminder.watchdog_log "
-        "(watched_at, abandoned_runs, alerts_answered, alerts_sent, alerts_undelivered) "
-        "values (now() - interval '3 days', 0, 0, 0, 0)"
-    )
+    long_scheduled(postgres)
     assert one(postgres, "select reminder.missed_run(clock_timestamp())") is not None
     postgres.execute("select reminder.watch()")
     kinds = postgres.execute("select kind from reminder.alerts").fetchall()
     assert kinds == [("missed_run",)]
+
+
+def move(postgres: Connection, schedule: str) -> None:
+    postgres.execute(
+        "select cron.alter_job(jobid, schedule := %s) from cron.job "
+        "where jobname = 'peer-mentor-reminders'",
+        (schedule,),
+    )
+
+
+# At least two hours ago, its grace over, whatever the time is now.
+TWO_HOURS_AGO = f"0 {(datetime.now(UTC) - timedelta(hours=3)).hour} * * *"
+
+
+def test_a_schedule_just_moved_to_a_time_that_is_past_was_not_missed(watched: Connection) -> None:
+    set_job(watched, HALF_A_YEAR_AWAY)
+    add_run(watched, "26 hours")
+    watch(watched)
+    move(watched, TWO_HOURS_AGO)
+    for _ in range(3):
+        assert watch(watched)["missed_since"] is None
+        assert watched.execute(LAST_SUCCESS).fetchall() == [(True, "missed-runs")]
+    # A day later it counts.
+    assert one(watched, "select reminder.missed_run(clock_timestamp() + interval '1 day')")
+    assert kinds(watched) == []
+
+
+def test_a_run_that_was_missed_is_not_answered_by_moving_the_schedule(watched: Connection) -> None:
+    set_job(watched, "0 * * * *")
+    add_run(watched, "4 hours")
+    missed = watch(watched)["missed_since"]
+    assert missed is not None
+    move(watched, HALF_A_YEAR_AWAY)
+    assert watch(watched)["missed_since"] == missed
+    assert watched.execute(LAST_SUCCESS).fetchall() == [(False, "missed-runs")]
+    assert kinds(watched) == ["missed_run"]
+    add_run(watched, "0 seconds")
+    assert watch(watched)["missed_since"] is None
+
+
+def test_a_gap_raises_one_alert_whatever_is_skipped_in_it(watched: Connection) -> None:
+    set_job(watched, "* * * * *")
+    add_run(watched, "9 hours")
+    for hours in (8, 6, 4, 2):
+        add_run(watched, f"{hours} hours", "skipped")
+        assert watch(watched)["missed_since"] is not None
+    assert kinds(watched) == ["missed_run"]
+    add_run(watched, "90 minutes")
+    add_run(watched, "80 minutes", "skipped")
+    watch(watched)
+    assert kinds(watched) == ["missed_run"] * 2
+
+
+@pytest.mark.parametrize("schedule", ["@reboot", "@yearly", "0 6 31 2 *"])
+def test_a_schedule_that_never_comes_is_said_plainly(watched: Connection, schedule: str) -> None:
+    set_job(watched, schedule)
+    add_run(watched, "1 second")
+    assert watch(watched)["missed_since"] is None
+    well, finding, section = check(watched, "last_success")
+    assert (well, section) == (False, "missed-runs")
+    assert f"by its schedule {schedule} the job is due at no time" in finding
+
+
+# What each part of a pass leans on, broken so that the part fails; and the words it is named by.
+PARTS = {
+    "close_abandoned_runs()": "Dead runs",
+    "lock_holder()": "Endless runs",
+    "expected_run(timestamptz)": "Missed runs",
+    "collect_answers()": "Answers to alerts",
+    "send_alerts()": "Sending alerts",
+}
+
+
+@pytest.mark.parametrize("broken", PARTS)
+def test_a_part_that_fails_hides_no_other_and_is_named(watched: Connection, broken: str) -> None:
+    set_job(watched, "* * * * *")
+    add_run(watched, "3 hours")
+    watched.execute(
+        "insert into reminder.alerts (kind, message, status) values ('test', 'x', 'undelivered')"
+    )
+    definition = one(watched, "select pg_get_functiondef(%s::regprocedure)", f"reminder.{broken}")
+    head, _, _ = definition.partition("AS $function$")
+    body = "begin raise exception 'broken on purpose'; end"
+    head = head.replace("LANGUAGE sql", "LANGUAGE plpgsql")
+    watched.execute(f"{head} AS $function$ {body} $function$".encode())
+    row = watch(watched)
+    assert row["error"] == f"{PARTS[broken]}: broken on purpose (SQLSTATE P0001)."
+    assert row["alerts_undelivered"] == 1
+    assert (row["missed_since"] is None) == (broken == "expected_run(timestamptz)")
+    found = ["test", "missed_run", "undelivered_alert"]
+    assert kinds(watched) == [kind for kind in found if kind != "missed_run" or row["missed_since"]]
+    well, finding, section = check(watched, "watchdog")
+    assert (well, section) == (False, "watchdog-silent")
+    assert finding.endswith(row["error"])
+
+
+def test_a_streak_that_is_older_than_the_log_is_one_streak(watched: Connection) -> None:
+    set_settings(watched, keep_logs="30 days")
+    break_dispatch(watched)
+    for _ in range(60):
+        watched.execute(
+            "update public.cron_execution_logs set started_at = started_at - interval '1 day', "
+            "finished_at = finished_at - interval '1 day'"
+        )
+        watched.execute(
+            "update reminder.alerts set created_at = created_at - interval '1 day', "
+            "status = 'delivered'"
+        )
+        assert run(watched) == "53100"
+        watched.execute("call reminder.clear_old_rows()")
+    assert kinds(watched) == ["consecutive_failures"]
+    mend_dispatch(watched)
+    assert run(watched) is None
+    assert kinds(watched) == ["consecutive_failures", "recovered"]
+
+
+def test_checks_of_health_say_what_was_found(watched: Connection) -> None:
+    assert check(watched, "lock") == (True, "free", "stuck-lock")
+    assert check(watched, "watchdog")[:2] == (False, "never")
+    watch(watched)
+    assert check(watched, "watchdog")[:2] == (True, "0 minutes ago")
+    assert check(watched, "failures") == (True, "0", "repeated-failures")
+    add_run(watched, "1 second", "failed")
+    assert check(watched, "failures") == (False, "1, last failed", "repeated-failures")

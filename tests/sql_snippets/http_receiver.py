@@ -34,6 +34,7 @@ class Answer:
     status: int = 200
     delay: float = 0.0
     body: str = "ok"
+    location: str = ""
 
 
 class _Server(ThreadingHTTPServer):
@@ -69,6 +70,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_response(answer.status)
             self.send_header("Content-Type", "text/plain; charset=utf-8")
             self.send_header("Content-Length", str(len(content)))
+            if answer.location:
+                self.send_header("Location", answer.location)
             self.end_headers()
             self.wfile.write(content)
 

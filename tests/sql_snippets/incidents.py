@@ -143,6 +143,16 @@ select
 from sent
 """
 
+HEARTBEAT_UNSET = """
+-- Nobody has set the address of the heartbeat in this project.
+delete from vault.secrets where name = 'REMINDER_HEARTBEAT_URL';
+
+update reminder.heartbeat set sent_at = null, accepted_at = null;
+"""
+HEARTBEAT_UNSET_IS_PRESENT = """
+select not exists (select from vault.secrets where name = 'REMINDER_HEARTBEAT_URL')
+"""
+
 DUPLICATE_REMINDERS = """
 -- The primary key was lost in a restore, and two overlapping runs wrote everything twice.
 alter table reminder.dispatched_reminders drop constraint dispatched_reminders_pkey;

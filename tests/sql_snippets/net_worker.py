@@ -17,13 +17,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from ssl import SSLCertVerificationError, SSLError
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from psycopg.types.json import Jsonb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from email.message import Message
+    from http.client import HTTPMessage
 
     import psycopg
 
@@ -160,8 +161,10 @@ def _send(
             headers={} if headers is None else {**headers, "User-Agent": "pg_net/0.20"},
             method=method,
         )
-        with _opener().open(request, timeout=timeout_ms / 1000) as reply:
-            return _answered(reply.status, reply.headers, reply.read())
+        redirects = _Redirects()
+        with _opener(redirects).open(request, timeout=timeout_ms / 1000) as reply:
+            # The extension takes the headers of the first answer, and all else of the last.
+            return _answered(reply.status, redirects.first or reply.headers, reply.read())
     except urllib.error.HTTPError as err:
         # 4xx and 5xx are answers like any other.
         with err:
@@ -170,13 +173,36 @@ def _send(
         return _failed(err, timeout_ms, (time.monotonic() - started) * 1000)
 
 
-def _opener() -> urllib.request.OpenerDirector:
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows as libcurl does: a 307 and a 308 keep method and body, others make a GET of it."""
+
+    def __init__(self) -> None:
+        self.first: Message | None = None
+
+    def redirect_request(  # noqa: PLR0913, PLR0917 - as urllib calls it
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        self.first = self.first or headers
+        if code in {307, 308}:
+            return urllib.request.Request(  # noqa: S310 - the opener knows http(s) alone
+                newurl, data=req.data, headers=dict(req.header_items()), method=req.get_method()
+            )
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _opener(redirects: _Redirects) -> urllib.request.OpenerDirector:
     """Return one that goes straight to the address: no proxies, no files, redirects followed."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.HTTPHandler(),
         urllib.request.HTTPSHandler(),
-        urllib.request.HTTPRedirectHandler(),
+        redirects,
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
         urllib.request.UnknownHandler(),

@@ -21,6 +21,8 @@ from tests.sql_snippets.incidents import (
     ALERT_NOT_DELIVERED,
     DUPLICATE_REMINDERS,
     DUPLICATE_REMINDERS_ARE_PRESENT,
+    HEARTBEAT_UNSET,
+    HEARTBEAT_UNSET_IS_PRESENT,
     HOOK_DISABLED,
     HOOK_DISABLED_IS_PRESENT,
     LOCK_IS_TAKEN,
@@ -197,6 +199,17 @@ def alert_not_delivered(sql_database: Database) -> Iterator[Scenario]:
             return not receiver.wait_for(1)
 
         yield Scenario(is_present=not_arrived, values={"webhook_url": receiver.url})
+
+
+@pytest.fixture
+def heartbeat_unset(sql_database: Database) -> Iterator[Scenario]:
+    """Nobody has set the address of the heartbeat in this project."""
+    with http_receiver() as receiver, running_net_worker(sql_database):
+        _produce(sql_database, HEARTBEAT_UNSET)
+        yield Scenario(
+            is_present=lambda: _is_present(sql_database, HEARTBEAT_UNSET_IS_PRESENT),
+            values={"heartbeat_url": receiver.url},
+        )
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
 where a.attrelid = 'reminder.settings'::regclass and a.attname = 'failure_threshold';
 
 -- fact: Where it goes
-select substring(pg_get_functiondef('reminder.send_alerts'::regproc) from 'd\.name = ''(\w+)''');
+select substring(pg_get_functiondef('reminder.send_alerts'::regproc) from 'address_of\(''(\w+)''');
 
 -- fact: How
 select
@@ -19,7 +19,7 @@ select
   alert_max_attempts,
   extract(epoch from reminder.alert_back_off(1))::integer / 60,
   (
-    select substring(pg_get_constraintdef(oid) from '''(un\w+)''')
+    select substring(pg_get_constraintdef(oid) from '''(undel\w+)''')
     from pg_constraint
     where conrelid = 'reminder.alerts'::regclass and conname = 'alerts_status_check'
   )

@@ -36,11 +36,11 @@ select reminder_after_days, repeat_every_days from reminder.settings;
 -- fact: Alert
 select
   failure_threshold,
-  substring(pg_get_functiondef('reminder.send_alerts'::regproc) from 'd\.name = ''(\w+)''')
+  substring(pg_get_functiondef('reminder.send_alerts'::regproc) from 'address_of\(''(\w+)''')
 from reminder.settings;
 
 -- fact: Heartbeat
-select substring(pg_get_functiondef('reminder.send_heartbeat'::regproc) from 'd\.name = ''(\w+)''');
+select substring(pg_get_functiondef('reminder.send_heartbeat'::regproc) from 'address_of\(''(\w+)''');
 
 -- fact: Kept
 select

@@ -1,0 +1,211 @@
+"""When a schedule was last due, judged by a cron library and by what pg_cron 1.6 does beside it."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from cronsim import CronSim
+
+from sql_snippets.database.databases import open_live_database
+from sql_snippets.servers.server import ServerUnavailable
+from tests.reminder_system.lanes import cache_dir, missing, reminder_recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Connection = psycopg.Connection[Any]
+
+MONTHS = ["Jan", "feb", "MAR", "apr", "May", "jun", "jul", "Aug", "sep", "oct", "nov", "DEC"]
+WEEKDAYS = ["Sun", "mon", "TUE", "wed", "Thu", "fri", "sat"]
+NOW = datetime(2026, 11, 27, 12, 34, 56, tzinfo=UTC)
+
+
+def last_due_at(
+    connection: Connection, asked: Sequence[tuple[str, datetime]]
+) -> list[datetime | None]:
+    # In parts, as no statement may take longer than two minutes on the busiest machine.
+    return [
+        row[0]
+        for part in (asked[start : start + 100] for start in range(0, len(asked), 100))
+        for row in connection.execute(
+            "select reminder.last_due_at(s, at) from unnest(%s::text[], %s::timestamptz[]) "
+            "with ordinality as u(s, at, n) order by n",
+            ([schedule for schedule, _ in part], [at for _, at in part]),
+        )
+    ]
+
+
+def field(draw: random.Random, low: int, high: int, names: Sequence[str] = ()) -> str:
+    """Return a field that both take: ranges run forward, and a step is no larger than the field."""
+
+    def number(value: int) -> str:
+        if names and value - low < len(names) and draw.random() < 0.5:
+            return names[value - low]
+        return f"{value:02}" if draw.random() < 0.1 else str(value)
+
+    def item() -> str:
+        kind = draw.choice(["number", "number", "range", "stepped range", "star", "stepped star"])
+        first, last = sorted(draw.choices(range(low, high + 1), k=2))
+        step = draw.randint(1, high)
+        return {
+            "number": number(first),
+            "range": f"{number(first)}-{number(last)}",
+            "stepped range": f"{number(first)}-{number(last)}/{step}",
+            "star": "*",
+            "stepped star": f"*/{step}",
+        }[kind]
+
+    return ",".join(item() for _ in range(draw.choice([1, 1, 1, 2, 3])))
+
+
+def schedule(draw: random.Random) -> str:
+    return " ".join(
+        (
+            field(draw, 0, 59),
+            field(draw, 0, 23),
+            draw.choice(["*", "*", "$", field(draw, 1, 31)]),
+            draw.choice(["*", "*", field(draw, 1, 12, MONTHS)]),
+            draw.choice(["*", "*", field(draw, 0, 7, WEEKDAYS)]),
+        )
+    )
+
+
+def by_library(text: str, at: datetime) -> datetime | None:
+    minute = at.replace(second=0, microsecond=0)
+    # It names the last day of the month otherwise.  Its times end before the one that is given.
+    for found in CronSim(text.replace("$", "L"), minute + timedelta(minutes=1), reverse=True):
+        # It looks 50 years back, for a 30th of February.
+        return found if minute - found <= timedelta(days=2922) else None
+    return None
+
+
+def test_is_that_of_a_cron_library(postgres: Connection) -> None:
+    seed = 20261127
+    draw = random.Random(seed)
+    asked = [
+        (
+            schedule(draw),
+            datetime(2024, 1, 1, tzinfo=UTC) + timedelta(seconds=draw.randrange(4 * 365 * 86400)),
+        )
+        for _ in range(3000)
+    ]
+    found = last_due_at(postgres, asked)
+    wrong = [
+        (text, at, ours, by_library(text, at))
+        for (text, at), ours in zip(asked, found, strict=True)
+        if ours != by_library(text, at)
+    ]
+    assert not wrong, (len(wrong), wrong[:5])
+    # Otherwise it would have shown little.
+    assert len({text for text, _ in asked}) > 2900
+    assert len(set(found)) > 1000
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+SIX = at("2026-11-27 06:00")
+# What pg_cron 1.6.4 does with each, worked out by its own parser.
+TAKEN = {
+    "0 6 * * *": SIX,
+    "\t0 6 * * *": SIX,
+    " \t 0 6 * * *": SIX,
+    "\n0 6 * * *": SIX,
+    "# daily\n  # for mentors\n0 6 * * *": SIX,
+    "0 6 * * *\n": SIX,
+    "0 6 * * * ": SIX,
+    "0\t6  *\t * *": SIX,
+    "0 6 * * *;": SIX,
+    "0 6 * * * extra": SIX,
+    "0 6 * * * # daily": SIX,
+    "0 6 * * *\n0 7 * * *": SIX,
+    "0; 6# *x *~ *!": SIX,
+    "0 6 * * 1#2": at("2026-11-23 06:00"),
+    "00 06 * * *": SIX,
+    "0 6 * * MON-fri": SIX,
+    "0 6 * * 7": at("2026-11-22 06:00"),
+    "0 6 * Feb *": at("2026-02-28 06:00"),
+    "0 6 $ * *": at("2026-10-31 06:00"),
+    "0 6 $ * 1": at("2026-11-23 06:00"),
+    "0 6 29 2 *": at("2024-02-29 06:00"),
+    "0 6 */2 * 1": at("2026-11-23 06:00"),
+    "0 6 1 * 1": at("2026-11-23 06:00"),
+    "*/15 6-8 * * *": at("2026-11-27 08:45"),
+    "34 12 * * *": at("2026-11-27 12:34"),
+    "35 12 * * *": at("2026-11-26 12:35"),
+    # Backwards: the ends of the bytes, 22 to 23 and 0 to 2, and in one byte nothing.
+    "0 22-2 * * *": at("2026-11-27 02:00"),
+    "50-10 * * * *": at("2026-11-27 12:10"),
+    "0 5-1 * * *": None,
+    "0 22-2/2 * * *": None,
+    "0 6 31 2 *": None,
+    "@hourly": at("2026-11-27 12:00"),
+    "@daily": at("2026-11-27 00:00"),
+    "@midnight": at("2026-11-27 00:00"),
+    "@weekly": at("2026-11-22 00:00"),
+    "@monthly": at("2026-11-01 00:00"),
+    "@monthly x 2 3 4": at("2026-11-01 00:00"),
+    "@yearly": None,
+    "@annually": None,
+    "@reboot": None,
+    "@reboot 1 2 3 4 5": None,
+    "30 seconds": NOW - timedelta(seconds=30),
+    "1 second": NOW - timedelta(seconds=1),
+    " 05 SECONDS ": NOW - timedelta(seconds=5),
+    "59seconds": NOW - timedelta(seconds=59),
+}
+REFUSED = [
+    "60 seconds",
+    "0 seconds",
+    "5 minutes",
+    "5 second x",
+    "",
+    "@Daily",
+    "0 6 * *",
+    "0\n6 * * *",
+]
+
+
+@pytest.mark.parametrize("text", TAKEN)
+def test_is_that_of_pg_cron_for_what_only_it_takes(postgres: Connection, text: str) -> None:
+    assert last_due_at(postgres, [(text, NOW)]) == [TAKEN[text]]
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_is_never_for_what_pg_cron_refuses(postgres: Connection, text: str) -> None:
+    assert last_due_at(postgres, [(text, NOW)]) == [None]
+
+
+@pytest.mark.slow
+def test_is_known_for_all_that_the_real_pg_cron_takes() -> None:
+    """Debian's is 1.4, which knows no ``$`` and no seconds; what it takes must have a time."""
+    draw = random.Random(27)
+    texts = [*TAKEN, *REFUSED, *(schedule(draw) for _ in range(1000))]
+    never = {text for text, due in TAKEN.items() if due is None}
+    try:
+        with open_live_database("system", reminder_recipe(), cache_dir=cache_dir()) as database:
+            if not any(part.startswith("pg_cron ") for part in database.server.real_parts):
+                missing("pg_cron is not installed for the PostgreSQL of the system.")
+            with database.connect() as postgres:
+                taken = [text for text in texts if _is_taken(postgres, text)]
+                found = last_due_at(postgres, [(text, NOW) for text in taken])
+    except ServerUnavailable as err:
+        missing(f"There is no PostgreSQL of the system to run pg_cron on: {err}")
+    assert len(taken) > 500
+    assert set(REFUSED).isdisjoint(taken)
+    unknown = [t for t, due in zip(taken, found, strict=True) if due is None and t not in never]
+    # A 30th of February and the like is never due, and the library says so too.
+    assert [text for text in unknown if by_library(text, NOW) is not None] == []
+
+
+def _is_taken(postgres: Connection, text: str) -> bool:
+    try:
+        postgres.execute("select cron.schedule('tried', %s, 'select 1')", (text,))
+    except psycopg.Error:
+        return False
+    return True
