@@ -24,7 +24,7 @@ comment on column reminder.stale_last_contact.logged_contact is 'The latest cont
 create view reminder.lately_stale_contact with (security_invoker = true) as
   select s.assignment_id, s.mentor_id, s.last_contact_date, s.logged_contact
   from (
-    (select act.assignment_id from public.activities act order by act.id desc limit 1000)
+    (select act.assignment_id from public.activities act order by act.id desc limit 500)
     union
     (select c.assignment_id from reminder.last_contact_corrections c order by c.id desc limit 100)
     union
@@ -33,7 +33,7 @@ create view reminder.lately_stale_contact with (security_invoker = true) as
       from public.assignments a
       where a.status = 'active'
       order by coalesce(a.last_contact_date, a.started_on) desc
-      limit 500
+      limit 100
     )
   ) lately
   -- The limit keeps the planner from reading all assignments instead of these.
@@ -44,7 +44,7 @@ create view reminder.lately_stale_contact with (security_invoker = true) as
     limit 1
   ) s;
 comment on view reminder.lately_stale_contact is
-  'The rows of stale_last_contact that the 1,000 activities registered last, the 100 latest corrections and the 500 latest dates have to do with. Quick at any size.';
+  'The rows of stale_last_contact that the 500 activities registered last, the 100 latest corrections and the 100 latest dates have to do with. Quick at any size.';
 comment on column reminder.lately_stale_contact.assignment_id is 'The assignment.';
 comment on column reminder.lately_stale_contact.mentor_id is 'Its mentor.';
 comment on column reminder.lately_stale_contact.last_contact_date is 'The date that the job goes by.';

@@ -61,7 +61,7 @@ ASKED = {
     "'2026-11-23'::date: permission denied for function now": "repeated-failures",
     'ERROR:  42P01: relation "public.assignments" does not exist'
     "LINE 3: from public.assignments where status = 'active'": "repeated-failures",
-    "function reminder.next_batch(bigint, bigint) does not exist": "repeated-failures",
+    "function reminder.next_batch(bigint, bigint, bigint) does not exist": "repeated-failures",
     'could not extend file "base/5/16384": No space left on device': "repeated-failures",
     "out of memory": "repeated-failures",
     "FATAL: sorry, too many clients already": "repeated-failures",
