@@ -39,6 +39,10 @@ HOME = PAGE.parents[1] / "index.md"
 # Blocks that read from something and have a row whenever they have no error: a view of one row a
 # check, types that a migration brings, functions that return one row.
 ALWAYS_A_ROW = {
+    "change-schedule",
+    "disable-job",
+    "enable-job",
+    "register-again",
     "health",
     "before-trigger",
     "qualifying-types",
