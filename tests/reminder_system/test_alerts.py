@@ -649,14 +649,7 @@ TROUBLES = {
         "Vault cannot decrypt the secret REMINDER_ALERT_WEBHOOK_URL (SQLSTATE 22023)",
     ),
     "grant lost": (
-        (
-            "create function vault.decrypt(secret text) returns text language sql "
-            "as 'select secret'; "
-            "revoke all on function vault.decrypt from public; "
-            "create or replace view vault.decrypted_secrets as "
-            "select id, name, description, secret, vault.decrypt(secret) as decrypted_secret, "
-            "key_id, nonce, created_at, updated_at from vault.secrets"
-        ),
+        "revoke all on function vault._crypto_aead_det_decrypt from postgres",
         "The role postgres may not read Vault.",
     ),
     "no Vault": ("drop schema vault cascade", "Vault is not there"),
@@ -730,7 +723,7 @@ class TestPlatform:
         assert superuser.execute(ours).fetchall() == before
         row = channel.postgres.execute("select * from reminder.watch()").fetchone()
         assert row is not None
-        for name in ("40_net", "30_vault", "50_cron", "60_cron_grants"):
+        for name in ("30_vault", "31_vault_grants", "40_net", "50_cron", "60_cron_grants"):
             if part in name:
                 superuser.execute((PLATFORM / f"{name}.sql").read_bytes())
         if part == "vault":
