@@ -649,7 +649,7 @@ TROUBLES = {
         "Vault cannot decrypt the secret REMINDER_ALERT_WEBHOOK_URL (SQLSTATE 22023)",
     ),
     "grant lost": (
-        "revoke all on function vault._crypto_aead_det_decrypt from postgres",
+        "revoke all on function vault._crypto_aead_det_decrypt from postgres, service_role",
         "The role postgres may not read Vault.",
     ),
     "no Vault": ("drop schema vault cascade", "Vault is not there"),
