@@ -172,6 +172,21 @@ as $$
       from role_setting r
       where r.name in ('default_transaction_read_only', 'session_replication_role', 'default_transaction_isolation')
         and r.value not in ('off', 'false', 'no', '0', 'origin', 'read committed')
+      union all
+      -- A number alone is in milliseconds, and none at all is no limit.
+      select format('%s of the role that runs the job is %s, shorter than a run', r.name, r.value)
+      from role_setting r cross join s
+      cross join lateral (
+        select (r.value || case when r.value ~ '^[0-9.]+$' then 'ms' else '' end)::interval as given
+        where r.name in ('statement_timeout', 'transaction_timeout')
+      ) t
+      where t.given > '0 seconds'
+        and t.given < case r.name when 'statement_timeout' then s.run_time_limit else '10 seconds' end
+      union all
+      select format('role %s, which runs the job, may not log in', g.rolname)
+      from pg_roles g
+      join pg_namespace n on n.nspname = 'reminder' and n.nspowner = g.oid
+      where not g.rolcanlogin or g.rolconnlimit = 0 or g.rolvaliduntil < now()
     )
   select
     count(*) = 0,
@@ -181,7 +196,7 @@ as $$
 $$;
 comment on function reminder.check_settings() is 'Row of health: whether the settings make sense, each by itself and together.';
 
--- The promise, asked of at most 20,000 assignments: all of them in a small organisation, else 10,000
+-- The promise, asked of at most 10,000 assignments: all of them in a small organisation, else 5,000
 -- from the beginning and some of every stretch of 1/250, so that no lost batch slips through.  Whoever
 -- wants to know it of all asks reminder.unkept.
 --
@@ -245,7 +260,7 @@ begin
         from public.assignments a
         where a.status = 'active'
         order by a.id
-        limit 10000
+        limit 5000
       )
       union
       select w.id, w.created_at, w.since
@@ -257,7 +272,7 @@ begin
           and a.id >= v_first + ceil(n * v_width)::bigint
           and a.id < v_first + ceil((n + 1) * v_width)::bigint
         order by a.id
-        limit 40
+        limit 20
       ) w
     ),
     due as (

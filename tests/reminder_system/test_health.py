@@ -131,13 +131,35 @@ def test_settings_that_make_no_sense_are_not_ok(
     assert said in finding
 
 
-def test_role_that_may_only_read_is_not_ok(database: Database, postgres: Connection) -> None:
-    postgres.execute("alter role postgres set default_transaction_read_only = on")
-    with database.connect(options="-c default_transaction_read_only=off") as connection:
-        ok, finding, _ = check(connection, "settings")
-        connection.execute("alter role postgres reset default_transaction_read_only")
-    assert not ok
-    assert "default_transaction_read_only" in finding
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("set default_transaction_read_only = on", "default_transaction_read_only"),
+        ("set default_transaction_isolation = serializable", "default_transaction_isolation"),
+        ("set statement_timeout = '1s'", "statement_timeout"),
+        ("set statement_timeout = 89000", "statement_timeout"),
+        ("nologin", "may not log in"),
+        ("connection limit 0", "may not log in"),
+        ("valid until '2020-01-01'", "may not log in"),
+    ],
+)
+def test_role_that_cannot_run_the_job_is_not_ok(
+    superuser: Connection, postgres: Connection, change: str, said: str
+) -> None:
+    """Told from the catalogs: the session that looks began before the change."""
+    with superuser.transaction(force_rollback=True):
+        superuser.execute(f"alter role postgres {change}".encode())
+        (row,) = superuser.execute("select ok, finding from reminder.check_settings()").fetchall()
+    assert not row[0]
+    assert said in row[1]
+    assert check(postgres, "settings")[0]
+
+
+@pytest.mark.parametrize("value", ["0", "'2min'", "'10min'", "90000"])
+def test_role_with_time_enough_is_ok(superuser: Connection, value: str) -> None:
+    with superuser.transaction(force_rollback=True):
+        superuser.execute(f"alter role postgres set statement_timeout = {value}".encode())
+        assert one(superuser, "select ok from reminder.check_settings()")
 
 
 def test_promise_is_kept_by_a_run_and_broken_by_a_reminder_that_is_gone(
