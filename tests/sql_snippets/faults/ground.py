@@ -1,0 +1,206 @@
+"""The healthy database that every fault starts from, and one clone of it for each fault."""
+
+from __future__ import annotations
+
+import datetime as dt
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from sql_snippets.database.databases import open_template
+from tests.reminder_system.lanes import cache_dir, reminder_recipe
+from tests.reminder_system.runs import PG_CRON
+from tests.sql_snippets.faults.oracle import (
+    ALERTS,
+    HEARTBEAT,
+    Healthy,
+    Oracle,
+    first_line,
+    hold,
+    known_healthy,
+)
+from tests.sql_snippets.http_receiver import Receiver, http_receiver
+from tests.sql_snippets.net_worker import NetWorker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sql_snippets.database.databases import Database, Template
+    from tests.sql_snippets.faults.catalogue import Fault
+
+# The seed's people fall due far apart.  Here some fall due on each of the days that the oracle lets
+# go by, for the first time or again.
+_PEOPLE = """
+-- What retention has to clear.
+insert into public.cron_execution_logs
+  (id, trigger_source, triggered_by, status, started_at, finished_at)
+overriding system value
+values (0, 'cron', 'x', 'succeeded', now() - interval '3 years', now() - interval '3 years');
+
+insert into public.assignments (mentor_id, person_id, started_on)
+select
+  format('00000000-0000-4000-8000-00000000000%s', 1 + n % 3)::uuid,
+  format('00000000-0000-4000-9000-0000000001%s', lpad(n::text, 2, '0'))::uuid,
+  (now() at time zone 'utc')::date - 300
+from generate_series(1, 15) n;
+
+insert into public.activities
+  (assignment_id, activity_type, occurred_on, registered_at)
+select
+  id, 'phone_call', (now() at time zone 'utc')::date - (25 + n)::integer, now() - interval '1 day'
+from (
+  select id, row_number() over (order by id) % 5 + 7 * (row_number() over (order by id) % 2) as n
+  from public.assignments where id > 12
+) a;
+-- One who never had a contact, and one whose date was corrected.
+insert into public.assignments (mentor_id, person_id, started_on)
+select
+  '00000000-0000-4000-8000-000000000002', gen_random_uuid(), (now() at time zone 'utc')::date - 29;
+select * from reminder.correct_last_contact_date(
+  13, (now() at time zone 'utc')::date - 29, 'Told by telephone', 'the ground of the faults');
+"""
+_ADDRESSES = """
+select vault.update_secret(id, %(alerts)s)
+from vault.secrets where name = 'REMINDER_ALERT_WEBHOOK_URL';
+select vault.create_secret(%(heartbeat)s, 'REMINDER_HEARTBEAT_URL');
+select reminder.send_test_alert('the ground of the faults');
+"""
+# Health waits for nobody: as long as the SQL Editor would.
+_HEALTH = "select what, ok, coalesce(finding, '') from reminder.health order by step"
+_HEALTH_OPTIONS = "-c default_transaction_read_only=on -c statement_timeout=30s"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    what: str
+    ok: bool | None
+    finding: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.finding}"
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What came of one fault: whether it could be made, what is broken, and what health says."""
+
+    faults: tuple[Fault, ...]
+    refused: str | None = None
+    broken: str | None = None
+    not_ok: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return " + ".join(fault.name for fault in self.faults)
+
+    @property
+    def is_unseen(self) -> bool:
+        return self.broken is not None and not self.not_ok
+
+
+@dataclass(slots=True)
+class Ground:
+    """The healthy database of today as a template, and what the oracle needs beside it."""
+
+    template: Template
+    receiver: Receiver
+    pool: ThreadPoolExecutor
+    _day: dt.date = dt.date.min
+    _healthy: Healthy = field(init=False)
+    _rows: frozenset[str] = frozenset()
+    _prepared: Template = field(init=False)
+    _stack: ExitStack = field(default_factory=ExitStack)
+
+    def clone(self) -> AbstractContextManager[Database]:
+        """Give a database of its own, prepared today."""
+        if self._day != (today := dt.datetime.now(dt.UTC).date()):
+            self._stack.close()
+            self._prepare()
+            self._day = today
+        return self._prepared.clone()
+
+    def close(self) -> None:
+        """Drop the healthy database."""
+        self._stack.close()
+
+    def look(self, *faults: Fault) -> Looked:
+        """Put faults into one database, read its health, and try in it whether all is kept."""
+        while True:
+            looked = self._look(faults)
+            # What was begun on one day and ended on the next says nothing.
+            if self._day == dt.datetime.now(dt.UTC).date():
+                return looked
+
+    def _look(self, faults: tuple[Fault, ...]) -> Looked:
+        with self.clone() as database:
+            for fault in faults:
+                with database.server.connect(database.name) as god:
+                    try:
+                        god.execute(fault.sql.encode())
+                    except psycopg.Error as err:
+                        if not fault.may_be_refused and len(faults) == 1:
+                            raise
+                        return Looked(faults, refused=first_line(err))
+            session = tuple(statement for fault in faults for statement in fault.session)
+            with hold(database, session) if session else nullcontext():
+                rows = read_health(database)
+            oracle = Oracle(database, self._healthy, self.receiver, self.pool, session)
+            return Looked(faults, None, oracle.verdict(), self._not_ok(rows))
+
+    def _not_ok(self, rows: tuple[Row, ...] | str) -> tuple[str, ...]:
+        """Return what a reader of health sees that is not well; a row that is gone is none."""
+        if isinstance(rows, str):
+            return (rows,)
+        missing = self._rows - {row.what for row in rows}
+        return (
+            *(str(row) for row in rows if not row.ok),
+            *(f"{what}: no row" for what in sorted(missing)),
+        )
+
+    def _prepare(self) -> None:
+        database = self._stack.enter_context(self.template.clone())
+        where = self.receiver.url.removesuffix(self.receiver.path)
+        with database.server.connect(database.name) as god, database.connect() as postgres:
+            postgres.execute(_PEOPLE)
+            for statement in _ADDRESSES.strip().split(";\n"):
+                postgres.execute(
+                    statement.encode(),
+                    {"alerts": where + ALERTS, "heartbeat": where + HEARTBEAT},
+                )
+            for command in ("call reminder.run_job()", "select reminder.watch()") * 2:
+                with database.connect(application_name=PG_CRON) as session:
+                    session.execute(command.encode())
+                while NetWorker().one_batch(god, self.pool):
+                    pass
+            self._healthy = known_healthy(god)
+        self._prepared = replace(self.template, name=database.name, seed=None)
+        rows = read_health(database)
+        assert not isinstance(rows, str), rows
+        self._rows = frozenset(row.what for row in rows)
+
+
+def read_health(database: Database) -> tuple[Row, ...] | str:
+    """Return the rows of health as the operator sees them, or the error that came instead."""
+    try:
+        with database.connect(options=_HEALTH_OPTIONS) as session:
+            return tuple(Row(*row) for row in session.execute(_HEALTH).fetchall())  # type: ignore[arg-type]
+    except psycopg.Error as err:
+        return first_line(err)
+
+
+@contextmanager
+def open_ground() -> Iterator[Ground]:
+    """Give the healthy database: seeded, with people due on the next days, run and watched."""
+    with (
+        http_receiver() as receiver,
+        ThreadPoolExecutor(4) as pool,
+        open_template("embedded", reminder_recipe(seed=True), cache_dir=cache_dir()) as template,
+    ):
+        ground = Ground(template, receiver, pool)
+        try:
+            yield ground
+        finally:
+            ground.close()
