@@ -57,7 +57,7 @@ def test_what_breaks_the_promise_shows_in_health(
     record_property: Callable[[str, object], None],
     pytestconfig: pytest.Config,
 ) -> None:
-    score, failures = judge(kind, map(ground.look, (f for f in faults if f.kind == kind)))
+    score, failures = judge(kind, ground.look_at_each([f for f in faults if f.kind == kind]))
     record_property(PROPERTY, astuple(score))
     assert not failures, "\n".join(failures)
     if not pytestconfig.getoption("--faults-keep"):

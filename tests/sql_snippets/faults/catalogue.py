@@ -223,6 +223,9 @@ def _constraints(god: Connection) -> Iterator[Any]:
             f"constraint {name} of {table} dropped",
             f"alter table {table} drop constraint {name} cascade",
         )
+
+
+def _not_nulls(god: Connection) -> Iterator[Any]:
     keys = {
         (table, column)
         for table, column in _rows(
@@ -233,8 +236,8 @@ def _constraints(god: Connection) -> Iterator[Any]:
             "where contype = 'p'",
         )
     }
-    for table, column, not_null, _, _, _ in _rows(god, _COLUMNS):
-        if not_null and (table, column) not in keys:
+    for table, column, is_not_null, _, _, _ in _rows(god, _COLUMNS):
+        if is_not_null and (table, column) not in keys:
             yield (
                 f"not null of {table}.{column} dropped",
                 f"alter table {table} alter column {column} drop not null",
@@ -242,13 +245,19 @@ def _constraints(god: Connection) -> Iterator[Any]:
 
 
 def _columns(god: Connection) -> Iterator[Any]:
+    for table, column, *_ in _rows(god, _COLUMNS):
+        yield (
+            f"column {table}.{column} renamed",
+            f"alter table {table} rename column {column} to renamed",
+        )
+
+
+def _defaults(god: Connection) -> Iterator[Any]:
     for table, column, _, has_default, identity, generated in _rows(god, _COLUMNS):
-        alter = f"alter table {table}"
-        yield f"column {table}.{column} renamed", f"{alter} rename column {column} to renamed"
         if has_default and not identity and not generated:
             yield (
                 f"default of {table}.{column} dropped",
-                f"{alter} alter column {column} drop default",
+                f"alter table {table} alter column {column} drop default",
             )
 
 
@@ -795,6 +804,9 @@ def _sessions(_: Connection) -> Iterator[Any]:
         yield held(f"holds {table}", "begin", f"lock table {table} in exclusive mode")
 
 
+# Most of these only permit more when they are gone: what is kept without several of them is kept
+# without each.
+LOOSENING = {"not null", "constraint", "index"}
 KINDS: dict[str, Callable[[Connection], Iterator[Any]]] = {
     "session": _sessions,
     "right given": _rights_given,
@@ -802,6 +814,8 @@ KINDS: dict[str, Callable[[Connection], Iterator[Any]]] = {
     "function idle": _functions_idle,
     "function dropped": _functions_dropped,
     "function altered": _functions_altered,
+    "default": _defaults,
+    "not null": _not_nulls,
     "constraint": _constraints,
     "call given": _calls_given,
     "right taken": _rights_taken,

@@ -203,6 +203,8 @@ class Oracle:
     database: Database
     healthy: Healthy
     receiver: Receiver
+    # Behind the addresses, for the requests of this database.
+    path: str
     pool: ThreadPoolExecutor
     # Statements of a session that a fault keeps open.
     session: Sequence[str] = ()
@@ -210,14 +212,14 @@ class Oracle:
     _stack: ExitStack = field(default_factory=ExitStack)
     _holder: Connection | None = None
     _shifted: int = 0
-    _requests: int = 0
     _open: tuple[str, ...] = ()
     _writers: set[int] = field(default_factory=set)
-    _before: frozenset[tuple[int, dt.date]] = frozenset()
+    # What the tables held before the jobs of the day fired, and when that was last judged.
+    _morning: Facts = field(init=False)
+    _evening: Facts = field(init=False)
 
     def verdict(self) -> str | None:
         """Return why the promise is broken, None where it is kept."""
-        self._requests = len(self.receiver.requests)
         with self._stack:
             self.god = self._stack.enter_context(
                 self.database.server.connect(self.database.name, options="-c lock_timeout=10s")
@@ -250,7 +252,7 @@ class Oracle:
         except psycopg.Error as err:
             raise Broken(f"The tables cannot be written: {first_line(err)}") from None
         self._shifted += days
-        self._before = frozenset((r.assignment, r.due) for r in self._facts().reminders)
+        self._morning = self._facts()
 
     def _jobs(self) -> list[Job]:
         try:
@@ -278,7 +280,7 @@ class Oracle:
             self._fire()
         self._kept()
         self._cleared()
-        if not self._facts().heartbeat_waived and not self._arrived(HEARTBEAT):
+        if not self._morning.heartbeat_waived and not self._arrived(HEARTBEAT):
             raise Broken("A success was not told to the dead-man switch.")
 
     def _fire(self) -> None:
@@ -291,7 +293,7 @@ class Oracle:
                 raise Broken(f"The session keeps job {job.name} from its end: {failure}.")
             if self._count() > before:
                 self._writers.add(job.id)
-            self._deliver()
+        self._deliver()
 
     def _count(self) -> int:
         with suppress(psycopg.Error):
@@ -300,7 +302,7 @@ class Oracle:
         return 0
 
     def _due_jobs(self) -> dict[Job, list[int]]:
-        today = self._facts().today
+        today = self._morning.today
         due = {job: model.firings(job.schedule, today) for job in self._jobs() if job.active}
         return {job: minutes for job, minutes in due.items() if minutes}
 
@@ -333,13 +335,11 @@ class Oracle:
     def _deliver(self) -> None:
         """Send what pg_net has queued, as its worker does."""
         with suppress(psycopg.Error):
-            while NetWorker().one_batch(self.god, self.pool):
-                pass
+            while self.god.execute("select from net.http_request_queue limit 1").rowcount:
+                NetWorker().one_batch(self.god, self.pool)
 
-    def _arrived(self, path: str) -> list[Request]:
-        return [
-            request for request in self.receiver.requests[self._requests :] if request.path == path
-        ]
+    def _arrived(self, address: str) -> list[Request]:
+        return [r for r in self.receiver.requests if r.path == address + self.path]
 
     # What is so, and what should be.
 
@@ -352,10 +352,11 @@ class Oracle:
         return read_facts(row[0])
 
     def _kept(self) -> None:
-        facts = self._facts()
+        self._evening = facts = self._facts()
         if gone := self.healthy.assignments - {a.id for a in facts.assignments}:
             raise Broken(f"{len(gone)} assignments are gone.")
-        check_reminders(facts, self._before, self._remembered())
+        before = frozenset((r.assignment, r.due) for r in self._morning.reminders)
+        check_reminders(facts, before, self._remembered())
 
     def _remembered(self) -> frozenset[tuple[int, dt.date]]:
         """Return the reminders of before the fault, as their days read now."""
@@ -364,17 +365,19 @@ class Oracle:
 
     def _cleared(self) -> None:
         """Look for what is kept for longer than the settings say."""
-        with suppress(psycopg.Error):
+        try:
             row = self.god.execute(_LEFT, (HORIZON_DAYS + 1,)).fetchone()
-            if row and row[0]:
-                raise Broken(f"{row[0]} runs are kept for longer than they may be.")
+        except psycopg.Error as err:
+            raise Broken(f"How long to keep runs cannot be read: {first_line(err)}") from None
+        if row and row[0]:
+            raise Broken(f"{row[0]} runs are kept for longer than they may be.")
 
     # Failures, and that somebody hears of them.
 
     def _failures(self) -> None:
         """Let the run fail until somebody has to hear of it, then let it work again."""
         self._pass(1)
-        facts = self._facts()
+        facts = self._morning
         if facts.threshold > MOST_FAILURES:
             raise Broken(f"Nobody hears of {MOST_FAILURES} failures in a row.")
         self.god.execute(_FAILURE)
@@ -395,7 +398,7 @@ class Oracle:
 
     def _again(self) -> None:
         """Run everything once more on the same day: nobody hears twice."""
-        before = Counter((r.assignment, r.due) for r in self._facts().reminders)
+        before = Counter((r.assignment, r.due) for r in self._evening.reminders)
         for job in self._writing():
             self.run(job)
         new = Counter((r.assignment, r.due) for r in self._facts().reminders) - before
@@ -428,7 +431,6 @@ class Oracle:
 
     def _look(self) -> None:
         """Run what fires all day long, as the watchdog does."""
-        self._deliver()
         for job, minutes in self._due_jobs().items():
             if len(minutes) > MANY:
                 self.run(job)
@@ -453,7 +455,7 @@ class Oracle:
         except ServerUnavailable as err:
             raise Broken(f"The Data API is down: {err}") from None
         people = People(connection)
-        facts = self._facts()
+        facts = self._evening
         mine = [a for a in facts.assignments if a.mentor == str(MENTOR.user)]
         others = [a for a in facts.assignments if a.mentor == str(OTHER.user)]
         active = [a.id for a in others if a.status == "active"]
@@ -465,7 +467,8 @@ class Oracle:
                 raise Broken(f"Could not {what}: {first_line(err)}") from None
             if not rows:
                 raise Broken(f"To {what} did nothing.")
-            self._contacts(f"after an attempt to {what}")
+            if what in TELLING:
+                self._contacts(f"after an attempt to {what}")
         for caller, what, sql, parameters in refusals(own, active):
             with suppress(psycopg.Error):
                 count = people.do(caller, sql, parameters)
@@ -542,6 +545,10 @@ _LOG = (
 Request_ = tuple[Caller, str, str, "Sequence[object]"]
 
 
+# After these the dates are looked at: each could be undone by what comes next.
+TELLING = {"load a file", "change a visit", "delete a call", "make a kind count", "correct a date"}
+
+
 def registrations(own: Sequence[int], others: Sequence[int]) -> list[Request_]:
     """Return what must be possible, one request after the other."""
     one = f"{_LOG} values (%s, %s, {_TODAY} - %s::integer, %s)"
@@ -570,13 +577,13 @@ def registrations(own: Sequence[int], others: Sequence[int]) -> list[Request_]:
         ),
         (
             SERVER,
-            "make a kind of activity count",
+            "make a kind count",
             "update public.activity_types set counts_as_contact = true where code = 'admin_note'",
             (),
         ),
         (
             SERVER,
-            "make a kind of activity no longer count",
+            "make a kind no longer count",
             "update public.activity_types set counts_as_contact = false where code = 'admin_note'",
             (),
         ),
