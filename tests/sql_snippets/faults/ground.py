@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from sql_snippets.database.databases import open_template
+from sql_snippets.servers.server import ServerUnavailable
 from tests.reminder_system.lanes import cache_dir, reminder_recipe
 from tests.reminder_system.runs import PG_CRON
 from tests.sql_snippets.faults.catalogue import LOOSENING
@@ -235,7 +236,7 @@ def read_health(database: Database) -> Health:
     try:
         with database.connect(options=_HEALTH_OPTIONS) as session:
             return tuple(Row(*row) for row in session.execute(_HEALTH).fetchall())  # type: ignore[arg-type]
-    except psycopg.Error as err:
+    except (psycopg.Error, ServerUnavailable) as err:
         return first_line(err)
 
 

@@ -21,10 +21,11 @@ from sql_snippets.servers.server import ServerUnavailable
 from tests.reminder_system.people import Caller
 from tests.reminder_system.runs import PG_CRON, Call
 from tests.sql_snippets.faults import model
+from tests.sql_snippets.incidents import LOCK_KEY
 from tests.sql_snippets.net_worker import NetWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from concurrent.futures import ThreadPoolExecutor
 
     from sql_snippets.database.databases import Database
@@ -41,6 +42,8 @@ MOST_FAILURES = 7
 # A job that fires more often in a day watches; it is not the run.
 MANY = 24
 BLOCKED_SECONDS = 6.0
+# A session that was told to give up does so at once.
+CANCEL_SECONDS = 10.0
 # Only a bound: a job that is not blocked ends by itself.
 JOB_SECONDS = 60.0
 
@@ -167,6 +170,11 @@ _JOBS = """
 select jobid, jobname, schedule, command, nodename, nodeport, database, username, active
 from cron.job order by jobid
 """
+_HANGING = """
+insert into public.cron_execution_logs
+  (trigger_source, triggered_by, status, started_at, backend_pid)
+values ('cron', 'x', 'running', now() - interval '1 day', %s)
+"""
 _LEFT = """
 select count(*) from public.cron_execution_logs l, reminder.settings s
 where l.started_at < now() - s.keep_logs - make_interval(days => %s)
@@ -239,6 +247,7 @@ class Oracle:
             self._failures()
             self._again()
             self._silence()
+            self._hang()
 
     # Days and jobs.
 
@@ -355,8 +364,7 @@ class Oracle:
         self._evening = facts = self._facts()
         if gone := self.healthy.assignments - {a.id for a in facts.assignments}:
             raise Broken(f"{len(gone)} assignments are gone.")
-        before = frozenset((r.assignment, r.due) for r in self._morning.reminders)
-        check_reminders(facts, before, self._remembered())
+        check_reminders(facts, self._morning.reminders, self._remembered())
 
     def _remembered(self) -> frozenset[tuple[int, dt.date]]:
         """Return the reminders of before the fault, as their days read now."""
@@ -415,6 +423,24 @@ class Oracle:
         for message in self._open:
             if not any(message in text for text in told):
                 raise Broken(f"An alert never arrived: {message}")
+
+    def _hang(self) -> None:
+        """Let a run hang since yesterday: it has to be cancelled, or somebody has to hear of it."""
+        with self.database.connect(application_name=PG_CRON) as session:
+            session.execute("select pg_advisory_lock(%s)", (LOCK_KEY,))
+            session.pgconn.send_query(b"select pg_sleep(3600)")
+            call = Call(session, session.info.backend_pid)
+            try:
+                self.god.execute(_HANGING, (call.pid,))
+                self._look()
+                if all(_kind(request) != "long_run" for request in self._arrived(ALERTS)):
+                    call.finish(CANCEL_SECONDS)
+            except psycopg.Error as err:
+                raise Broken(f"A run cannot be logged: {first_line(err)}") from None
+            except TimeoutError:
+                raise Broken("A run hangs since yesterday and nobody hears of it.") from None
+            finally:
+                call.hang_up()
 
     def _open_alerts(self) -> tuple[str, ...]:
         """Return what was raised and has not arrived."""
@@ -492,13 +518,15 @@ class Oracle:
         reminded = {r.assignment for r in facts.reminders if r.mentor == str(MENTOR.user)}
         logged = {row[0] for row in self.god.execute("select assignment_id from public.activities")}
         runs = {row[0] for row in self.god.execute("select id from public.cron_execution_logs")}
-        expected: list[tuple[str, Caller, str, set[int]]] = [
+        types = {row[0] for row in self.god.execute("select code from public.activity_types")}
+        expected: list[tuple[str, Caller, str, set[Any]]] = [
             ("own assignments", MENTOR, "id from public.assignments", own),
             ("all assignments", COORDINATOR, "id from public.assignments", everybody),
             ("all assignments", SERVER, "id from public.assignments", everybody),
             ("own activities", MENTOR, "assignment_id from public.activities", logged & own),
             ("all activities", COORDINATOR, "assignment_id from public.activities", logged),
             ("own reminders", MENTOR, "assignment_id from public.reminders", reminded),
+            ("all types", MENTOR, "code from public.activity_types", types),
             ("no runs", MENTOR, "id from public.cron_execution_logs", set()),
             ("all runs", ADMIN, "id from public.cron_execution_logs", runs),
         ]
@@ -533,7 +561,7 @@ class People:
         with self._as(caller):
             return self.connection.execute(sql, parameters).rowcount
 
-    def see(self, caller: Caller, sql: str) -> set[int]:
+    def see(self, caller: Caller, sql: str) -> set[Any]:
         with self._as(caller):
             return {row[0] for row in self.connection.execute(sql).fetchall()}
 
@@ -763,32 +791,31 @@ def due_reminders(facts: Facts) -> dict[tuple[int, dt.date], str]:
 
 
 def check_reminders(
-    facts: Facts,
-    before: frozenset[tuple[int, dt.date]],
-    remembered: frozenset[tuple[int, dt.date]],
+    facts: Facts, morning: Iterable[Reminder], remembered: frozenset[tuple[int, dt.date]]
 ) -> None:
-    """Compare the reminders with the due rule, after a run.
+    """Compare the reminders with the due rule, after the jobs of a day.
 
-    ``before`` are those of before the run, ``remembered`` those of before the fault.
+    ``morning`` are those of before the jobs, ``remembered`` those of before the fault.
     """
     expected = due_reminders(facts)
+    before = {(r.assignment, r.due): r.day for r in morning}
     times = Counter((r.assignment, r.due) for r in facts.reminders)
     if twice := [key for key, count in times.items() if count > 1]:
         raise Broken(f"Reminded twice: {_some(twice)}.")
     if waiting := expected.keys() - times.keys():
         raise Broken(f"Due and not reminded: {_some(waiting)}.")
+    if gone := before.keys() - times.keys():
+        raise Broken(f"Reminders are gone: {_some(gone)}.")
     for reminder in facts.reminders:
         key = (reminder.assignment, reminder.due)
         if reminder.day > facts.today or reminder.day < reminder.due:
             raise Broken(f"Reminded before the day: {reminder}.")
-        if key in before:
+        if before.get(key) == reminder.day:
             continue
-        if key not in expected:
-            raise Broken(f"Reminded and not due: {_some([key])}.")
-        if reminder.mentor != expected[key]:
-            raise Broken(f"Another mentor was reminded: {_some([key])}.")
-        if key in remembered:
+        if key in before or key in remembered:
             raise Broken(f"Reminded again of the same day: {_some([key])}.")
+        if expected.get(key) != reminder.mentor:
+            raise Broken(f"Reminded and not due, or not the mentor: {_some([key])}.")
 
 
 def known_healthy(god: Connection) -> Healthy:
