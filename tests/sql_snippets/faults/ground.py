@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -44,11 +45,11 @@ insert into public.cron_execution_logs
 overriding system value
 values (0, 'cron', 'x', 'succeeded', now() - interval '3 years', now() - interval '3 years');
 
-insert into public.assignments (mentor_id, person_id, started_on)
+insert into public.assignments (mentor_id, person_id, started_on, created_at)
 select
   format('00000000-0000-4000-8000-00000000000%s', 1 + n % 3)::uuid,
   format('00000000-0000-4000-9000-0000000001%s', lpad(n::text, 2, '0'))::uuid,
-  (now() at time zone 'utc')::date - 300
+  (now() at time zone 'utc')::date - 300, now() - interval '300 days'
 from generate_series(1, 15) n;
 
 insert into public.activities
@@ -60,9 +61,10 @@ from (
   from public.assignments where id > 12
 ) a;
 -- One who never had a contact, and one whose date was corrected.
-insert into public.assignments (mentor_id, person_id, started_on)
+insert into public.assignments (mentor_id, person_id, started_on, created_at)
 select
-  '00000000-0000-4000-8000-000000000002', gen_random_uuid(), (now() at time zone 'utc')::date - 29;
+  '00000000-0000-4000-8000-000000000002', gen_random_uuid(),
+  (now() at time zone 'utc')::date - 29, now() - interval '29 days';
 select * from reminder.correct_last_contact_date(
   13, (now() at time zone 'utc')::date - 29, 'Told by telephone', 'the ground of the faults');
 """
@@ -78,6 +80,9 @@ update vault.secrets s
 set secret = encode(convert_to(d.decrypted_secret || %(path)s, 'utf8'), 'base64')
 from vault.decrypted_secrets d where d.id = s.id
 """
+# Nothing runs in it, so after a quarter of an hour its watchdog would count as silent, and every fault
+# as seen.
+FRESH_SECONDS = 240.0
 # So many faults that only loosen something are tried at once.
 TOGETHER = 8
 # Health waits for nobody: as long as the SQL Editor would.
@@ -125,6 +130,7 @@ class Ground:
     receiver: Receiver
     pool: ThreadPoolExecutor
     _day: dt.date = dt.date.min
+    _since: float = 0.0
     _healthy: Healthy = field(init=False)
     _rows: frozenset[str] = frozenset()
     _prepared: Template = field(init=False)
@@ -132,11 +138,12 @@ class Ground:
     _numbers: Iterator[int] = field(default_factory=count)
 
     def clone(self) -> AbstractContextManager[Database]:
-        """Give a database of its own, prepared today."""
-        if self._day != (today := dt.datetime.now(dt.UTC).date()):
+        """Give a database of its own, prepared today and lately."""
+        today = dt.datetime.now(dt.UTC).date()
+        if self._day != today or time.monotonic() - self._since > FRESH_SECONDS:
             self._stack.close()
             self._prepare()
-            self._day = today
+            self._day, self._since = today, time.monotonic()
         return self._prepared.clone()
 
     def close(self) -> None:
@@ -147,7 +154,9 @@ class Ground:
         """Look at one fault after the other; those that wait for a session, at the same time."""
         held = [fault for fault in faults if fault.session]
         loosening = [fault for fault in faults if fault.kind in LOOSENING]
-        with self.clone(), ThreadPoolExecutor(max(len(held), 1)) as waiting:
+        with self.clone():
+            pass  # prepared before the threads ask for it
+        with ThreadPoolExecutor(max(len(held), 1)) as waiting:
             yield from waiting.map(self.look, held)
         for start in range(0, len(loosening), TOGETHER):
             yield from self._together(loosening[start : start + TOGETHER])
