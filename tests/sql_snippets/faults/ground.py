@@ -80,8 +80,8 @@ update vault.secrets s
 set secret = encode(convert_to(d.decrypted_secret || %(path)s, 'utf8'), 'base64')
 from vault.decrypted_secrets d where d.id = s.id
 """
-# Nothing runs in it, so after a quarter of an hour its watchdog would count as silent, and every fault
-# as seen.
+# Nothing runs in it, so after a quarter of an hour its watchdog would count as silent, and every
+# fault as seen.
 FRESH_SECONDS = 240.0
 # So many faults that only loosen something are tried at once.
 TOGETHER = 8
@@ -154,8 +154,11 @@ class Ground:
         """Look at one fault after the other; those that wait for a session, at the same time."""
         held = [fault for fault in faults if fault.session]
         loosening = [fault for fault in faults if fault.kind in LOOSENING]
-        with self.clone():
-            pass  # prepared before the threads ask for it
+        if held:
+            # Prepared now, so that no thread does it under the eyes of the others.
+            self._since = -FRESH_SECONDS
+            with self.clone():
+                pass
         with ThreadPoolExecutor(max(len(held), 1)) as waiting:
             yield from waiting.map(self.look, held)
         for start in range(0, len(loosening), TOGETHER):
