@@ -180,7 +180,7 @@ where nspname in {_OURS} order by 1
 
 def _functions_dropped(god: Connection) -> Iterator[Any]:
     for name, word, *_ in _rows(god, _FUNCTIONS):
-        yield f"{word} {name} dropped", f"drop {word} {name} cascade"
+        yield f"{word} {name} dropped", f"drop {word} if exists {name} cascade"
 
 
 def _functions_idle(god: Connection) -> Iterator[Any]:
@@ -292,7 +292,7 @@ where relkind = 'v' and nspname in {_OURS} order by 1
 
 def _views(god: Connection) -> Iterator[Any]:
     for (name,) in _rows(god, _VIEWS):
-        yield f"view {name} dropped", f"drop view {name} cascade"
+        yield f"view {name} dropped", f"drop view if exists {name} cascade"
         yield (
             f"view {name}: rights of its owner",
             f"alter view {name} set (security_invoker = false)",
@@ -810,9 +810,19 @@ def _sessions(_: Connection) -> Iterator[Any]:
         yield held(f"holds {table}", "begin", f"lock table {table} in exclusive mode")
 
 
-# Most of these only permit more when they are gone: what is kept without several of them is kept
-# without each.
-LOOSENING = {"not null", "constraint", "index", "given to anon"}
+# Many of these break nothing.  What several of them at once do not break, none of them breaks.
+MOSTLY_HARMLESS = {
+    "constraint",
+    "default",
+    "function altered",
+    "function dropped",
+    "function idle",
+    "given to anon",
+    "index",
+    "not null",
+    "right taken",
+    "view",
+}
 KINDS: dict[str, Callable[[Connection], Iterator[Any]]] = {
     "session": _sessions,
     "right given": _rights_given,

@@ -16,7 +16,7 @@ from sql_snippets.database.databases import open_template
 from sql_snippets.servers.server import ServerUnavailable
 from tests.reminder_system.lanes import cache_dir, reminder_recipe
 from tests.reminder_system.runs import PG_CRON
-from tests.sql_snippets.faults.catalogue import LOOSENING
+from tests.sql_snippets.faults.catalogue import MOSTLY_HARMLESS
 from tests.sql_snippets.faults.oracle import (
     ALERTS,
     HEARTBEAT,
@@ -77,7 +77,7 @@ select reminder.send_test_alert('the ground of the faults');
 # Nothing runs in it, so after a quarter of an hour its watchdog would count as silent, and every
 # fault as seen.
 FRESH_SECONDS = 240.0
-# So many faults that only loosen something are tried at once.
+# So many faults that are mostly harmless are tried at once.
 TOGETHER = 8
 # Health waits for nobody: as long as the SQL Editor would.
 _HEALTH = "select what, ok, coalesce(finding, '') from reminder.health order by step"
@@ -147,7 +147,7 @@ class Ground:
     def look_at_each(self, faults: Sequence[Fault]) -> Iterator[Looked]:
         """Look at one fault after the other; those that wait for a session, at the same time."""
         held = [fault for fault in faults if fault.session]
-        loosening = [fault for fault in faults if fault.kind in LOOSENING]
+        together = [fault for fault in faults if fault.kind in MOSTLY_HARMLESS]
         if held:
             # Prepared now, so that no thread does it under the eyes of the others.
             self._since = -FRESH_SECONDS
@@ -155,9 +155,9 @@ class Ground:
                 pass
         with ThreadPoolExecutor(max(len(held), 1)) as waiting:
             yield from waiting.map(self.look, held)
-        for start in range(0, len(loosening), TOGETHER):
-            yield from self._together(loosening[start : start + TOGETHER])
-        alone = (f for f in faults if not f.session and f.kind not in LOOSENING)
+        for start in range(0, len(together), TOGETHER):
+            yield from self._together(together[start : start + TOGETHER])
+        alone = (f for f in faults if not f.session and f.kind not in MOSTLY_HARMLESS)
         yield from map(self.look, alone)
 
     def _together(self, faults: Sequence[Fault]) -> Iterator[Looked]:
