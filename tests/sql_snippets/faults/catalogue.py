@@ -261,6 +261,31 @@ def _defaults(god: Connection) -> Iterator[Any]:
             )
 
 
+def _additions(god: Connection) -> Iterator[Any]:
+    """Add to each table what is not ours: most of it keeps rows out."""
+    for (table,) in _tables(god):
+        yield (
+            f"a trigger on {table} swallows rows",
+            (
+                "create function public.swallow() returns trigger language plpgsql as "
+                "$$ begin return null; end $$; create trigger swallow before insert or update "
+                f"on {table} for each row execute function public.swallow()"
+            ),
+        )
+        yield (
+            f"a check on {table} that nothing passes",
+            f"alter table {table} add constraint never check (false) not valid",
+        )
+        yield (
+            f"a rule on {table} does nothing instead",
+            f"create rule instead as on insert to {table} do instead nothing",
+        )
+        yield (
+            f"a column of {table} that may be empty",
+            f"alter table {table} add column added text",
+        )
+
+
 def _numbers(god: Connection) -> Iterator[Any]:
     for table, column, _, _, identity, _ in _rows(god, _COLUMNS):
         if identity:
@@ -291,12 +316,15 @@ where relkind = 'v' and nspname in {_OURS} order by 1
 
 
 def _views(god: Connection) -> Iterator[Any]:
-    for (name,) in _rows(god, _VIEWS):
+    names = [name for (name,) in _rows(god, _VIEWS)]
+    for name in names:
         yield f"view {name} dropped", f"drop view if exists {name} cascade"
+    for name in names:
         yield (
             f"view {name}: rights of its owner",
             f"alter view {name} set (security_invoker = false)",
         )
+    for name in names:
         columns = _rows(
             god,
             "select string_agg(format('null::%s%s as %I', format_type(atttypid, atttypmod), "
@@ -848,6 +876,7 @@ KINDS: dict[str, Callable[[Connection], Iterator[Any]]] = {
     "job row": _job_rows,
     "triggers of a table": _all_triggers,
     "index": _indexes,
+    "addition": _additions,
     "numbering": _numbers,
     "alert": _alerts,
     "reminder": _reminders,
