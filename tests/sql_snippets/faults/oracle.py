@@ -238,6 +238,8 @@ class Oracle:
                 self._try_everything()
             except Broken as err:
                 return str(err)
+            except psycopg.Error as err:
+                return f"What was possible in the healthy database failed: {first_line(err)}"
         return None
 
     def _try_everything(self) -> None:
