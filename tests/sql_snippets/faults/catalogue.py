@@ -679,7 +679,7 @@ def _alert(status: str, next_attempt: str, error: str | None = None, attempts: i
     """Return an alert that was raised a day ago."""
     return (
         "insert into reminder.alerts "
-        "(kind, streak_run_id, run_id, message, status, attempts, error, created_at, "
+        "(kind, subject_id, run_id, message, status, attempts, error, created_at, "
         f"next_attempt_at) values ('missed_run', 1, 1, 'of the catalogue', '{status}', {attempts}, "
         f"{_literal(error)}, now() - interval '1 day', {next_attempt})"
     )
@@ -701,7 +701,7 @@ def _alerts(_: Connection) -> Iterator[Any]:
     yield (
         "the alert of the next streak was already raised",
         (
-            "insert into reminder.alerts (kind, streak_run_id, run_id, message, status) "
+            "insert into reminder.alerts (kind, subject_id, run_id, message, status) "
             "select 'consecutive_failures', n, n, 'x', 'delivered' "
             f"from generate_series({_LAST_RUN} + 1, {_LAST_RUN} + 50) n"
         ),

@@ -69,8 +69,9 @@ select * from reminder.correct_last_contact_date(
   13, (now() at time zone 'utc')::date - 29, 'Told by telephone', 'the ground of the faults');
 """
 _ADDRESSES = """
-select vault.update_secret(id, %(alerts)s)
-from vault.secrets where name = 'REMINDER_ALERT_WEBHOOK_URL';
+delete from vault.secrets
+where name in ('REMINDER_ALERT_WEBHOOK_URL', 'REMINDER_HEARTBEAT_URL');
+select vault.create_secret(%(alerts)s, 'REMINDER_ALERT_WEBHOOK_URL');
 select vault.create_secret(%(heartbeat)s, 'REMINDER_HEARTBEAT_URL');
 select reminder.send_test_alert('the ground of the faults');
 """
