@@ -280,6 +280,10 @@ def _additions(god: Connection) -> Iterator[Any]:
             f"a rule on {table} does nothing instead",
             f"create rule instead as on insert to {table} do instead nothing",
         )
+
+
+def _columns_added(god: Connection) -> Iterator[Any]:
+    for (table,) in _tables(god):
         yield (
             f"a column of {table} that may be empty",
             f"alter table {table} add column added text",
@@ -840,6 +844,7 @@ def _sessions(_: Connection) -> Iterator[Any]:
 
 # Many of these break nothing.  What several of them at once do not break, none of them breaks.
 MOSTLY_HARMLESS = {
+    "column added",
     "constraint",
     "default",
     "function altered",
@@ -849,6 +854,7 @@ MOSTLY_HARMLESS = {
     "index",
     "not null",
     "right taken",
+    "triggers of a table",
     "view",
 }
 KINDS: dict[str, Callable[[Connection], Iterator[Any]]] = {
@@ -877,6 +883,7 @@ KINDS: dict[str, Callable[[Connection], Iterator[Any]]] = {
     "triggers of a table": _all_triggers,
     "index": _indexes,
     "addition": _additions,
+    "column added": _columns_added,
     "numbering": _numbers,
     "alert": _alerts,
     "reminder": _reminders,

@@ -79,7 +79,7 @@ select reminder.send_test_alert('the ground of the faults');
 # fault as seen.
 FRESH_SECONDS = 240.0
 # So many faults that are mostly harmless are tried at once.
-TOGETHER = 8
+TOGETHER = 12
 # Health waits for nobody: as long as the SQL Editor would.
 _HEALTH = "select what, ok, coalesce(finding, '') from reminder.health order by step"
 _HEALTH_OPTIONS = "-c default_transaction_read_only=on -c statement_timeout=30s"

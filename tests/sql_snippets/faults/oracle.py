@@ -251,7 +251,6 @@ class Oracle:
             self._failures()
             self._again()
             self._silence()
-            self._hang()
 
     # Days and jobs.
 
@@ -396,13 +395,11 @@ class Oracle:
         for times in range(facts.threshold):
             if not (failing := [job for job in self._writing() if self.run(job)]):
                 raise Broken(f"Nothing failed at attempt {times + 1}, and nothing was written.")
-        self._look()
-        kinds = Counter(_kind(request) for request in self._arrived(ALERTS))
-        if kinds["consecutive_failures"] != 1:
-            raise Broken(
-                f"{facts.threshold} failures in a row, and {kinds['consecutive_failures']} alerts "
-                "arrived."
-            )
+        self._deliver()
+        if not self._heard("consecutive_failures"):
+            self._look()
+        if (heard := self._heard("consecutive_failures")) != 1:
+            raise Broken(f"{facts.threshold} failures in a row, and {heard} alerts arrived.")
         self.god.execute(_MENDED)
         for job in failing:
             self.run(job)
@@ -420,18 +417,11 @@ class Oracle:
         self.god.execute(_SAME_RULE)
 
     def _silence(self) -> None:
-        """Let no run take place for longer than any schedule waits: the watchdog has to say so."""
-        self._pass(HORIZON_DAYS + 2)
-        self._look()
-        if not any(_kind(request) == "missed_run" for request in self._arrived(ALERTS)):
-            raise Broken(f"No run for {HORIZON_DAYS + 2} days, and no alert arrived.")
-        told = [str(request.body) for request in self._arrived(ALERTS)]
-        for message in self._open:
-            if not any(message in text for text in told):
-                raise Broken(f"An alert never arrived: {message}")
+        """Let no run take place for longer than any schedule waits, and one hang since yesterday.
 
-    def _hang(self) -> None:
-        """Let a run hang since yesterday: it has to be cancelled, or somebody has to hear of it."""
+        The watchdog has to tell of the first, and to end the second or to tell of it.
+        """
+        self._pass(HORIZON_DAYS + 2)
         with self.database.connect(application_name=PG_CRON) as session:
             session.execute("select pg_advisory_lock(%s)", (LOCK_KEY,))
             session.pgconn.send_query(b"select pg_sleep(3600)")
@@ -439,14 +429,22 @@ class Oracle:
             try:
                 self.god.execute(_HANGING, (call.pid,))
                 self._look()
-                if all(_kind(request) != "long_run" for request in self._arrived(ALERTS)):
+                if not self._heard("long_run"):
                     call.finish(CANCEL_SECONDS)
-            except psycopg.Error as err:
-                raise Broken(f"A run cannot be logged: {first_line(err)}") from None
             except TimeoutError:
                 raise Broken("A run hangs since yesterday and nobody hears of it.") from None
             finally:
                 call.hang_up()
+        if not self._heard("missed_run"):
+            raise Broken(f"No run for {HORIZON_DAYS + 2} days, and no alert arrived.")
+        told = [str(request.body) for request in self._arrived(ALERTS)]
+        for message in self._open:
+            if not any(message in text for text in told):
+                raise Broken(f"An alert never arrived: {message}")
+
+    def _heard(self, alert: str) -> int:
+        """Return how often an alert has arrived."""
+        return sum(_kind(request) == alert for request in self._arrived(ALERTS))
 
     def _open_alerts(self) -> tuple[str, ...]:
         """Return what was raised and has not arrived."""
