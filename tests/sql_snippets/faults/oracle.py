@@ -429,14 +429,14 @@ class Oracle:
             try:
                 self.god.execute(_HANGING, (call.pid,))
                 self._look()
+                if not self._heard("missed_run"):
+                    raise Broken(f"No run for {HORIZON_DAYS + 2} days, and no alert arrived.")
                 if not self._heard("long_run"):
                     call.finish(CANCEL_SECONDS)
             except TimeoutError:
                 raise Broken("A run hangs since yesterday and nobody hears of it.") from None
             finally:
                 call.hang_up()
-        if not self._heard("missed_run"):
-            raise Broken(f"No run for {HORIZON_DAYS + 2} days, and no alert arrived.")
         told = [str(request.body) for request in self._arrived(ALERTS)]
         for message in self._open:
             if not any(message in text for text in told):
@@ -806,7 +806,11 @@ def check_reminders(
     times = Counter((r.assignment, r.due) for r in facts.reminders)
     if twice := [key for key, count in times.items() if count > 1]:
         raise Broken(f"Reminded twice: {_some(twice)}.")
-    if waiting := expected.keys() - times.keys():
+    told: dict[int, dt.date] = {}
+    for r in facts.reminders:
+        told[r.assignment] = max(r.day, told.get(r.assignment, r.day))
+    # Whoever heard on that day or later has heard of it, whatever rule held then.
+    if waiting := [(id_, due) for id_, due in expected if told.get(id_, model.ALWAYS) < due]:
         raise Broken(f"Due and not reminded: {_some(waiting)}.")
     if gone := before.keys() - times.keys():
         raise Broken(f"Reminders are gone: {_some(gone)}.")
