@@ -11,7 +11,11 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-pytest_plugins = ["tests.sql_snippets.scenarios", "pytester"]
+pytest_plugins = [
+    "tests.sql_snippets.scenarios",
+    "tests.sql_snippets.faults.reporting",
+    "pytester",
+]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

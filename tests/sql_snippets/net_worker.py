@@ -94,7 +94,7 @@ class NetWorker:
             with ThreadPoolExecutor(max_workers=16, thread_name_prefix="pg_net") as pool:
                 connection.execute("listen pg_net_wake")
                 while not self._stop.is_set():
-                    if self._one_batch(connection, pool):
+                    if self.one_batch(connection, pool):
                         continue
                     # A wake-up ends the wait; a row inserted without one is found by polling.
                     for _ in connection.notifies(timeout=_POLL_SECONDS, stop_after=1):
@@ -107,7 +107,8 @@ class NetWorker:
     def stop(self) -> None:
         self._stop.set()
 
-    def _one_batch(self, connection: psycopg.Connection[Any], pool: ThreadPoolExecutor) -> int:
+    def one_batch(self, connection: psycopg.Connection[Any], pool: ThreadPoolExecutor) -> int:
+        """Send what is queued now, write the answers, and return how many there were."""
         with connection.transaction():
             connection.execute(_EXPIRE, (TTL, BATCH_SIZE))
             rows = connection.execute(_TAKE, (BATCH_SIZE,)).fetchall()

@@ -1,0 +1,106 @@
+"""The options of the catalogue of faults, its score below the run, and its table on the site."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import pytest
+
+PROPERTY = "faults"
+PAIRS = "pairs of these"
+COLUMNS = ("What was put wrong", "Faults", "Refused", "Broken", "Seen by health")
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Of one kind of fault: how many, and in how many of them the promise was broken and seen."""
+
+    kind: str
+    faults: int = 0
+    refused: int = 0
+    broken: int = 0
+    seen: int = 0
+    # What health did not say, and for each row of health what it alone said.
+    unseen: tuple[str, ...] = ()
+    alone: tuple[str, ...] = ()
+
+    def row(self) -> tuple[str, ...]:
+        """Return the row of the published table."""
+        return (self.kind, *map(str, (self.faults, self.refused, self.broken, self.seen)))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of the catalogue."""
+    group = parser.getgroup("faults", "the catalogue of faults")
+    group.addoption(
+        "--fault-pairs",
+        default="100",
+        metavar="N",
+        help="as many pairs of faults (default: 100), or 'all', which takes hours",
+    )
+    group.addoption(
+        "--fault-seed", type=int, default=1, metavar="N", help="the seed of the pairs (default: 1)"
+    )
+    group.addoption(
+        "--faults-keep",
+        action="store_true",
+        help="write the score to docs/figures.md instead of comparing it",
+    )
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Print the score of what was run, and what was broken and not seen."""
+    scores = added_up(
+        Score(*value)
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        for name, value in getattr(report, "user_properties", ())
+        if name == PROPERTY and report.when == "call"
+    )
+    if not scores:
+        return
+    faults, broken, seen = (
+        sum(getattr(score, name) for score in scores) for name in ("faults", "broken", "seen")
+    )
+    terminalreporter.section("faults")
+    terminalreporter.line(f"{faults} faults, {broken} broke the promise, health saw {seen}")
+    for score in scores:
+        for name in score.unseen:
+            terminalreporter.line(f"UNSEEN {score.kind}: {name}")
+    alone = [what for score in scores for what in score.alone]
+    for what in sorted(set(alone)):
+        terminalreporter.line(f"{alone.count(what):5} broken faults showed in {what!r} alone")
+    if config.getoption("--faults-keep"):
+        _keep(scores)
+
+
+def added_up(scores: Iterable[Score]) -> list[Score]:
+    """Return one score a kind; the pairs are tried in several parts."""
+    kinds: dict[str, Score] = {}
+    for score in scores:
+        known = kinds.get(score.kind, Score(score.kind))
+        kinds[score.kind] = Score(
+            score.kind,
+            *(a + b for a, b in zip(astuple(known)[1:], astuple(score)[1:], strict=True)),
+        )
+    return list(kinds.values())
+
+
+def _keep(scores: Sequence[Score]) -> None:
+    from scripts.tasks import figures, measured  # noqa: PLC0415 - for this option alone
+
+    table = measured.Table(
+        "Faults put into the seeded database, one at a time and in pairs",
+        COLUMNS,
+        tuple(score.row() for score in scores),
+    )
+    path = figures.KEPT / "faults.json"
+    measured.write("faults", measured.Findings((table,)), path, os.getloadavg()[0])
+    figures.update()

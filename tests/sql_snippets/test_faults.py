@@ -1,0 +1,120 @@
+"""Whatever is put wrong in the system shows in `reminder.health`, if it breaks the promise.
+
+The faults are generated, an oracle says which of them break what is promised, and health has to say
+so in at least one of its rows.  How the score looked last stands on the page of figures.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import astuple
+from itertools import combinations, islice
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.reminder_system.lanes import ROOT
+from tests.sql_snippets.faults.catalogue import KINDS, Fault, catalogue
+from tests.sql_snippets.faults.ground import Ground, Looked, open_ground
+from tests.sql_snippets.faults.reporting import COLUMNS, PAIRS, PROPERTY, Score
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+PARTS = 4
+KEPT = ROOT / "docs" / "assets" / "figures" / "faults.json"
+
+
+@pytest.fixture(scope="module")
+def ground() -> Iterator[Ground]:
+    with open_ground() as ground:
+        yield ground
+
+
+@pytest.fixture(scope="module")
+def faults(ground: Ground) -> tuple[Fault, ...]:
+    with ground.clone() as database, database.server.connect(database.name) as god:
+        return catalogue(god)
+
+
+def test_the_healthy_database_keeps_its_promise_and_says_so(ground: Ground) -> None:
+    looked = ground.look()
+    assert looked.broken is None
+    assert looked.not_ok == ()
+
+
+def test_the_catalogue_is_as_large_as_it_has_to_be(faults: tuple[Fault, ...]) -> None:
+    assert len(faults) >= 120
+    assert {fault.kind for fault in faults} == set(KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_breaks_the_promise_shows_in_health(
+    kind: str,
+    ground: Ground,
+    faults: tuple[Fault, ...],
+    record_property: Callable[[str, object], None],
+    pytestconfig: pytest.Config,
+) -> None:
+    score, failures = judge(kind, ground.look_at_each([f for f in faults if f.kind == kind]))
+    record_property(PROPERTY, astuple(score))
+    assert not failures, "\n".join(failures)
+    if not pytestconfig.getoption("--faults-keep"):
+        assert score.row() == kept(kind), "run this file with --faults-keep"
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_two_faults_at_once_do_not_hide_each_other(
+    part: int,
+    ground: Ground,
+    faults: tuple[Fault, ...],
+    record_property: Callable[[str, object], None],
+    pytestconfig: pytest.Config,
+) -> None:
+    pairs = chosen_pairs(
+        faults, pytestconfig.getoption("--fault-pairs"), pytestconfig.getoption("--fault-seed")
+    )
+    score, failures = judge(
+        PAIRS, (ground.look(*pair) for pair in islice(pairs, part, None, PARTS))
+    )
+    record_property(PROPERTY, astuple(score))
+    assert not failures, "\n".join(failures)
+
+
+def chosen_pairs(
+    faults: tuple[Fault, ...], how_many: str, seed: int
+) -> Iterator[tuple[Fault, Fault]]:
+    # A session is open only while something is done in it: what it is to hold has to be there.
+    alone = [fault for fault in faults if not fault.session]
+    if how_many == "all":
+        yield from combinations(alone, 2)
+        return
+    dice = random.Random(seed)
+    for _ in range(int(how_many)):
+        first, second = dice.sample(alone, 2)
+        yield first, second
+
+
+def judge(kind: str, looked: Iterable[Looked]) -> tuple[Score, list[str]]:
+    """Return the score, and a sentence on each fault that is broken and not seen."""
+    count = refused = broken = seen = 0
+    failures, alone = [], []
+    for one in looked:
+        count += 1
+        refused += one.refused is not None
+        if one.broken is None:
+            continue
+        broken += 1
+        seen += not one.is_unseen
+        if one.is_unseen:
+            failures.append(f"{one.name}: every row of health is ok. {one.broken}")
+        elif len(one.not_ok) == 1:
+            alone.append(one.not_ok[0].partition(":")[0])
+    return Score(kind, count, refused, broken, seen, tuple(failures), tuple(alone)), failures
+
+
+def kept(kind: str) -> tuple[str, ...]:
+    (table,) = json.loads(KEPT.read_text(encoding="utf-8"))["findings"]["tables"]
+    assert tuple(table["columns"]) == COLUMNS
+    return next((tuple(row) for row in table["rows"] if row[0] == kind), ())
