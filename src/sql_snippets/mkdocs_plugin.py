@@ -45,6 +45,7 @@ from sql_snippets.results.stamps import (
     ReportError,
     block_anchor,
     compare_with,
+    mark_place,
     places_to_fill,
     read_report,
     stamp,
@@ -69,6 +70,7 @@ _log = get_plugin_logger("sql-snippets")
 _TITLE_END = re.compile(r"</h1>")
 _STYLES = Path(__file__).with_suffix(".css")
 _STYLES_URI = "assets/stylesheets/sql-snippets.css"
+_HIGHLIGHT = "search.highlight"
 _ENDS = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -166,6 +168,7 @@ def annotate(  # noqa: PLR0913, PLR0917 - what is shown, and what is known of it
         if block.mark is not None:
             name = f"sql-mark sql-mark--{block.mark.mark.value.lower()}"
             insertions.append(add_class(html, block.mark.tag, name))
+            insertions.append(add_attribute(block.mark.tag, "style", mark_place(snippet)))
         following = blocks[index + 1] if index + 1 < len(blocks) else None
         if snippet.claims.output is not None and following is not None and not following.is_sql:
             insertions.append(add_class(html, following.tag, "sql-output"))
@@ -203,8 +206,19 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
                     signal.signal(end, signal.default_int_handler)
 
     def on_config(self, config: MkDocsConfig) -> MkDocsConfig:
-        """Put the style sheet before those of the site, which may say otherwise."""
+        """Put the style sheet before those of the site, and keep the theme from changing blocks.
+
+        Material marks the words of a search in what it has written as HTML: who has searched for
+        "39" would copy ``&#39;`` where a quote was checked.
+        """
         config.extra_css.insert(0, _STYLES_URI)
+        features = config.theme.get("features", [])
+        if _HIGHLIGHT in features:
+            config.theme["features"] = [name for name in features if name != _HIGHLIGHT]
+            _log.info(
+                "%s is switched off: it changes the SQL that a reader copies after a search.",
+                _HIGHLIGHT,
+            )
         return config
 
     def _path(self, config: MkDocsConfig) -> Path:

@@ -91,6 +91,62 @@ def test_nothing_moves_under_the_readers_eyes(phone: Page, site: str, anchor: st
     }
 
 
+# Where the section stands that the address names, and whether the page may be scrolled.
+_ARRIVED = """anchor => {
+    const box = document.getElementById(anchor)?.getBoundingClientRect()
+    const header = document.querySelector(".md-header").getBoundingClientRect().bottom
+    const held = document.body.hasAttribute("data-md-scrolllock")
+    return box && !held && box.top >= header && box.top < innerHeight / 3
+}"""
+_STAYS = """anchor => new Promise(stays => {
+    const top = () => Math.round(document.getElementById(anchor).getBoundingClientRect().top)
+    const before = top()
+    setTimeout(() => stays([before, top()]), 1500)
+})"""
+
+
+# The theme lets a page go a moment after the search is closed: here, once the section is there.
+_SLOW_TO_LET_GO = """(() => {
+    const remove = Element.prototype.removeAttribute
+    Element.prototype.removeAttribute = function (name) {
+        const isFast = name === "data-md-scrolllock" && this.hasAttribute(name)
+        if (!isFast) return remove.call(this, name)
+        const down = -parseInt(this.style.top, 10)
+        let looks = 0
+        const wait = setInterval(() => {
+            if (!document.getElementById("ANCHOR") || ++looks < 5) return
+            clearInterval(wait)
+            remove.call(this, name)
+            if (down) scrollTo(0, down)
+        }, 100)
+    }
+})()"""
+
+
+@pytest.mark.parametrize("start", ["", RUNBOOK])
+@pytest.mark.parametrize("published", [True, False], ids=["instant", "loaded"])
+def test_search_on_a_phone_ends_at_its_section(
+    phone: Page, request: pytest.FixtureRequest, start: str, *, published: bool
+) -> None:
+    """The theme holds the page fast while the search is open, and then scrolls it back."""
+    site = request.getfixturevalue("site" if published else "site_without_address")
+    words, anchor = "stuck lock", "stuck-lock"
+    phone.add_init_script(_SLOW_TO_LET_GO.replace("ANCHOR", anchor))
+    open_page(phone, site + start)
+    phone.mouse.move(200, 400)
+    phone.mouse.wheel(0, 400)
+    phone.wait_for_function("scrollY === 400")
+    phone.locator(".md-header__button[for=__search]").click()
+    phone.wait_for_function("document.body.hasAttribute('data-md-scrolllock')")
+    phone.keyboard.type(words)
+    first = phone.locator(".md-search-result__link").first
+    expect(first).to_have_attribute("href", re.compile(f"#{anchor}$"))
+    first.click()
+    phone.wait_for_function(_ARRIVED, arg=anchor)
+    before, after = phone.evaluate(_STAYS, anchor)
+    assert after == pytest.approx(before, abs=3)
+
+
 def test_room_is_kept_for_the_diagram(page: Page, site: str) -> None:
     page.route("**/*.js", lambda route: route.abort())
     page.goto(site + RUNBOOK)
@@ -128,6 +184,37 @@ def test_home_has_every_symptom_and_the_way_out(page: Page, site: str) -> None:
     assert len(symptoms()) >= 12
     assert set(symptoms().values()) <= set(links)
     assert {"find-your-symptom", "escalate"} <= set(links)
+
+
+TASKS = {
+    "trigger-a-run": "Trigger",
+    "disable-the-job": "Pause",
+    "enable-the-job": "Enable",
+    "change-the-destination": "webhook",
+    "change-the-threshold": "threshold",
+    "change-the-schedule": "schedule",
+    "register-again": "Register",
+    "restart-the-worker": "worker",
+    "verify-last-contact": "Explain one assignment",
+    "send-a-test-alert": "test alert",
+}
+
+
+def test_home_has_what_there_is_to_do_in_the_words_of_who_has_to(page: Page, site: str) -> None:
+    page.goto(site)
+    for anchor, words in TASKS.items():
+        task = page.locator(f".home-tasks a[href$='#{anchor}']")
+        expect(task).to_contain_text(words)
+
+
+def test_home_begins_with_the_ways_to_a_section(phone: Page, site: str) -> None:
+    open_page(phone, site)
+    links = phone.locator(".home-symptoms a[href*='#']:not(.headerlink)")
+    for link, words in ((links.nth(0), "Not sure"), (links.nth(1), "failed")):
+        expect(link).to_contain_text(words)
+        box = link.bounding_box()
+        assert box
+        assert box["y"] + box["height"] < 600
 
 
 def test_home_names_each_alert_where_it_leads(sql_database: Database) -> None:
@@ -201,11 +288,17 @@ def test_home_leads_to_every_other_page(page: Page, site: str, width: int) -> No
     if menu.is_visible():
         menu.click()
     links = page.locator(".md-nav--primary .md-nav__link[href]")
-    others = [each for each in addresses(page, site) if each != site and "/source/" not in each]
-    assert len(others) >= 7
-    for address in others:
+    others = {each for each in addresses(page, site) if each != site and "/source/" not in each}
+    for_maintainers = {f"{site}{name}/" for name in ("figures", "scale")}
+    for address in others - for_maintainers:
         link = links.and_(page.locator(f"[href='{address}']"))
         expect(link).to_be_in_viewport(ratio=1)
+    assert links.count() == len(others - for_maintainers) + 1
+    # What is measured is for maintainers alone: their page leads there.
+    links.filter(has_text="For maintainers").click()
+    for address in for_maintainers & others:
+        name = address.removeprefix(site).strip("/")
+        expect(page.locator(f"article a[href*='{name}']").first).to_be_visible()
 
 
 def test_flow_is_a_list_and_no_source_without_javascript(browser: Browser, site: str) -> None:
