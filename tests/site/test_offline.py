@@ -11,7 +11,6 @@ import pytest
 from playwright.sync_api import expect
 
 from scripts.tasks.common import ROOT
-from scripts.tasks.local_site import build
 from sql_snippets.mkdocs_site import load_site
 from sql_snippets.reading.pages import read_page
 from tests.site.opening import open_page
