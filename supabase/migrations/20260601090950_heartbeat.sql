@@ -78,6 +78,8 @@ as $$
     select coalesce(
       a.trouble,
       h.error,
+      case when h.accepted_at < reminder.address_changed_at('REMINDER_HEARTBEAT_URL')
+        then 'The address was changed since; run the job, or wait for its next run:' end,
       case when h.accepted_at is null or h.accepted_at < (
         -- The answer is read within 5 minutes, by the watchdog.
         select l.finished_at from public.cron_execution_logs l

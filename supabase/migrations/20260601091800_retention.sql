@@ -60,8 +60,10 @@ begin
         where o.created_at < now() - v_settings.keep_logs
           and o.status not in ('queued', 'sent')
           and (
-            o.subject_id is null
-            or exists (select from reminder.alerts l where l.kind = o.kind and l.id > o.id)
+            o.subject_id is null and exists (
+              -- The latest that arrived proves the address.
+              select from reminder.alerts l where l.status = 'delivered' and l.id > o.id)
+            or o.subject_id is not null and exists (select from reminder.alerts l where l.kind = o.kind and l.id > o.id)
           )
         order by o.id
         limit p_batch

@@ -107,6 +107,7 @@ begin
       and (
         j.jobname in (select e.jobname from reminder.deployed_jobs() e)
         or j.command ~* '(\mreminder"?\s*\.|search_path.*\mreminder\M|\m(run_job|run_manually|clear_old_rows)\M)'
+        or j.command ~* '\m(assignments|activities|activity_types|cron_execution_logs)\M'
       );
 end
 $$;

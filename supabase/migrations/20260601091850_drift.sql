@@ -20,6 +20,7 @@
 --   drop function reminder.record_deployment();
 --   drop function reminder.is_addition(text, text);
 --   drop function reminder.without_spelling(text);
+--   drop function reminder.find_low_numbering();
 --   drop function reminder.current_state();
 --   drop function reminder.own_relations();
 --   drop table reminder.deployed;  -- loses what was deployed
@@ -283,6 +284,10 @@ as $$
   cross join lateral unnest(b.setconfig) c(setting)
   where b.setdatabase = 0 and c.setting like 'client_connection_check_interval=%'
   union all
+  -- Data of the migrations: an alert whose kind is not there cannot be raised.
+  select 'data', 'alert kind ' || k.kind, k.runbook_anchor
+  from reminder.alert_kinds k
+  union all
   select 'setting', 'setting ' || v.key, v.value
   from (select (select to_jsonb(s) from reminder.settings s) as row) s
   cross join lateral jsonb_each_text(s.row) v
@@ -290,6 +295,30 @@ as $$
 $$;
 comment on function reminder.current_state() is
   'What the system is made of as it stands now: one row an object or one of its properties.';
+
+-- A restore of rows alone leaves every identity where it was: the next row has a key that is taken.
+create function reminder.find_low_numbering()
+returns table (relation text, column_name text, highest bigint, next_value bigint)
+language plpgsql stable rows 1
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  for relation, column_name, next_value in
+    select o.name, a.attname, coalesce(q.last_value + q.increment_by, q.start_value)
+    from reminder.own_relations() o
+    join pg_attribute a on a.attrelid = o.id and a.attidentity <> '' and not a.attisdropped
+    join pg_sequences q
+      on format('%I.%I', q.schemaname, q.sequencename) = pg_get_serial_sequence(o.name, a.attname)
+  loop
+    execute format('select max(%I) from %s', column_name, relation) into highest;
+    if highest >= next_value then
+      return next;
+    end if;
+  end loop;
+end
+$$;
+comment on function reminder.find_low_numbering() is
+  'The tables whose next row would have a key that is taken, with the highest key and the next one.';
 
 create function reminder.without_spelling(p_sql text) returns text
 language sql immutable
@@ -394,6 +423,11 @@ begin
         else true
       end
     order by 1;
+  return query
+    select
+      'numbering of ' || n.relation, 'above ' || n.highest, 'next is ' || n.next_value,
+      false, null::text, null::timestamptz
+    from reminder.find_low_numbering() n;
   begin
     return query select j.* from reminder.job_drift() j;
   exception when others then
@@ -487,7 +521,7 @@ begin
       select d.object, d.was, d.found
       from reminder.drift d
       where not d.on_purpose
-        and d.object ~ '^(grant on|row security of|policy|trigger|setting of role) '
+        and d.object ~ '^(grant on|row security of|policy|trigger|setting of role|numbering of) '
         and (d.was is not null or d.object !~ '^(trigger|setting of role) ')
       order by d.object ~ '^grant on \(', d.object
     loop
@@ -530,6 +564,11 @@ begin
             execute v_differs.was;
           end if;
           done := coalesce('was ' || v_differs.found, 'was missing');
+        elsif object ~ '^numbering of ' then
+          perform setval(pg_get_serial_sequence(n.relation, n.column_name), n.highest)
+          from reminder.find_low_numbering() n
+          where object = 'numbering of ' || n.relation;
+          done := 'was: ' || v_differs.found;
         elsif object ~ '^setting of role ' then
           v_part := regexp_match(object, '^setting of role (.+): (\w+)$');
           execute format('alter role %I set %I = %L', v_part[1], v_part[2], v_differs.was);
@@ -565,7 +604,7 @@ begin
 end
 $$;
 comment on function reminder.repair_grants() is
-  'Puts grants, row security, policies, triggers and the setting of the role back as they were deployed, and says what it changed.';
+  'Puts grants, row security, policies, triggers, numberings and the setting of the role back as they were deployed, and says what it changed.';
 
 create function reminder.last_migrations() returns table (version text, name text)
 language plpgsql stable
@@ -585,6 +624,7 @@ comment on function reminder.last_migrations() is
 revoke all on function
   reminder.own_relations(),
   reminder.current_state(),
+  reminder.find_low_numbering(),
   reminder.without_spelling(text),
   reminder.is_addition(text, text),
   reminder.record_deployment(),
