@@ -147,6 +147,7 @@ CHANGES = {
 HARMFUL = (
     "begin new.occurred_on := new.occurred_on - 1; return new; end",
     "begin return null; end",
+    "begin raise exception 'no'; end",
     "begin update public.assignments set status = 'ended'; return new; end",
 )
 
@@ -287,8 +288,8 @@ def test_trigger_of_the_application_counts_where_it_changes_what_the_job_reads(
     for body, when, counts in (
         (harmless, "before", False),
         ("begin perform pg_notify('app', ''); return null; end", "after", False),
-        *((body, "before", True) for body in HARMFUL[:2]),
-        (HARMFUL[2], "after", True),
+        *((body, "before", True) for body in HARMFUL[:3]),
+        (HARMFUL[3], "after", True),
     ):
         with postgres.transaction(force_rollback=True):
             postgres.execute(_trigger(body, when).encode())
