@@ -69,6 +69,7 @@ _log = get_plugin_logger("sql-snippets")
 _TITLE_END = re.compile(r"</h1>")
 _STYLES = Path(__file__).with_suffix(".css")
 _STYLES_URI = "assets/stylesheets/sql-snippets.css"
+_HIGHLIGHT = "search.highlight"
 _ENDS = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -203,8 +204,19 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
                     signal.signal(end, signal.default_int_handler)
 
     def on_config(self, config: MkDocsConfig) -> MkDocsConfig:
-        """Put the style sheet before those of the site, which may say otherwise."""
+        """Put the style sheet before those of the site, and keep the theme from changing blocks.
+
+        Material marks the words of a search in what it has written as HTML: who has searched for
+        "39" would copy ``&#39;`` where a quote was checked.
+        """
         config.extra_css.insert(0, _STYLES_URI)
+        features = config.theme.get("features", [])
+        if _HIGHLIGHT in features:
+            config.theme["features"] = [name for name in features if name != _HIGHLIGHT]
+            _log.info(
+                "%s is switched off: it changes the SQL that a reader copies after a search.",
+                _HIGHLIGHT,
+            )
         return config
 
     def _path(self, config: MkDocsConfig) -> Path:

@@ -176,6 +176,21 @@ def test_who_has_no_report_is_told_once_how_to_write_one(
     assert not [record for record in caplog.records if record.name.endswith("sql-snippets")]
 
 
+def test_theme_does_not_change_the_blocks_of_who_has_searched(
+    project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It marks what was searched in text that it has written as HTML."""
+    material = "theme: {name: material, features: [search.highlight, search.share]}"
+    (project / "mkdocs.yml").write_text(
+        CONFIG.replace("theme: {name: mkdocs, highlightjs: false}", material), encoding="utf-8"
+    )
+    caplog.set_level("INFO", logger="mkdocs")
+    html = _build(project)
+    assert '"search.share"' in html
+    assert "search.highlight" not in html
+    assert "search.highlight is switched off" in caplog.text
+
+
 def test_style_sheet_comes_along_before_those_of_the_site(project: Path) -> None:
     (project / "docs" / "own.css").write_text("", encoding="utf-8")
     (project / "mkdocs.yml").write_text(f"{CONFIG}\nextra_css: [own.css]\n", encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
@@ -10,11 +11,13 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from scripts.tasks.common import is_ci
-from scripts.tasks.local_site import BROWSER_ARGUMENTS, find_chromium
+from scripts.tasks.local_site import BROWSER_ARGUMENTS, build, find_chromium, serve_folder
+from scripts.tasks.offline import FOLDER, pack
 from tests.site.shared_site import Site, sent_site, serve_site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from playwright.sync_api import Browser, BrowserContext, Page
 
@@ -37,6 +40,28 @@ def built_site(request: pytest.FixtureRequest) -> Iterator[Site]:
 def site(built_site: Site) -> str:
     """The address of the site."""
     return built_site.address
+
+
+@pytest.fixture(scope="session")
+def site_without_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Serve the site as who does not know its address builds it: without instant navigation."""
+    folder: Path = tmp_path_factory.mktemp("site-without-address")
+    build(folder, "")
+    with serve_folder(folder) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site as somebody has it who unpacked the archive."""
+    folder = tmp_path_factory.mktemp("offline")
+    built = folder / "built"
+    built.mkdir()
+    build(built, "", extra={"OFFLINE": "true"})
+    pack(built, folder / "site.zip")
+    with zipfile.ZipFile(folder / "site.zip") as archive:
+        archive.extractall(folder)
+    return folder / FOLDER
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -12,8 +11,6 @@ import pytest
 from playwright.sync_api import expect
 
 from scripts.tasks.common import ROOT
-from scripts.tasks.local_site import build
-from scripts.tasks.offline import FOLDER, pack
 from sql_snippets.mkdocs_site import load_site
 from sql_snippets.reading.pages import read_page
 from tests.site.opening import open_page
@@ -25,19 +22,6 @@ if TYPE_CHECKING:
 
 RUNBOOK = "operations/cron-reminder-runbook"
 RUNBOOK_FILE = ROOT / "docs" / f"{RUNBOOK}.md"
-
-
-@pytest.fixture(scope="module")
-def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site as somebody has it who unpacked the archive."""
-    folder = tmp_path_factory.mktemp("offline")
-    built = folder / "built"
-    built.mkdir()
-    build(built, "", extra={"OFFLINE": "true"})
-    pack(built, folder / "site.zip")
-    with zipfile.ZipFile(folder / "site.zip") as archive:
-        archive.extractall(folder)
-    return folder / FOLDER
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 from scripts.hooks.search_rank import OWN_WORDS
 from scripts.tasks.common import ROOT
 from tests.raised_errors import raised_errors
-from tests.site.opening import open_page
+from tests.site.opening import open_page, search
 from tests.sql_snippets.decisions import slug
 
 if TYPE_CHECKING:
@@ -277,36 +277,13 @@ GENERATED = {
     stored: 11,
     asked_for: 15,
 }
-_SEARCH = """async (queries) => {
-    const field = document.querySelector(".md-search__input")
-    const state = document.querySelector(".md-search-result__meta")
-    const ask = async (words, said) => {
-        field.value = words
-        field.dispatchEvent(new InputEvent("input"))
-        const end = performance.now() + 60_000
-        while (!said.test(state.textContent)) {
-            if (performance.now() > end) throw new Error(`No answer to: ${words}`)
-            await new Promise(requestAnimationFrame)
-        }
-    }
-    const hits = {}
-    for (const words of queries) {
-        await ask("", /Type to start/)
-        await ask(words, /matching document/)
-        const links = document.querySelectorAll(".md-search-result__link")
-        hits[words] = [...links].map(({ href }) => href)
-    }
-    return hits
-}"""
 
 
 def _results(page: Page, *queries: str) -> dict[str, list[str]]:
     """Search for each, and return the addresses of its hits within the site, best first."""
-    page.locator(".md-search__input").click()
-    found: dict[str, list[str]] = page.evaluate(_SEARCH, list(queries))
     return {
         words: [f"{urlsplit(link).path[1:]}#{urlsplit(link).fragment}" for link in links]
-        for words, links in found.items()
+        for words, links in search(page, *queries).items()
     }
 
 
