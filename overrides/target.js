@@ -4,6 +4,7 @@
  * A browser goes to the section when the last script has come, which takes seconds on a phone.
  * Until then scripts put forms, buttons and the diagram above it.  After an instant navigation the
  * theme scrolls before the page has its height, also for whoever comes back to where they were.
+ * While the search is open on a phone it holds the page fast, and scrolls back when it lets it go.
  * A page that is loaded again, as when its author saves, stays where it was.
  * Whoever touches the page is left alone.
  */
@@ -14,6 +15,7 @@
   if (document.readyState !== "loading") return
 
   const SETTLED = 4000 // milliseconds without growth after which a page has its height
+  const HELD_FAST = "data-md-scrolllock" // on the body
   const TOUCHES = ["wheel", "touchstart", "pointerdown", "keydown"]
 
   // Not the address as it is later: whoever comes back had scrolled on from what it names.
@@ -39,7 +41,8 @@
     function wait() {
       clearTimeout(timer)
       // Before the scripts have come, which may take longer, it has not even begun to grow.
-      if (document.readyState === "complete") timer = setTimeout(() => release(), SETTLED)
+      const begun = document.readyState === "complete" && !document.body.hasAttribute(HELD_FAST)
+      if (begun) timer = setTimeout(() => release(), SETTLED)
     }
     function bring() {
       // At once: a frame later the reader would have seen the page jump.
@@ -48,8 +51,10 @@
       wait()
     }
     const growth = new ResizeObserver(bring)
+    const letGo = new MutationObserver(bring)
     release = () => {
       growth.disconnect()
+      letGo.disconnect()
       clearTimeout(timer)
       removeEventListener("load", wait)
       for (const name of TOUCHES) removeEventListener(name, release, true)
@@ -57,6 +62,7 @@
     }
     addEventListener("load", wait)
     for (const name of TOUCHES) addEventListener(name, release, true)
+    letGo.observe(document.body, { attributeFilter: [HELD_FAST] })
     growth.observe(document.body)
     for (const child of document.querySelector(".md-content__inner").children) growth.observe(child)
     bring()
@@ -67,6 +73,9 @@
     if (!link) return
     wanted = new URL(link.href, location.href).hash
     left = null
+    // The browser goes there at once, and the theme then scrolls back.
+    const isHere = link.pathname === location.pathname
+    if (isHere && document.body.hasAttribute(HELD_FAST)) hold()
   }
 
   function noteReturn({ state }) {

@@ -91,6 +91,62 @@ def test_nothing_moves_under_the_readers_eyes(phone: Page, site: str, anchor: st
     }
 
 
+# Where the section stands that the address names, and whether the page may be scrolled.
+_ARRIVED = """anchor => {
+    const box = document.getElementById(anchor)?.getBoundingClientRect()
+    const header = document.querySelector(".md-header").getBoundingClientRect().bottom
+    const held = document.body.hasAttribute("data-md-scrolllock")
+    return box && !held && box.top >= header && box.top < innerHeight / 3
+}"""
+_STAYS = """anchor => new Promise(stays => {
+    const top = () => Math.round(document.getElementById(anchor).getBoundingClientRect().top)
+    const before = top()
+    setTimeout(() => stays([before, top()]), 1500)
+})"""
+
+
+# The theme lets a page go a moment after the search is closed: here, once the section is there.
+_SLOW_TO_LET_GO = """(() => {
+    const remove = Element.prototype.removeAttribute
+    Element.prototype.removeAttribute = function (name) {
+        const isFast = name === "data-md-scrolllock" && this.hasAttribute(name)
+        if (!isFast) return remove.call(this, name)
+        const down = -parseInt(this.style.top, 10)
+        let looks = 0
+        const wait = setInterval(() => {
+            if (!document.getElementById("ANCHOR") || ++looks < 5) return
+            clearInterval(wait)
+            remove.call(this, name)
+            if (down) scrollTo(0, down)
+        }, 100)
+    }
+})()"""
+
+
+@pytest.mark.parametrize("start", ["", RUNBOOK])
+@pytest.mark.parametrize("published", [True, False], ids=["instant", "loaded"])
+def test_search_on_a_phone_ends_at_its_section(
+    phone: Page, request: pytest.FixtureRequest, start: str, *, published: bool
+) -> None:
+    """The theme holds the page fast while the search is open, and then scrolls it back."""
+    site = request.getfixturevalue("site" if published else "site_without_address")
+    words, anchor = "stuck lock", "stuck-lock"
+    phone.add_init_script(_SLOW_TO_LET_GO.replace("ANCHOR", anchor))
+    open_page(phone, site + start)
+    phone.mouse.move(200, 400)
+    phone.mouse.wheel(0, 400)
+    phone.wait_for_function("scrollY === 400")
+    phone.locator(".md-header__button[for=__search]").click()
+    phone.wait_for_function("document.body.hasAttribute('data-md-scrolllock')")
+    phone.keyboard.type(words)
+    first = phone.locator(".md-search-result__link").first
+    expect(first).to_have_attribute("href", re.compile(f"#{anchor}$"))
+    first.click()
+    phone.wait_for_function(_ARRIVED, arg=anchor)
+    before, after = phone.evaluate(_STAYS, anchor)
+    assert after == pytest.approx(before, abs=3)
+
+
 def test_room_is_kept_for_the_diagram(page: Page, site: str) -> None:
     page.route("**/*.js", lambda route: route.abort())
     page.goto(site + RUNBOOK)
