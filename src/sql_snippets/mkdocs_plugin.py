@@ -45,6 +45,7 @@ from sql_snippets.results.stamps import (
     ReportError,
     block_anchor,
     compare_with,
+    mark_place,
     places_to_fill,
     read_report,
     stamp,
@@ -167,6 +168,7 @@ def annotate(  # noqa: PLR0913, PLR0917 - what is shown, and what is known of it
         if block.mark is not None:
             name = f"sql-mark sql-mark--{block.mark.mark.value.lower()}"
             insertions.append(add_class(html, block.mark.tag, name))
+            insertions.append(add_attribute(block.mark.tag, "style", mark_place(snippet)))
         following = blocks[index + 1] if index + 1 < len(blocks) else None
         if snippet.claims.output is not None and following is not None and not following.is_sql:
             insertions.append(add_class(html, following.tag, "sql-output"))

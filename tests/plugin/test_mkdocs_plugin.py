@@ -137,8 +137,13 @@ def _report(project: Path, *entries: dict[str, Any], **changes: Any) -> Path:
 
 
 def _stamp(html: str, item: str = ALL) -> str:
-    start = html.index('<p class="sql-stamp', html.index(f'data-sql-id="{item}"') - 80)
-    return html[start : html.index("</p>", start)]
+    found = re.search(
+        rf'<(p|details) class="sql-stamp [^>]*data-sql-id="{re.escape(item)}".*?</\1>',
+        html,
+        re.DOTALL,
+    )
+    assert found
+    return found[0]
 
 
 def _known(project: Path) -> Snippet:
@@ -353,6 +358,22 @@ def test_where_there_is_no_platform_none_is_spoken_of(generated: Path) -> None:
         assert not re.search("stand-in|were real", _page(generated, name))
 
 
+def test_only_a_stamp_of_what_passed_is_folded_into_the_mark(project: Path) -> None:
+    _report(project, _passed(project))
+    html = _build(project)
+    stamp = _stamp(html)
+    assert stamp.startswith('<details class="sql-stamp sql-stamp--passed"')
+    assert "</summary>" in stamp
+    place = re.search(_PLACE, stamp)
+    assert place
+    assert f'<p class="sql-mark sql-mark--read"{place[0]}>' in html
+    for verdict in ("failed", "excluded"):
+        _report(project, _passed(project, verdict=verdict, reason="no"))
+        assert _stamp(_build(project)).startswith("<p ")
+    _report(project)
+    assert _stamp(_build(project)).startswith("<p ")
+
+
 def test_failed_block_shows_its_reason_escaped(project: Path) -> None:
     _report(project, _passed(project, verdict="failed", reason="docs/page.md:11:8: <b> & no"))
     html = _build(project)
@@ -385,8 +406,11 @@ def test_stamp_of_other_sql_is_not_shown(project: Path) -> None:
     assert "Passed" not in stamp
 
 
+_PLACE = r' style="--sql-mark:[^"]*"'
+
+
 def test_marks_outputs_and_blocks_get_their_classes(project: Path) -> None:
-    html = _build(project)
+    html = re.sub(_PLACE, "", _build(project))
     assert '<p class="sql-mark sql-mark--read"><strong>READ</strong>' in html
     assert '<p class="sql-mark sql-mark--stop"><strong>STOP</strong>' in html
     assert html.count("sql-mark--") == 2
@@ -395,7 +419,7 @@ def test_marks_outputs_and_blocks_get_their_classes(project: Path) -> None:
 
 
 def test_nothing_else_of_the_page_changes(project: Path) -> None:
-    stamped = _build(project)
+    stamped = re.sub(_PLACE, "", _build(project))
     config = (project / "mkdocs.yml").read_text(encoding="utf-8")
     (project / "mkdocs.yml").write_text(
         config.replace("plugins:\n  - sql-snippets\n", "plugins: []\n"), encoding="utf-8"

@@ -345,6 +345,6 @@ def test_without_its_parts_there_is_no_button(page: Page, tmp_path: Path, lackin
     with serve_folder(tmp_path / "site") as address:
         assert "WARNING -" not in build(tmp_path / "site", address, project=project)
         open_page(page, address + RUNBOOK)
-        expect(page.locator(".sql-stamp").first).to_be_visible()
+        expect(page.locator(".sql-stamp__verdict").first).to_be_visible()
         expect(page.locator(".practice, [data-practice]")).to_have_count(0)
     assert not list((tmp_path / "site").glob("assets/practice/*"))

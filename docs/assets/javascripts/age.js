@@ -22,6 +22,7 @@
     const passed = PASSED.find((name) => element.classList.contains(name))
     if (!passed) return
     element.classList.replace(passed, passed.replace("passed", "stale"))
+    if (element.matches("details")) element.open = true
     const word = element.matches(".sql-verdict") ? element : element.querySelector(".sql-stamp__verdict")
     if (word) word.textContent = "Passed long ago"
   }

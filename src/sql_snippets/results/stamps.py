@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -245,6 +246,11 @@ def block_anchor(snippet: Snippet) -> str:
     return f"block-{snippet.section}-{snippet.name}"
 
 
+def mark_place(snippet: Snippet) -> str:
+    """Return the style by which the tick of a block finds its mark."""
+    return f"--sql-mark:--{re.sub(r'[^a-z0-9-]', '_', block_anchor(snippet))}"
+
+
 def places_to_fill(snippet: Snippet, report: Report | None) -> list[dict[str, object]]:
     """Return the placeholders of a block, for the form on its page.
 
@@ -288,10 +294,13 @@ def stamp(snippet: Snippet, report: Report | None) -> str:
         said = run.drawn or run.reason
         if verdict is Verdict.FAILED and said:
             reason = f'<span class="sql-stamp__reason">{escape(said.strip())}</span>'
-    return (
-        f'<p class="sql-stamp sql-stamp--{verdict}" data-sql-id="{escape(snippet.id)}">'
-        f'<span class="sql-stamp__verdict">{word}</span>{facts}{reason}</p>'
-    )
+    named = f'class="sql-stamp sql-stamp--{verdict}" data-sql-id="{escape(snippet.id)}"'
+    said = f'<span class="sql-stamp__verdict">{word}</span>'
+    if verdict is Verdict.PASSED:
+        # What went well needs a tick; what else is known of it is there for who asks.
+        place = f'style="{mark_place(snippet)}"'
+        return f"<details {named} {place}><summary>{said}</summary>{facts}</details>"
+    return f"<p {named}>{said}{facts}{reason}</p>"
 
 
 def was_not_run(run: Run, report: Report) -> bool:
