@@ -1,13 +1,15 @@
 """Prepare what is wider than a phone: tables to become cards there, the diagram to be scrolled.
 
 A card needs the names of the columns beside its values, which style sheets cannot know.  A table
-that is laid out as cards is none to a browser, so it also says that it is one.  In the others, of
-figures, a number and its unit stay on one line.
+that is laid out as cards is none to a browser, so it also says that it is one.  A column of short
+words takes no room from those of sentences.  In the others, of figures, a number and its unit stay
+on one line.
 """
 
 from __future__ import annotations
 
 import re
+from html import escape, unescape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,25 +20,37 @@ if TYPE_CHECKING:
 # Those that are read on a phone.
 PAGES = frozenset({"operations/cron-reminder-runbook.md", "verification.md", "drills.md"})
 FEWEST = 3  # columns: two fit
+SHORT = 20  # letters
 _TABLE = re.compile(r"<table>\n?<thead>.*?</table>", re.DOTALL)
 _HEADER = re.compile(r"<th[^>]*>(.*?)</th>", re.DOTALL)
 _ROW = re.compile(r"<tr>(.*?)</tr>", re.DOTALL)
+_TEXT = re.compile(r"<t[dh][^>]*>(.*?)</t[dh]>", re.DOTALL)
+_TAGS = re.compile(r"<[^>]+>")
 _CELL = re.compile(r"<td(?P<attributes>[^>]*)>")
 _MEASURE = re.compile(r"(?<=\d) (?=(?:ms|s|kB|MB|GB|times)\b)")
 _DIAGRAM = re.compile(r'<pre class="mermaid">.*?</pre>', re.DOTALL)
 
 
+def _plain(html: str) -> str:
+    return unescape(_TAGS.sub("", html)).strip()
+
+
 def _as_card(table: str) -> str:
-    names = [re.sub(r"<[^>]+>", "", name).strip() for name in _HEADER.findall(table)]
+    names = [_plain(name) for name in _HEADER.findall(table)]
     if len(names) < FEWEST:
         return table
+    rows = [[_plain(cell) for cell in _TEXT.findall(row)] for row in _ROW.findall(table)]
+    short = [max(map(len, column), default=0) <= SHORT for column in zip(*rows, strict=False)]
 
     def label(row: re.Match[str]) -> str:
-        left = iter(names)
-        cells = _CELL.sub(
-            lambda cell: f'<td role="cell" data-label="{next(left)}"{cell["attributes"]}>', row[1]
-        )
-        return f'<tr role="row">{cells}</tr>'
+        left = iter(zip(names, short, strict=False))
+
+        def name(cell: re.Match[str]) -> str:
+            column, is_short = next(left)
+            kind = " data-short" if is_short else ""
+            return f'<td role="cell" data-label="{escape(column)}"{kind}{cell["attributes"]}>'
+
+        return f'<tr role="row">{_CELL.sub(name, row[1])}</tr>'
 
     table = _ROW.sub(label, table)
     table = re.sub(r"<(thead|tbody)>", r'<\1 role="rowgroup">', table)

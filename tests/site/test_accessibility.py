@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
@@ -11,6 +13,7 @@ from playwright.sync_api import expect
 from scripts.tasks.local_site import build, serve_folder
 from scripts.tasks.prepare import AXE
 from tests.site.opening import addresses, open_page
+from tests.site.pixels import contrasts
 from tests.site.project_copy import RUN_AT, copy_project, write_report
 
 if TYPE_CHECKING:
@@ -92,7 +95,7 @@ def test_no_violation_whatever_the_verdicts(browser: Browser, judged: str, days:
         page = context.new_page()
         open_page(page, judged + "operations/cron-reminder-runbook/")
         for kind in kinds:
-            expect(page.locator(f".sql-stamp--{kind}").first).to_be_visible()
+            expect(page.locator(f".sql-stamp--{kind} .sql-stamp__verdict").first).to_be_visible()
         found = violations_in_both_schemes(page)
         open_page(page, judged + "verification/")
         found += violations_in_both_schemes(page)
@@ -126,6 +129,71 @@ def test_a_violation_is_found(page: Page, site: str, colour: str, scheme: str) -
     page.evaluate("colour => { document.querySelector('h1').style.color = colour }", colour)
     (violation,) = violations_in_both_schemes(page)
     assert violation.startswith(f"{scheme}: color-contrast")
+
+
+_CONTROLS = """() => [...document.querySelectorAll(
+        "a.md-icon, button, summary, label.md-icon:not(.md-nav__icon), label[role=button]")]
+    .filter(e => !e.closest(".md-search, [hidden]"))
+    .filter(e => e.checkVisibility({visibilityProperty: true}))
+    .map(e => [e, e.getBoundingClientRect()])
+    .filter(([e, b]) => b.width && b.left >= 0 && b.right <= innerWidth
+        && b.top >= 0 && b.bottom <= innerHeight)
+    .map(([e, b]) => [e.className || e.tagName, [b.left, b.top, b.width, b.height]])"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_every_control_is_seen_in_the_colours_of_the_reader(
+    browser: Browser, judged: str, scheme: str, width: int
+) -> None:
+    page = browser.new_page(
+        viewport={"width": width, "height": 844},
+        color_scheme="dark" if scheme == "dark" else "light",
+        forced_colors="active",
+        reduced_motion="reduce",
+    )
+    seen = set()
+    for anchor in ("check-health", "stuck-lock"):
+        open_page(page, f"{judged}operations/cron-reminder-runbook/#{anchor}")
+        controls = page.evaluate(_CONTROLS)
+        found = contrasts(page, page.screenshot(), [box for _, box in controls])
+        seen |= {name for name, _ in controls}
+        unseen = [name for (name, _), there in zip(controls, found, strict=True) if there < 3]
+        assert unseen == []
+    assert "md-code__button" in seen
+    page.close()
+
+
+_NAMES = """() => {
+    const nameOf = e => (e.getAttribute("aria-label")
+        ?? document.getElementById(e.getAttribute("aria-labelledby"))?.textContent
+        ?? (e.textContent.trim() || e.title)).trim()
+    const shown = kinds => [...document.querySelectorAll(kinds)].filter(
+        e => e.checkVisibility({visibilityProperty: true})).map(nameOf)
+    return {
+        buttons: shown("button, [role=button], summary"),
+        landmarks: shown("nav, main ~ nav, aside, [role=search], section[aria-label]"),
+        dialog: document.querySelectorAll("[role=dialog]").length,
+        named: document.querySelectorAll("[role=dialog][aria-label]").length,
+    }
+}"""
+
+
+@pytest.mark.parametrize("path", ["operations/cron-reminder-runbook/", "authors-guide/"])
+def test_every_button_and_landmark_has_a_name_of_its_own(
+    page: Page, judged: str, path: str
+) -> None:
+    open_page(page, judged + path)
+    names = page.evaluate(_NAMES)
+    for kind in ("buttons", "landmarks"):
+        twice = [name for name, times in Counter(names[kind]).items() if times > 1 or not name]
+        assert twice == [], kind
+        assert len(names[kind]) > 5
+    assert names["dialog"] == names["named"] == 1
+    # What is copied is named by what its mark says and by its section.
+    if path.startswith("operations"):
+        health = page.locator("#block-check-health-health .md-code__button")
+        expect(health).to_have_accessible_name(re.compile("^Copy: Check health: One row a check"))
 
 
 _FOCUSED = """() => {

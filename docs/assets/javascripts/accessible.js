@@ -1,7 +1,8 @@
 /**
  * Lets the keyboard reach what only a pointer could: code and tables that scroll sideways, and the
- * menu.  Tells the eye where there is more of them, and names the boxes of task lists.  Runs again
- * after each instant navigation and each change of size.
+ * menu.  Tells the eye where there is more of them, and gives the boxes of task lists, the buttons of
+ * the blocks and the search names of their own.  Runs again after each instant navigation and each
+ * change of size.
  */
 ;(() => {
   "use strict"
@@ -59,8 +60,36 @@
     document.querySelector(".md-header [for=__drawer]").focus()
   }
 
+  /** What a block is for: what its mark says or else how it begins, and the section it is in. */
+  function titleOf(block) {
+    const mark = block.previousElementSibling
+    const said = mark?.matches(".sql-mark") ? mark.textContent.split(" · ")[1] : ""
+    const begins = block.querySelector("code").textContent.trim().split("\n")[0]
+    let above = block
+    while (above && !/^H[1-6]$/.test(above.tagName)) above = above.previousElementSibling
+    const section = above?.firstChild.textContent.trim()
+    return [section, said || begins].filter(Boolean).join(": ")
+  }
+
+  /** A list of 60 buttons that have one name is no help to who hears it. */
+  function nameButtons() {
+    const times = new Map()
+    for (const block of document.querySelectorAll(".md-typeset .highlight:has(.md-code__nav)")) {
+      const title = titleOf(block)
+      const time = (times.get(title) ?? 0) + 1
+      times.set(title, time)
+      const name = time > 1 ? `${title} (${time})` : title
+      block.querySelector(".md-code__nav").setAttribute("aria-label", name)
+      block.querySelector("[data-md-type=copy]")?.setAttribute("aria-label", `Copy: ${name}`)
+      const passed = block.nextElementSibling?.querySelector(":scope.sql-stamp--passed > summary")
+      passed?.setAttribute("aria-label", `Passed: ${name}`)
+    }
+  }
+
   function prepare() {
     sizes.disconnect()
+    document.querySelector(".md-search[role=dialog]")?.setAttribute("aria-label", "Search")
+    nameButtons()
     for (const label of document.querySelectorAll(menus)) makeButton(label)
     // While none is chosen Tab goes to the first switch of the scheme, whose label may be hidden.
     const scheme = document.querySelector(".md-option:has(+ label:not([hidden]))")
