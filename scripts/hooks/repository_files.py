@@ -43,7 +43,7 @@ def _show(path: Path, text: str) -> str:
     # SQL is shown as plain text: a file is not a block to copy and run.
     language = _LANGUAGES.get(path.suffix, "text")
     return (
-        "---\nsearch:\n  exclude: true\nhide:\n  - toc\n---\n\n"
+        "---\nhide:\n  - toc\n---\n\n"
         f"# {path.name}\n\n"
         f"`{path.as_posix()}` of this site's repository.\n\n"
         f"{fence}{language}\n{text.rstrip()}\n{fence}\n"

@@ -4,7 +4,7 @@ The runbook comes first, and each of its sections is found by all that is said o
 the table of symptoms, the tiles of the home page, the symptom and the causes of the section itself,
 the errors that the page quotes, what PostgreSQL says with an SQLSTATE, the names and texts of the
 alerts, the errors of the functions that a reader calls, and what people call it in their own words.
-All these words are searched and not shown.
+All these words are searched and not shown.  What only maintainers need is not searched.
 
 A boost is front matter of a page.  The runbook has none: it is to begin with its title everywhere.
 """
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mkdocs.plugins import event_priority
+from mkdocs.structure.files import InclusionLevel
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping, Sequence
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 RUNBOOK = "operations/cron-reminder-runbook.md"
 HOME = "index.md"
+MAINTAINERS = "maintainers.md"  # it leads to the pages that are not in the navigation
 BOOST = 4  # enough for a section that has the words over a page on the checks that has more of them
 FIELD = "symptoms"
 SYMPTOMS = "find-your-symptom"
@@ -52,15 +54,19 @@ MESSAGES = {
     "55P03": "canceling statement due to lock timeout; could not obtain lock",
     "57014": "canceling statement due to statement timeout; due to user request",
 }
-# What people ask for in words that the page has no reason to say, by the anchor of the answer.
+# What people ask for in words that the page has no reason to say, by a word that it has.  They lead
+# to the sections with that word in their title or, where no title has it, to those that say it.
 OWN_WORDS = {
     "escalate": "who to call; whom to phone; who is on call; get help",
-    "missed-runs": "cron not working; cron is down; pg_cron stopped",
-    "duplicate-reminders": "duplicate key value violates unique constraint; "
-    "could not create unique index",
-    "disable-the-job": "stop the job; pause the job; switch off; turn off",
-    "enable-the-job": "resume the job; switch on; turn on",
-    "change-the-destination": "change webhook; new channel",
+    "missed": "cron not working; cron is down; pg_cron stopped; reminders late; delayed; overdue",
+    "duplicate": "duplicate key value violates unique constraint; could not create unique index; "
+    "sent double",
+    "disable": "stop the job; pause the job; suspend; halt; switch off; turn off",
+    "enable": "resume the job; unpause; switch on; turn on",
+    "destination": "change webhook; slack; teams; discord; new channel",
+    "daylight": "summer time; dst; clock change",
+    "restore": "backup; point in time recovery; pitr",
+    "revert": "rollback; roll back; undo a migration",
 }
 _ERROR = re.compile(r"(?:ERROR: |failed: )?[A-Za-z']+(?: [A-Za-z']+){2,}|ERROR: [a-z ]+")
 _TEXT = r"'(?P<text>(?:[^']|'')*)'"
@@ -197,17 +203,31 @@ def words_of(runbook: str, home: str, migrations: Path) -> dict[str, list[str]]:
         *_causes(page.rows, {anchor for anchor, _ in symptoms}),
         *page.errors,
         *migrations_say(migrations, page, alerts),
-        *OWN_WORDS.items(),
     ]:
         said[anchor].append(re.sub(r"%\w?", " ", words.replace("''", "'")))
     return dict(said)
 
 
+def own_words(sections: Mapping[str, tuple[str, str]]) -> dict[str, list[str]]:
+    """Return what people call each section, by its anchor; it is given its title and its text."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for word, words in OWN_WORDS.items():
+        has = re.compile(rf"\b{word}", re.IGNORECASE)
+        titled = [anchor for anchor, (title, _) in sections.items() if has.search(title)]
+        said = [anchor for anchor, (_, text) in sections.items() if has.search(text)]
+        for anchor in titled or said:
+            found[anchor].append(words)
+    return dict(found)
+
+
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Set the boost before the search reads the page."""
+    """Set the boost before the search reads the page, and leave out what is not for operators."""
     del config, files
+    search = page.meta.setdefault("search", {})
     if page.file.src_uri == RUNBOOK:
-        page.meta.setdefault("search", {})["boost"] = BOOST
+        search["boost"] = BOOST
+    elif page.file.src_uri == MAINTAINERS or page.file.inclusion is InclusionLevel.NOT_IN_NAV:
+        search["exclude"] = True
     return markdown
 
 
@@ -230,10 +250,14 @@ def on_post_build(config: MkDocsConfig) -> None:
     said = _said.pop(config.config_file_path, {})
     if plugin is None:
         return
+    sections = {}
     for entry in plugin.search_index.entries:
         page, _, anchor = entry["location"].partition("#")
         if anchor and RUNBOOK.removesuffix(".md") in page:
-            # With its title, or sections that have none of these words could never come first.
-            # Escaped: what is searched is HTML.
-            words = escape(" ".join(said.get(anchor, ())), quote=False)
-            entry[FIELD] = " ".join(f"{entry['title']} {words}".split())
+            sections[anchor] = entry
+    own = own_words({at: (entry["title"], entry["text"]) for at, entry in sections.items()})
+    for anchor, entry in sections.items():
+        # With its title, or sections that have none of these words could never come first.
+        # Escaped: what is searched is HTML.
+        words = escape(" ".join([*said.get(anchor, ()), *own.get(anchor, ())]), quote=False)
+        entry[FIELD] = " ".join(f"{entry['title']} {words}".split())

@@ -186,6 +186,37 @@ def test_home_has_every_symptom_and_the_way_out(page: Page, site: str) -> None:
     assert {"find-your-symptom", "escalate"} <= set(links)
 
 
+TASKS = {
+    "trigger-a-run": "Trigger",
+    "disable-the-job": "Pause",
+    "enable-the-job": "Enable",
+    "change-the-destination": "webhook",
+    "change-the-threshold": "threshold",
+    "change-the-schedule": "schedule",
+    "register-again": "Register",
+    "restart-the-worker": "worker",
+    "verify-last-contact": "Explain one assignment",
+    "send-a-test-alert": "test alert",
+}
+
+
+def test_home_has_what_there_is_to_do_in_the_words_of_who_has_to(page: Page, site: str) -> None:
+    page.goto(site)
+    for anchor, words in TASKS.items():
+        task = page.locator(f".home-tasks a[href$='#{anchor}']")
+        expect(task).to_contain_text(words)
+
+
+def test_home_begins_with_the_ways_to_a_section(phone: Page, site: str) -> None:
+    open_page(phone, site)
+    links = phone.locator(".home-symptoms a[href*='#']:not(.headerlink)")
+    for link, words in ((links.nth(0), "Not sure"), (links.nth(1), "failed")):
+        expect(link).to_contain_text(words)
+        box = link.bounding_box()
+        assert box
+        assert box["y"] + box["height"] < 600
+
+
 def test_home_names_each_alert_where_it_leads(sql_database: Database) -> None:
     with sql_database.connect() as connection:
         query = "select kind, runbook_anchor from reminder.alert_kinds"
@@ -257,11 +288,17 @@ def test_home_leads_to_every_other_page(page: Page, site: str, width: int) -> No
     if menu.is_visible():
         menu.click()
     links = page.locator(".md-nav--primary .md-nav__link[href]")
-    others = [each for each in addresses(page, site) if each != site and "/source/" not in each]
-    assert len(others) >= 7
-    for address in others:
+    others = {each for each in addresses(page, site) if each != site and "/source/" not in each}
+    for_maintainers = {f"{site}{name}/" for name in ("figures", "scale")}
+    for address in others - for_maintainers:
         link = links.and_(page.locator(f"[href='{address}']"))
         expect(link).to_be_in_viewport(ratio=1)
+    assert links.count() == len(others - for_maintainers) + 1
+    # What is measured is for maintainers alone: their page leads there.
+    links.filter(has_text="For maintainers").click()
+    for address in for_maintainers & others:
+        name = address.removeprefix(site).strip("/")
+        expect(page.locator(f"article a[href*='{name}']").first).to_be_visible()
 
 
 def test_flow_is_a_list_and_no_source_without_javascript(browser: Browser, site: str) -> None:
