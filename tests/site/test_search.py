@@ -49,7 +49,7 @@ ASKED = {
     "has been running since": "stuck-lock",
     "running too long": "stuck-lock",
     "nobody was alerted": "alert-not-delivered",
-    "heartbeat": "watchdog-and-heartbeat",
+    "heartbeat": "heartbeat",
     "skipped": "stuck-lock",
     "scheduler service": "service-timeout",
     "execution_logs": "execution-log-schema",
@@ -59,7 +59,6 @@ ASKED = {
     "rollback": "repeated-failures",
     "slack": "change-the-destination",
     "webhook": "change-the-destination",
-    "reminders late": "missed-runs",
     "duplicate": "duplicate-reminders",
     # as PostgreSQL says it, and a tool passes it on
     "permission denied": "repeated-failures",
