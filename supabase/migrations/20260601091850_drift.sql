@@ -302,15 +302,18 @@ returns table (relation text, column_name text, highest bigint, next_value bigin
 language plpgsql stable rows 1
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_sequence text;
 begin
-  for relation, column_name, next_value in
-    select o.name, a.attname, coalesce(q.last_value + q.increment_by, q.start_value)
+  for relation, column_name, v_sequence in
+    select o.name, a.attname, pg_get_serial_sequence(o.name, a.attname)
     from reminder.own_relations() o
     join pg_attribute a on a.attrelid = o.id and a.attidentity <> '' and not a.attisdropped
-    join pg_sequences q
-      on format('%I.%I', q.schemaname, q.sequencename) = pg_get_serial_sequence(o.name, a.attname)
   loop
-    execute format('select max(%I) from %s', column_name, relation) into highest;
+    -- Each read as a table: pg_sequences would lock the sequences as a writer does.
+    execute format('select max(t.%I), (select s.last_value + s.is_called::integer from %s s) from %s t',
+      column_name, v_sequence, relation)
+    into highest, next_value;
     if highest >= next_value then
       return next;
     end if;
