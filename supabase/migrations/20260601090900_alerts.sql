@@ -494,7 +494,14 @@ as $$
   cross join lateral (
     select coalesce(
       a.trouble,
-      case when to_regproc('net.http_post') is null then 'pg_net is not there: the extension was dropped.' end,
+      case
+        when to_regproc('net.http_post') is null or to_regclass('net._http_response') is null
+          then 'pg_net is not there: the extension was dropped.'
+        -- On some versions of the platform its functions run as their owner, who may always.
+        when not (select p.prosecdef from pg_proc p where p.oid = to_regproc('net.http_post'))
+          and not has_table_privilege('net.http_request_queue', 'insert')
+          then format('The role %s may not hand requests to pg_net.', current_user)
+      end,
       case when current_setting('pg_net.ttl', true)::interval < interval '15 minutes'
         then format('pg_net.ttl is %s: answers are gone before the watchdog reads them.', current_setting('pg_net.ttl'))
       end,

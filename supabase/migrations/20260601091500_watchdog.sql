@@ -267,16 +267,47 @@ comment on column reminder.stuck_lock.in_transaction is 'Whether work that is no
 comment on column reminder.stuck_lock.state is 'What the session is doing.';
 comment on column reminder.stuck_lock.since is 'How long ago its last statement began.';
 
+-- Beside the lock of the job: a transaction that somebody left open keeps what it has locked, and the
+-- run, the watchdog or a registration waits for it.  One that only reads keeps nobody waiting.
 create function reminder.check_lock() returns table (ok boolean, finding text, section text)
 language sql stable rows 1
 set search_path = pg_catalog, pg_temp
 as $$
   select
-    not exists (select from reminder.stuck_lock),
-    coalesce('held by process ' || reminder.lock_holder(), 'free'),
-    'stuck-lock'
+    s.pid is null and b.pid is null,
+    case
+      when s.pid is null and b.pid is not null
+        then format('process %s left a transaction open that locks %s', b.pid, b.relations)
+      else coalesce('held by process ' || reminder.lock_holder(), 'free')
+    end,
+    case when s.pid is null and b.pid is not null then 'service-timeout' else 'stuck-lock' end
+  from (select) as always
+  left join (select k.pid from reminder.stuck_lock k limit 1) s on true
+  left join (
+    select a.pid, string_agg(distinct o.name, ', ' order by o.name) as relations
+    from pg_locks l
+    join pg_stat_activity a on a.pid = l.pid
+    join (
+      select r.oid as id, format('%I.%I', n.nspname, r.relname) as name
+      from pg_class r
+      join pg_namespace n on n.oid = r.relnamespace
+      where r.relkind = 'r'
+        and (n.nspname = 'reminder' or n.nspname = 'public'
+          and r.relname in ('assignments', 'activities', 'activity_types', 'cron_execution_logs'))
+    ) o on o.id = l.relation
+    where l.locktype = 'relation'
+      and l.database = (select d.oid from pg_database d where d.datname = current_database())
+      and l.granted
+      and l.mode <> 'AccessShareLock'
+      and a.state like 'idle in transaction%'
+      and a.state_change < clock_timestamp() - interval '5 seconds'
+    group by a.pid
+    order by a.pid
+    limit 1
+  ) b on true
 $$;
-comment on function reminder.check_lock() is 'Whether nobody sits on the lock of the job.';
+comment on function reminder.check_lock() is
+  'Whether nobody sits on the lock of the job, or left a transaction open that locks what the system needs.';
 
 create function reminder.check_watchdog() returns table (ok boolean, finding text, section text)
 language sql stable rows 1

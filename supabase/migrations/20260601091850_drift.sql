@@ -284,6 +284,12 @@ as $$
   cross join lateral unnest(b.setconfig) c(setting)
   where b.setdatabase = 0 and c.setting like 'client_connection_check_interval=%'
   union all
+  -- Through these the Data API becomes the role of whoever calls it.
+  select distinct 'membership', format('membership of authenticator in %I', r.rolname), 'granted'
+  from pg_auth_members m
+  join pg_roles a on a.oid = m.member and a.rolname = 'authenticator'
+  join pg_roles r on r.oid = m.roleid and r.rolname in ('anon', 'authenticated', 'service_role')
+  union all
   -- Data of the migrations: an alert whose kind is not there cannot be raised.
   select 'data', 'alert kind ' || k.kind, k.runbook_anchor
   from reminder.alert_kinds k

@@ -325,6 +325,8 @@ create function reminder.look_at_health()
 returns table (step integer, what text, ok boolean, finding text, section text)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+-- A table that somebody has locked must not keep the other rows waiting.
+set lock_timeout = '1s'
 as $$
 declare
   v_check record;
