@@ -2,7 +2,7 @@
 --
 -- To undo, after every later migration:
 --   drop table public.assignments;  -- loses the assignments
---   drop function reminder.check_assignment_dates();
+--   drop function reminder.guard_assignment_dates();
 
 create table public.assignments (
   id bigint generated always as identity primary key,
@@ -40,7 +40,7 @@ create index assignments_waiting_since_idx on public.assignments
 -- A last contact date follows from activities and corrections.  One that was written directly would
 -- send or silence reminders without a trace, so only the owner may: functions of the system, which
 -- run as the owner, and restores.
-create function reminder.check_assignment_dates() returns trigger
+create function reminder.guard_assignment_dates() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -57,9 +57,9 @@ begin
     hint = 'Register the activity, or correct the date with correct_last_contact_date.';
 end
 $$;
-comment on function reminder.check_assignment_dates() is
+comment on function reminder.guard_assignment_dates() is
   'Trigger function of public.assignments: refuses dates that would silence reminders.';
-revoke all on function reminder.check_assignment_dates() from public;
+revoke all on function reminder.guard_assignment_dates() from public;
 
 create trigger dates_are_checked_on_insert
   before insert on public.assignments
@@ -68,7 +68,7 @@ create trigger dates_are_checked_on_insert
     new.started_on > (now() at time zone 'utc')::date + 366
     or new.last_contact_date is not null and not pg_has_role('postgres', 'usage')
   )
-  execute function reminder.check_assignment_dates();
+  execute function reminder.guard_assignment_dates();
 comment on trigger dates_are_checked_on_insert on public.assignments is
   'No start far ahead, and no last contact date that nobody logged.';
 create trigger dates_are_checked_on_update
@@ -79,7 +79,7 @@ create trigger dates_are_checked_on_update
     or new.last_contact_date is distinct from old.last_contact_date
       and not pg_has_role('postgres', 'usage')
   )
-  execute function reminder.check_assignment_dates();
+  execute function reminder.guard_assignment_dates();
 comment on trigger dates_are_checked_on_update on public.assignments is
   'No start far ahead, and no last contact date that nobody logged.';
 

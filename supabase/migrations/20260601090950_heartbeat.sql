@@ -79,7 +79,7 @@ as $$
       a.trouble,
       h.error,
       case when h.accepted_at < reminder.address_changed_at('REMINDER_HEARTBEAT_URL')
-        then 'The address was changed since; run the job, or wait for its next run:' end,
+        then 'No good answer since the address was changed:' end,
       case when h.accepted_at is null or h.accepted_at < (
         -- The answer is read within 5 minutes, by the watchdog.
         select l.finished_at from public.cron_execution_logs l

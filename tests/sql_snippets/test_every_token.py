@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "docs/operations/cron-reminder-runbook.md"
 # Several blocks take theirs from the scenario of their section.
-VALUES = {"webhook_url": "http://127.0.0.1:9/x"}
+VALUES = {"webhook_url": "https://a.example/x", "heartbeat_url": "https://a.example/x"}
 BEGIN = "begin;"
 LOOKS_AHEAD = {"not", "nulls", "with", "without"}
 SAMPLE = 8

@@ -58,6 +58,10 @@ select substring(p.prosrc from 'watched_at.{1,60}interval ''(\\d+) minutes'),
        substring(j.schedule from '^\\*/(\\d+) ')
 from cron.job j, pg_proc p
 where j.jobname = 'reminder-watchdog' and p.oid = 'reminder.check_watchdog'::regproc"""
+UNANSWERED = """
+select substring(prosrc from 'created_at < clock_timestamp\\(\\) - interval ''(\\d+) minutes')
+from pg_proc
+where oid = 'reminder.check_alerts'::regproc"""
 LOOKED_AT = """
 select to_char(
   substring(pg_get_viewdef('reminder.lately_stale_contact'::regclass) from 'LIMIT (\\d+)')::integer,
@@ -89,6 +93,7 @@ MEASURED = [
     ("it does what it does every {} minutes", WATCHDOG),
     ("it has not looked for {} minutes; it is due every {}.", SILENCE_AND_TURN),
     ("close the incident, and again in {} minutes", SILENCE),
+    ("no error for less than {} minutes", UNANSWERED),
     ("`active` | under {} minutes | a run at work", PLATFORM_LIMIT),
     ("`active` | {} to {} minutes | a run by hand in a session without time limit", BOTH_LIMITS),
     ("`active` | over {} minutes | stuck", HARD_LIMIT),
@@ -123,7 +128,7 @@ IN_A_BLOCK = [
 
 # What people decide, and what programs outside of the database do.
 NOT_OURS = [
-    "No answer within 10 seconds",
+    "No answer within 20 seconds",
     "when you are stuck for 30 minutes",
     "nobody to be had in 10 minutes",
     "No answer after a minute",

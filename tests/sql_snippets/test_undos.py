@@ -145,6 +145,21 @@ def _address(operator: Operator) -> Iterator[None]:
     operator.runs("resolve-alert-secret", webhook_url="https://old.example/hook")
 
 
+def _heartbeat(operator: Operator) -> Iterator[None]:
+    operator.runs("set-heartbeat", heartbeat_url="https://old.example/beat")
+    yield
+    operator.runs("set-heartbeat", heartbeat_url="https://new.example/beat")
+    yield
+    operator.runs("set-heartbeat", heartbeat_url="https://old.example/beat")
+
+
+def _waived(operator: Operator) -> Iterator[None]:
+    yield
+    operator.runs("waive-heartbeat")
+    yield
+    operator.runs("waive-heartbeat", changed=("= true", "= false"))
+
+
 def _correction(operator: Operator) -> Iterator[None]:
     yield
     (corrected,) = operator.runs("correct-one-assignment")
@@ -201,6 +216,8 @@ UNDOS = [
     ),
     ("resolve-watchdog-enable", "the same with `active := false`", _watchdog),
     ("resolve-alert-secret", "the same with the old address, if you kept it", _address),
+    ("set-heartbeat", "the same with the old address", _heartbeat),
+    ("waive-heartbeat", "the same with `false`", _waived),
     ("correct-one-assignment", CORRECTED, _correction),
     ("correct-one-assignment", CORRECTED, _correction_of_none),
 ]
