@@ -46,7 +46,8 @@ def test_cause_of_service_timeout_finds_and_ends_who_keeps_health_from_looking(
         assert waited
         (code,) = {finding.rpartition("SQLSTATE ")[2].rstrip(")") for finding in waited}
         below_health = PAGE.read_text(encoding="utf-8").partition("name=health ")[2]
-        way = re.search(r"^A finding that begins with .*\(#service-timeout\)", below_health, re.MULTILINE)
+        begin = r"^A finding that begins with .*\(#service-timeout\)"
+        way = re.search(begin, below_health, re.MULTILINE)
         assert way
         assert code in way[0]
 
