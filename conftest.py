@@ -62,11 +62,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _haste(item: pytest.Item) -> int:
-    """Return the place in the order: the clock, the browser, all else."""
+    """Return the place in the order: the clock, the browser and the faults, all else."""
     if item.get_closest_marker("slow"):
         return 0
     fixtures: Sequence[str] = getattr(item, "fixturenames", ())
-    return 1 if "browser" in fixtures else 2
+    return 1 if "browser" in fixtures or "ground" in fixtures else 2
 
 
 @pytest.hookimpl(wrapper=True)
