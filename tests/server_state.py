@@ -33,8 +33,9 @@ def state_of(server: Server, maintenance: str = "postgres") -> dict[str, object]
         text=True,
         check=True,
     ).stdout
-    # A line for psql holds a new random word each time.
-    lines = [line for line in dump.splitlines() if not line.startswith("\\")]
+    # A line for psql holds a new random word each time, and never to expire is said in two ways.
+    endless = " VALID UNTIL 'infinity'"
+    lines = [line.replace(endless, "") for line in dump.splitlines() if not line.startswith("\\")]
     with server.connect(maintenance) as admin:
         return {
             "pg_dumpall": lines,

@@ -21,12 +21,26 @@ if TYPE_CHECKING:
 # The databases that are made here are called so; whoever made them drops them.
 PREFIX = "sql_snippets_"
 
+# The columns of pg_authid that a word of ALTER ROLE sets.
+_ATTRIBUTES = {
+    "rolsuper": "superuser",
+    "rolinherit": "inherit",
+    "rolcreaterole": "createrole",
+    "rolcreatedb": "createdb",
+    "rolcanlogin": "login",
+    "rolreplication": "replication",
+    "rolbypassrls": "bypassrls",
+}
+
 # Kind, name and value of each thing: equal rows, equal servers.
 State = tuple[tuple[str, str, str], ...]
 
 _LOOK = r"""
 select 'role', rolname::text,
-  (to_jsonb(r) || jsonb_build_object('comment', shobj_description(r.oid, 'pg_authid')))::text
+  -- What never expires has no date or an infinite one: no statement brings back the former.
+  (to_jsonb(r) || jsonb_build_object(
+    'rolvaliduntil', nullif(rolvaliduntil, 'infinity'),
+    'comment', shobj_description(r.oid, 'pg_authid')))::text
 from pg_authid r
 union all
 select 'membership', jsonb_build_array(g.rolname, m.rolname, b.rolname)::text,
@@ -173,17 +187,40 @@ def _database(admin: Admin, change: Change) -> str:
 
 
 def _role(admin: Admin, change: Change) -> str:
-    """Write the row as it was: its number and its password come from no statement."""
+    """Give a role back its name, attributes, password and comment; one that is gone is made again.
+
+    It had nothing left to own and no rights when it was dropped, so a new one is as good.
+    """
     name = query.Identifier(change.name)
     if change.was is None:
         admin.execute(query.SQL("drop role {}").format(name))
         return ""
     values = json.loads(change.was)
+    attributes = query.SQL(" ").join(
+        query.SQL(word if values[column] else f"no{word}") for column, word in _ATTRIBUTES.items()
+    )
     with admin.transaction():
-        admin.execute("delete from pg_authid where oid = %s", (int(values["oid"]),))
+        if change.found is None:
+            row = admin.execute(
+                "select rolname::text from pg_authid where oid = %s", (int(values["oid"]),)
+            ).fetchone()
+            renamed = query.SQL("alter role {} rename to {}")
+            admin.execute(
+                query.SQL("create role {}").format(name)
+                if row is None
+                else renamed.format(query.Identifier(str(row[0])), name)
+            )
         admin.execute(
-            "insert into pg_authid select * from jsonb_populate_record(null::pg_authid, %s)",
-            (change.was,),
+            query.SQL(
+                "alter role {} with {} connection limit {} valid until {} password {}"
+            ).format(
+                name,
+                attributes,
+                query.Literal(values["rolconnlimit"]),
+                query.Literal(values["rolvaliduntil"] or "infinity"),
+                # As it is stored, which the server takes for what it is.
+                query.Literal(values["rolpassword"]),
+            )
         )
         admin.execute(
             query.SQL("comment on role {} is {}").format(name, query.Literal(values["comment"]))
