@@ -138,6 +138,9 @@ _CONTROLS = """() => [...document.querySelectorAll(
     .map(e => [e, e.getBoundingClientRect()])
     .filter(([e, b]) => b.width && b.left >= 0 && b.right <= innerWidth
         && b.top >= 0 && b.bottom <= innerHeight)
+    // Not what has been scrolled below the header.
+    .filter(([e, b]) => e.contains(
+        document.elementFromPoint(b.left + b.width / 2, b.top + b.height / 2)))
     .map(([e, b]) => [e.className || e.tagName, [b.left, b.top, b.width, b.height]])"""
 
 

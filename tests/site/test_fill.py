@@ -232,7 +232,8 @@ def test_form_is_reached_and_named_by_the_keyboard(page: Page, site: str) -> Non
     forms = page.locator(".sql-form")
     sections = {snippet.section for snippet in _with_placeholders()}
     assert forms.count() == len(sections)
-    page.get_by_label("assignment id").focus()
+    form = forms.filter(has=page.get_by_label("new date"))
+    form.get_by_label("assignment id").focus()
     page.keyboard.type("8")
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
