@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from mkdocs.config import config_options
+from mkdocs.config.base import Config
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import ConfigurationError
 from mkdocs.structure.files import get_files, set_exclusions
@@ -32,9 +34,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CONFIG_NAMES = ("mkdocs.yml", "mkdocs.yaml")
-# What decides which files of the docs folder are pages, and how a page is rendered.
-_WANTED = ("docs_dir", "exclude_docs", "draft_docs", "use_directory_urls", "markdown_extensions")
 _EXTENSION = re.compile(r"(?s)Failed to load extension '(?P<name>.*?)'\.\n.*?(?P<why>[^\n]*)\Z")
+
+
+class _Wanted(Config):  # type: ignore[no-untyped-call]  # untyped base
+    """The settings that decide which files are pages and how a page is rendered, as MkDocs' own."""
+
+    # The folder may be made later.
+    docs_dir = config_options.Type(str, default="docs")
+    site_dir = config_options.Type(str, default="site")
+    use_directory_urls = MkDocsConfig.use_directory_urls
+    exclude_docs = MkDocsConfig.exclude_docs
+    draft_docs = MkDocsConfig.draft_docs
+    not_in_nav = MkDocsConfig.not_in_nav
+    markdown_extensions = MkDocsConfig.markdown_extensions
+    mdx_configs = MkDocsConfig.mdx_configs
 
 
 def is_page(path: Path) -> bool:
@@ -64,20 +78,17 @@ def load_site(start: Path, config_path: Path | None = None) -> Site:
         folder = start.resolve() if start.is_dir() else start.resolve().parent
         return site_without_configuration(folder)
 
-    config = MkDocsConfig(config_file_path=str(found))
+    config: Any = _Wanted(config_file_path=str(found))
     written = _read(found, config)
-    wanted = {name: written[name] for name in _WANTED if name in written}
-    config.load_dict({**wanted, "site_name": found.parent.name, "plugins": []})
+    config.load_dict({name: written[name] for name in config if name in written})
     wrong, _ = config.validate()
     for name, error in wrong:
-        # The folder of the pages may be made later.
-        if name in _WANTED and name != "docs_dir":
-            raise SiteError(_refusal(found, name, str(error)))
+        raise SiteError(_refusal(found, name, str(error)))
     root = found.parent
     # Why it cannot be read is said where its settings are asked for.
     with suppress(ProjectError):
         root, _ = find_project(root)
-    docs_dir = Path(os.path.normpath(found.parent / str(written.get("docs_dir") or "docs")))
+    docs_dir = Path(os.path.normpath(found.parent / config.docs_dir))
     return Site(
         root=root,
         docs_dir=docs_dir.resolve(),
@@ -88,7 +99,7 @@ def load_site(start: Path, config_path: Path | None = None) -> Site:
     )
 
 
-def _pages(config: MkDocsConfig, docs_dir: Path) -> dict[Path, str]:
+def _pages(config: Any, docs_dir: Path) -> dict[Path, str]:
     """Return the place in the site of each page that MkDocs builds, by its file.
 
     A page that is a link is there twice, also by the file that it leads to.
@@ -101,7 +112,7 @@ def _pages(config: MkDocsConfig, docs_dir: Path) -> dict[Path, str]:
     return links | {docs_dir / uri: uri for uri in uris}
 
 
-def _read(path: Path, config: MkDocsConfig) -> Mapping[str, Any]:
+def _read(path: Path, config: Any) -> Mapping[str, Any]:
     """Read the configuration, merged over the one that it inherits from."""
     # As in MkDocs: a configuration names Python objects, and building the site runs them.
     loader = get_yaml_loader(yaml.UnsafeLoader, config)

@@ -204,11 +204,14 @@ begin
     from reminder.alerts a where a.status in ('undelivered', 'unconfirmed');
     perform reminder.raise_alert(
       'undelivered_alert', a.id, a.run_id,
-      format(
-        case a.status when 'undelivered' then 'An alert of %s UTC never arrived: %s'
-          else 'Nobody knows whether an alert of %s UTC arrived: %s' end,
-        to_char(a.created_at at time zone 'utc', 'YYYY-MM-DD HH24:MI'), a.message))
+      case a.status
+        when 'undelivered' then format('An alert of %s UTC never arrived: %s', r.at, a.message)
+        else format('Nobody knows whether an alert of %s UTC arrived: %s', r.at, a.message)
+      end)
     from reminder.alerts a
+    cross join lateral (
+      select to_char(a.created_at at time zone 'utc', 'YYYY-MM-DD HH24:MI') as at
+    ) r
     cross join reminder.settings s
     where a.status in ('undelivered', 'unconfirmed')
       and a.kind <> 'undelivered_alert'

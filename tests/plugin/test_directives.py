@@ -100,7 +100,7 @@ def test_reads_every_word_of_a_block(tmp_path: Path) -> None:
         ("after=nowhere", "page.md:1:11: `after=nowhere`: no block above has this name"),
         ("volatile=a,,b", "page.md:1:11: `volatile=a,,b`: it needs the names of columns"),
         ('rows=1 role="x', "page.md:1:23: a quote opened here is not closed"),
-        ("", "page.md:1:1: a directive without words says nothing"),
+        ("", "page.md:1:1: empty directive: remove it."),
     ],
 )
 def test_a_bad_word_is_a_problem_of_its_block(tmp_path: Path, words: str, message: str) -> None:
@@ -359,7 +359,7 @@ def test_any_value_survives_quoting(values: dict[str, str]) -> None:
     directive = parse(" ".join(f"fill.{key}={quote(value)}" for key, value in values.items()))
     bound = bind_block([directive])
     assert bound.claims.fill == values
-    assert [p.message for p in bound.problems if "without words" not in p.message] == []
+    assert [p.message for p in bound.problems if "empty directive" not in p.message] == []
 
 
 @given(st.text(max_size=40))

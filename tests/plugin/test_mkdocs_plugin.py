@@ -338,7 +338,7 @@ def test_why_there_was_no_database_is_said_once_at_the_top(generated: Path) -> N
     for snippet in known:
         verdict = '<span class="sql-stamp__verdict">Failed</span>'
         assert _stamp(html, snippet.id).endswith(
-            f'{verdict}<span class="sql-stamp__fact">{words}</span>'
+            f'{verdict}<span class="sql-stamp__fact">{words}</span></p>'
         )
 
 

@@ -567,6 +567,8 @@ def test_report(project: pytest.Pytester) -> None:
     first, second, *others = report["items"]
     assert first | {"seconds": None} == {
         "id": ALL[0],
+        "nodeid": ALL[0],
+        "file": "docs/orders.md",
         "page": "docs/orders.md",
         "section": "open-orders",
         "name": "open-orders",
@@ -774,7 +776,8 @@ def test_junit_names_the_page_and_line(project: pytest.Pytester) -> None:
             root = ET.parse(project.path / "junit.xml").getroot()  # noqa: S314 - our own
             case = next(case for case in root.iter("testcase") if case.get("name") == "close")
             properties = {p.get("name"): p.get("value") for p in case.iter("property")}
-            assert properties == {"file": "docs/orders.md", "line": line}
+            item = "docs/orders.md::open-orders::close"
+            assert properties == {"id": item, "file": "docs/orders.md", "line": line}
             if family == "xunit1":
                 assert (case.get("file"), case.get("line")) == ("docs/orders.md", line)
             failure = case.find("failure")

@@ -227,9 +227,9 @@ def quoted() -> dict[str, str]:
     return {error: anchor for error, anchor in said if times[error] == 1}
 
 
-def _first_with(used: str) -> str:
+def _first_with(used: str) -> str | None:
     blocks = {to: re.findall(r"```sql\n(.*?)```", text, re.DOTALL) for to, text in SECTIONS.items()}
-    return next(to for to, sql in blocks.items() if any(used in block for block in sql))
+    return next((to for to, sql in blocks.items() if any(used in block for block in sql)), None)
 
 
 def _statuses() -> dict[str, str]:
@@ -250,7 +250,9 @@ def raised() -> dict[str, str]:
                 found[text.replace("%s", status.replace("_", " "), 1)] = anchor
         else:
             used = fired[1] if fired else name.partition(".")[2] + "("
-            found[_sent(error.text)] = _first_with(used)
+            # What only the application can meet is on no page for operators.
+            if section := _first_with(used):
+                found[_sent(error.text)] = section
     return found
 
 

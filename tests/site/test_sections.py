@@ -38,7 +38,7 @@ ALERTS = {
         ("MissedRun.html", "missed-runs"),
         ("operations/cron-reminder-runbok/#stuck_lock", "stuck-lock"),
         ("alert-not-deliverd", "alert-not-delivered"),
-        ("heartbeat", "watchdog-and-heartbeat"),
+        ("heartbeat", "heartbeat"),
         ("watchdog", "watchdog-silent"),
         ("lock", "stuck-lock"),
         ("runs", "missed-runs"),
