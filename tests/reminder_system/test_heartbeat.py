@@ -222,9 +222,10 @@ class TestRecord:
 
     @pytest.mark.usefixtures("receiver")
     def test_sees_that_a_later_success_had_none(
-        self, database: Database, postgres: Connection
+        self, database: Database, postgres: Connection, superuser: Connection
     ) -> None:
         self.beat(database, postgres)
+        superuser.execute("update vault.secrets set updated_at = now() - interval '3 days'")
         postgres.execute(
             "update reminder.heartbeat set sent_at = now() - interval '2 days', "
             "accepted_at = now() - interval '2 days'"

@@ -96,7 +96,7 @@ def _sent(snippet: Snippet, source: Written) -> Sent:
     filled = fill_in(snippet, VALUES)
     assert isinstance(filled, Filled), filled
     sql, origin, at = "", [], 0
-    for match in re.finditer(r"(?<=[ '])<(\w+)>(?=[',\n])", source.sql):
+    for match in re.finditer(r"(?<=[ '(])<(\w+)>(?=[',)\n])", source.sql):
         value = str(values[match[1]]).replace("'", "''")
         sql += source.sql[at : match.start()] + value
         origin += [*range(at, match.start()), *([match.start()] * len(value))]
