@@ -534,7 +534,7 @@ as $$
         when a.status not in ('queued', 'sent') then a.status
         -- The first wait before another try, and two looks of the watchdog.
         when a.created_at < clock_timestamp() - interval '15 minutes' and r.outcome is distinct from 'arrived'
-          then format('open since %s UTC', to_char(a.created_at at time zone 'utc', 'YYYY-MM-DD HH24:MI'))
+          then concat_ws(' ', 'open since', to_char(a.created_at at time zone 'utc', 'YYYY-MM-DD HH24:MI'), 'UTC')
         when a.created_at < clock_timestamp() - interval '15 minutes' then 'its answer is not read'
       end
     ) as trouble

@@ -227,9 +227,9 @@ def quoted() -> dict[str, str]:
     return {error: anchor for error, anchor in said if times[error] == 1}
 
 
-def _first_with(used: str) -> str | None:
+def _all_with(used: str) -> str:
     blocks = {to: re.findall(r"```sql\n(.*?)```", text, re.DOTALL) for to, text in SECTIONS.items()}
-    return next((to for to, sql in blocks.items() if any(used in block for block in sql)), None)
+    return " ".join(to for to, sql in blocks.items() if any(used in block for block in sql))
 
 
 def _statuses() -> dict[str, str]:
@@ -239,7 +239,7 @@ def _statuses() -> dict[str, str]:
 
 
 def raised() -> dict[str, str]:
-    """Return the errors of functions, and the first section whose block calls the function."""
+    """Return the errors of functions, and the sections whose blocks call the function."""
     found = {}
     for error in raised_errors():
         name = error.routine
@@ -251,8 +251,8 @@ def raised() -> dict[str, str]:
         else:
             used = fired[1] if fired else name.partition(".")[2] + "("
             # What only the application can meet is on no page for operators.
-            if section := _first_with(used):
-                found[_sent(error.text)] = section
+            if sections := _all_with(used):
+                found[_sent(error.text)] = sections
     return found
 
 
@@ -298,7 +298,9 @@ def home(page: Page, site: str) -> Page:
 def _leads_elsewhere(page: Page, queries: dict[str, str]) -> dict[str, str]:
     first = {words: next(iter(hits), "") for words, hits in _results(page, *queries).items()}
     return {
-        words: first[words] for words, to in queries.items() if first[words] != f"{RUNBOOK}#{to}"
+        words: first[words]
+        for words, to in queries.items()
+        if first[words] not in {f"{RUNBOOK}#{section}" for section in to.split()}
     }
 
 
