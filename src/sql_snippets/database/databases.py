@@ -36,6 +36,8 @@ __all__ = [
     "open_template",
 ]
 
+# How every database is called that is made here.
+DATABASE_PREFIX = PREFIX
 TEMPLATE = f"{PREFIX}template"
 # The database that Supabase's own settings and cron.job name.
 MAINTENANCE = "postgres"

@@ -14,25 +14,38 @@ import select
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sql_snippets.servers.server import ServerUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 PARENT_CHECK_SECONDS = 1.0
 _END = "end"
 
 
+class PutBack(Protocol):
+    """A function of a module, which the process finds by its name."""
+
+    __module__: str
+    __name__: str
+
+    def __call__(
+        self, noted: Any, changed_by: Mapping[tuple[str, str], str], *, killed: bool
+    ) -> list[str]:
+        """Put the server back; return what somebody should know."""
+
+
 class Aftercare:
     """Our end of the pipe."""
 
-    def __init__(self, first: dict[str, Any]) -> None:
+    def __init__(self, put_back: PutBack, first: dict[str, Any]) -> None:
+        work = f"from {put_back.__module__} import {put_back.__name__} as put_back"
         paths = [path for path in sys.path if path]
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", f"from {__name__} import main; main()"],
+                [sys.executable, "-c", f"{work}; from {__name__} import main; main(put_back)"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
@@ -61,11 +74,8 @@ class Aftercare:
         return [str(sentence) for sentence in json.loads(out)]
 
 
-def main() -> None:
+def main(put_back: PutBack) -> None:
     """Wait until the parent is gone, then put the server back."""
-    # Imported late: url.py starts this process.
-    from sql_snippets.servers import url  # noqa: PLC0415 - see above
-
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(ignored, signal.SIG_IGN)
     lines = list(_lines())
@@ -75,7 +85,7 @@ def main() -> None:
     changed_by = {
         (kind, name): path for line in lines[1:] if line != _END for kind, name, path in line
     }
-    sentences = url.put_server_back(lines[0], changed_by, killed=not ended)
+    sentences = put_back(lines[0], changed_by, killed=not ended)
     try:
         os.write(1, json.dumps(sentences).encode() + b"\n")
     except OSError:

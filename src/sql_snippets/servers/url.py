@@ -51,13 +51,14 @@ class Visit:
         self.maintenance = maintenance
         self._last = before
         self._aftercare = Aftercare(
+            put_server_back,
             {
                 "server": asdict(server),
                 "maintenance": maintenance,
                 "role": role,
                 "pid": os.getpid(),
                 "before": before,
-            }
+            },
         )
 
     def note(self, path: Path) -> None:
