@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -64,9 +65,9 @@ def _stamped(folder: Path) -> dict[str, str]:
     assert done.returncode == 0, done.stderr
     found: dict[str, str] = {}
     for page in (folder / "built").rglob("*.html"):
-        for part in page.read_text(encoding="utf-8").split('<p class="sql-stamp sql-stamp--')[1:]:
-            state, _, rest = part.partition('"')
-            found[rest.split('data-sql-id="')[1].partition('"')[0]] = state
+        html = page.read_text(encoding="utf-8")
+        stamps = re.findall(r'class="sql-stamp sql-stamp--(\w+)" data-sql-id="([^"]*)"', html)
+        found.update((name, state) for state, name in stamps)
     return found
 
 
