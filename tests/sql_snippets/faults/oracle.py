@@ -466,6 +466,13 @@ class Oracle:
                 self.run(job)
         self._deliver()
 
+    def watch(self, god: Connection) -> None:
+        """Do what happens within five minutes, without judging it."""
+        self.god = god
+        with suppress(Broken):
+            self._morning = self._facts()
+            self._look()
+
     # Who may do what.
 
     def _rights(self) -> None:
