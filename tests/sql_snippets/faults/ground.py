@@ -125,6 +125,7 @@ class Faulty:
     path: str
     session: tuple[str, ...] = ()
     refused: str | None = None
+    lived: int = 0
 
 
 @dataclass(slots=True)
@@ -221,7 +222,13 @@ class Ground:
     def oracle(self, faulty: Faulty) -> Oracle:
         """Ask whether the promise holds, which uses the database up."""
         return Oracle(
-            faulty.database, self._healthy, self.receiver, faulty.path, self.pool, faulty.session
+            faulty.database,
+            self._healthy,
+            self.receiver,
+            faulty.path,
+            self.pool,
+            faulty.session,
+            faulty.lived,
         )
 
     def _not_ok(self, rows: Health) -> tuple[str, ...]:

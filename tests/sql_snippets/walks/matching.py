@@ -162,8 +162,10 @@ def _either(answer: Answer, column: str, text: str) -> Weighed:
 def _both(answer: Answer, column: str, text: str) -> Weighed:
     """Take each part of a text: "`a`, and `b`"."""
     parts, rows = [], None
+    before = column
     for part in _conjuncts(text):
-        one = _atom(answer, column, part)
+        one = _atom(answer, column, part, before)
+        before = (re.match(r"`(\w+)`", part) or ["", before])[1]
         if one.truth is Truth.NO:
             return one
         if one.rows is not None:
@@ -195,7 +197,7 @@ def _show(text: str, kept: Sequence[str]) -> str:
 def _alternatives(text: str) -> list[str]:
     """Split at "or", and at commas between values of the same kind."""
     hidden, kept = _hide(text)
-    parts = re.split(r",? or (?!more\b|less\b|begins\b|before\b|after\b)", hidden)
+    parts = re.split(r",? or (?!more\b|less\b|after\b|begins\b|before\b|after\b)", hidden)
     whole: list[str] = []
     for part in parts:
         pieces = re.split(r", (?!and\b)", part)
@@ -210,15 +212,17 @@ def _alternatives(text: str) -> list[str]:
 
 def _conjuncts(text: str) -> list[str]:
     hidden, kept = _hide(text)
-    parts = re.split(", which .*$|; |, and |, with |, but |, (?!so\\b)| and (?=\ue000|no\\b)| with (?=\ue000)", hidden)
+    parts = re.split(", which .*$|, of the .*$|; |, and |, with |, but |, (?!so\\b)| and (?=\ue000|no\\b)| with (?=\ue000)", hidden)
     return [_show(part.strip(), kept) for part in parts if part and part.strip()]
 
 
 # The parts.  Each says of an answer whether it is so; None where it speaks of something else.
 
 
-def _atom(answer: Answer, column: str, text: str) -> Weighed:
+def _atom(answer: Answer, column: str, text: str, before: str) -> Weighed:
     phrase = text.strip().rstrip(".")
+    if (weighed := _compared(answer, column, phrase, before)) is not None:
+        return weighed
     for rule in _RULES:
         if (weighed := rule(answer, column, phrase)) is not None:
             return weighed
@@ -239,7 +243,7 @@ def _some_rows(answer: Answer, rows: frozenset[int], weight: float) -> Weighed:
     return _truth(bool(rows), weight, iter(rows))
 
 
-_ANY = re.compile(r"^(?:any|whatever)\b", re.IGNORECASE)
+_ANY = re.compile(r"^(?:any|whatever)\b(?! (?:else|other))", re.IGNORECASE)
 
 
 def _any_value(_: Answer, column: str, phrase: str) -> Weighed | None:
@@ -374,6 +378,8 @@ def _empty(answer: Answer, column: str, phrase: str) -> Weighed | None:
         return _some_rows(answer, _rows_where(answer, lambda row: row[place] is None), 3)
     if re.match(r"^(?:empty|none)$", phrase, re.IGNORECASE) and place is not None:
         return _some_rows(answer, _rows_where(answer, lambda row: not row[place]), 2)
+    if re.match(r"^filled$", phrase) and place is not None:
+        return _some_rows(answer, _rows_where(answer, lambda row: bool(row[place])), 2)
     if re.match(r"^an empty value\b", phrase, re.IGNORECASE):
         return _some_rows(answer, _rows_where(answer, lambda row: not any(row)), 2)
     return None
@@ -440,7 +446,7 @@ def seconds_of(text: str | None) -> float | None:
 
 def _day(answer: Answer, column: str, phrase: str) -> Weighed | None:
     """Compare a date: "a `due_on` today", "an earlier `due_on`"."""
-    found = re.match(r"^an? (?P<how>earlier |later )?`(?P<column>\w+)`(?P<today> today| of today)?$", phrase)
+    found = re.match(r"^[Aa]n? (?P<how>earlier |later )?`(?P<column>\w+)`(?P<today> today| of today)?$", phrase)
     if not found or answer.column(found["column"]) is None:
         return None
     place = answer.columns.index(found["column"])
@@ -456,6 +462,52 @@ def _day(answer: Answer, column: str, phrase: str) -> Weighed | None:
         return value[:10] < answer.day if found["how"] == "earlier " else value[:10] > answer.day
 
     return _some_rows(answer, _rows_where(answer, fits), 2)
+
+
+_COMPARED = re.compile(
+    r"^(?:`(?P<left>\w+)` )?(?P<how>at or after|after|before|later than|earlier than) `(?P<right>\w+)`$"
+)
+_TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d)?)?")
+
+
+def _compared(answer: Answer, column: str, phrase: str, before: str) -> Weighed | None:
+    """Compare two times of one row: "`a` later than `b`", "at or after `b`"."""
+    found = _COMPARED.match(phrase)
+    if not found:
+        return None
+    left, right = answer.column(found["left"] or before or column), answer.column(found["right"])
+    if left is None or right is None:
+        return None
+
+    def fits(row: tuple[str | None, ...]) -> bool:
+        one, other = (_TIME.match(row[place] or "") for place in (left, right))
+        if not one or not other:
+            return False
+        if found["how"] in {"before", "earlier than"}:
+            return one[0] < other[0][: len(one[0])]
+        if found["how"] == "at or after":
+            return one[0] >= other[0][: len(one[0])]
+        return one[0] > other[0][: len(one[0])]
+
+    return _some_rows(answer, _rows_where(answer, fits), 1)
+
+
+def _or_more(answer: Answer, column: str, phrase: str) -> Weighed | None:
+    found = re.match(r"^(?P<least>\d+) or more$", phrase)
+    place = answer.column(column)
+    if not found or place is None:
+        return None
+    return _some_rows(
+        answer, _rows_where(answer, lambda row: int(row[place] or 0) >= int(found["least"])), 2
+    )
+
+
+def _column_and_value(answer: Answer, column: str, phrase: str) -> Weighed | None:
+    """Take a column that is named in words: "status `timed_out`"."""
+    found = re.match(r"^(?P<column>[a-z_]+) (?P<value>`[^`]*`)$", phrase)
+    if not found or answer.column(found["column"]) is None or found["column"] == column:
+        return None
+    return _value(answer, found["column"], found["value"])
 
 
 def _value(answer: Answer, column: str, phrase: str) -> Weighed | None:
@@ -537,8 +589,10 @@ _RULES: tuple[Callable[[Answer, str, str], Weighed | None], ...] = (
     _column_is,
     _all_true,
     _one_flag,
+    _or_more,
     _number,
     _yours,
+    _column_and_value,
     _value,
     _words_of_column,
 )

@@ -6,7 +6,7 @@ Pure.  A text becomes moves in their order, and what to do where they did not he
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 
@@ -39,6 +39,8 @@ class Plan:
 
     moves: tuple[Move, ...]
     otherwise: tuple[Move, ...] = ()
+    # What to do instead where the section named is the one that was just followed.
+    if_followed: tuple[Move, ...] = ()
 
 
 DEVELOPERS = "developers"
@@ -48,40 +50,48 @@ _MARK = r"(?:(?P<mark{0}>READ|WRITE|STOP) )?"
 _PATTERN = re.compile(
     r"\[(?P<text>[^\]]*)\]\(#(?P<anchor>[^)]+)\)"
     r"|(?P<named>\bthe section (?:that )?it names\b|\bsection it names\b)"
-    r"|(?P<again>\brun (?:the (?:same )?)?(?P<which>first |second |third |both )?(?:it )?"
+    r"|(?P<again>\b[Rr]un (?:the (?:same )?)?(?P<which>first |second |third |both )?(?:it )?"
     + _MARK.format(1)
     + r"(?:blocks?|query)? ?(?:again|once more)\b)"
-    r"|(?P<below>\b(?:the |only the )?(?P<place>first |second |third |both |all )?"
+    r"|(?P<below>\b(?:[Tt]he |[Oo]nly the )?(?P<place>[Ff]irst |second |third |[Bb]oth |all |)?"
     + _MARK.format(2)
-    + r"blocks? below\b)"
-    r"|(?P<next>\b(?:go|read) on\b)"
+    + r"blocks?(?: below\b|$))"
+    r"|(?P<next>\b(?:[Gg]o|[Rr]ead) on\b)"
     r"|(?P<back>\bcome back until\b|\blook there until\b)"
-    r"|(?P<wait>\bwait\b)"
-    r"|(?P<done>\bdone\b|^nothing(?:$|, ))",
+    r"|(?P<wait>\b[Ww]ait\b)"
+    r"|(?P<done>\b[Dd]one\b|^nothing(?:$|, ))",
 )
 # What follows is for another case than the one at hand.
 _ASIDE = re.compile(r"^(?:if|where|unless|in case|undo|note|as in|for)\b", re.IGNORECASE)
-_OTHERWISE = re.compile(r"(?:, | )(?:or|otherwise|else|and if [^,.;]*,|if that [^,.;]*,)(?: |$)|\bthen(?= \[)", re.IGNORECASE)
+_CHOICE = re.compile(r"\bif .*, else ")
+_FOLLOWED = re.compile(r"\bthe one (?:that )?you have just followed\b")
 
 
 def plan(text: str) -> Plan:
     """Read where a text leads."""
-    text = re.sub(r"`[^`]*`", "``", text)
+    text = re.sub(r"`[^`]*`", "``", text).strip().rstrip(".")
     moves: list[Move] = []
     otherwise: list[Move] = []
+    followed: list[Move] = []
     for clause in _clauses(text):
         found = [(match.start(), _move(match, clause)) for match in _PATTERN.finditer(clause)]
+        if _FOLLOWED.search(clause):
+            followed += [move for _, move in found]
+            continue
         if _ASIDE.match(clause) and moves:
             otherwise += [move for _, move in found if move.do is Do.ESCALATE]
             continue
+        if (choice := _CHOICE.search(clause)) and any(start >= choice.end() for start, _ in found):
+            # Where only a person can say whether the condition holds, the other way has to do.
+            found = [(start, move) for start, move in found if start >= choice.end()]
         for start, move in found:
-            before = clause[:start]
+            before = clause[choice.end() if choice else 0 : start]
             is_second = moves and re.search(r"(?:\bor|\botherwise|\belse|\bif [^,]*,?)\s*(?:[\w ]{0,20})?$", before)
             if is_second and not _human_first(before):
                 otherwise.append(move)
             else:
                 moves.append(move)
-    return _settled(moves, otherwise)
+    return replace(_settled(moves, otherwise), if_followed=tuple(followed))
 
 
 def _human_first(before: str) -> bool:
@@ -109,7 +119,7 @@ def _move(match: re.Match[str], clause: str) -> Move:
     if match["again"]:
         return Move(Do.AGAIN, match["mark1"] or "", _PLACES.get((match["which"] or "last").strip(), -1))
     if match["below"]:
-        return Move(Do.BELOW, match["mark2"] or "", _PLACES[(match["place"] or "").strip()])
+        return Move(Do.BELOW, match["mark2"] or "", _PLACES[(match["place"] or "").strip().lower()])
     if match["next"]:
         return Move(Do.NEXT)
     if match["back"]:

@@ -84,9 +84,10 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """Where to come back to, and what was still to do there."""
+    """Where to come back to, what was still to do there, and the section that was visited."""
 
     place: _Place
+    visited: str
     moves: tuple[Move, ...]
     otherwise: tuple[Move, ...]
 
@@ -123,11 +124,19 @@ class Book:
             return cells[header.index(leading[0])]
         return _parted(outcome.text)[1]
 
-    def links_after(self, section: Section, line: int) -> list[str]:
-        """Return what the prose of a section links to below a line, in order."""
+    def verification(self, section: Section) -> str:
+        """Return what a section says to look at in the end, where that is prose."""
+        found = [line for line in self._of(section) if line.startswith("**Verify.**")]
+        return found[0].removeprefix("**Verify.**") if found else ""
+
+    def _of(self, section: Section) -> Sequence[str]:
         starts = sorted(each.line for each in self.sections.values())
         end = next((start for start in starts if start > section.line), len(self.lines) + 1)
-        text = "\n".join(self.lines[line : end - 1])
+        return self.lines[section.line : end - 1]
+
+    def links_after(self, section: Section, line: int) -> list[str]:
+        """Return what the prose of a section links to below a line, in order."""
+        text = "\n".join(self._of(section)[line - section.line :])
         return [a for a in re.findall(r"\]\(#([^)]+)\)", text) if a in self.sections]
 
 
@@ -169,8 +178,8 @@ class Walker:
     _stack: list[_Frame] = field(default_factory=list)
     _seen: dict[tuple[object, ...], int] = field(default_factory=dict)
     _found: list[Answer] = field(default_factory=list)
-    _waited: bool = False
-    _again: dict[int, int] = field(default_factory=dict)
+    # The section that a row of health has named last.
+    _followed: str = ""
 
     def walk(self, start: str) -> Walk:
         """Follow the page from a section."""
@@ -199,10 +208,10 @@ class Walker:
     def _after(self, place: _Place, count: int = 1) -> _Place:
         if place.index + count < len(place.section.nodes):
             return _Place(place.section, place.index + count)
-        for anchor in self.book.links_after(place.section, place.node.line):
-            if anchor not in {"escalate", place.section.anchor}:
-                return self._enter(anchor)
-        raise _End(LOST, f"{place.node} says to go on, and nothing follows")
+        moves = plan(self.book.verification(place.section)).moves
+        if not moves:
+            raise _End(LOST, f"{place.node} says to go on, and nothing follows")
+        return self._go(place, moves, Plan(moves), Match(None), self._found[-1])
 
     def _block(self, place: _Place, move: Move, *, above: bool = False) -> _Place:
         """Return the block that a move speaks of: "the second WRITE block below"."""
@@ -252,7 +261,9 @@ class Walker:
         self, outcomes: Sequence[Outcome], match: Match, node: Node, answer: Answer
     ) -> Plan:
         if match.index is None:
-            # The general rule of the page.
+            # The general rules of the page.
+            if answer.is_silent:
+                return Plan((Move(Do.GO, "check-health"),), (Move(Do.ESCALATE, PLATFORM),))
             if answer.is_error and node.mark == "READ":
                 return Plan((Move(Do.AGAIN, "READ", -1),), (Move(Do.ESCALATE, PLATFORM),))
             return Plan((Move(Do.ESCALATE, PLATFORM),))
@@ -300,7 +311,7 @@ class Walker:
             return False
         if kinds <= {Do.NEXT, Do.DONE, Do.BELOW}:
             return False
-        raise _End(CIRCLE, f"{place.node} said twice {describe(answer)}")
+        raise _End(CIRCLE, f"{place.node} said again {describe(answer)}")
 
     def _go(
         self,
@@ -315,7 +326,7 @@ class Walker:
             self.wait()
             move, *rest = rest or [Move(Do.AGAIN, "", -1)]
         if move.do is Do.DONE:
-            return self._done()
+            return self._done(place)
         if move.do is Do.ESCALATE:
             raise _End(ESCALATED, move.target)
         if move.do is Do.NEXT and not rest:
@@ -324,11 +335,16 @@ class Walker:
             move, *rest = rest
         if move.do is Do.BELOW:
             if rest:
-                self._stack.append(_Frame(place, tuple(rest), planned.otherwise))
+                raise _End(LOST, f"{place.node} says to run a block below and to come back")
             return self._block(place, move)
         if move.do is Do.AGAIN:
             return self._block(place, move, above=True)
-        anchor = self._named(answer, match) if move.do is Do.NAMED else move.target
+        if move.do is Do.GO:
+            return self._leave(place, move.target, tuple(rest), planned)
+        anchor = self._named(answer, match)
+        if anchor == self._followed and planned.if_followed:
+            return self._go(place, planned.if_followed, planned, match, answer)
+        self._followed = anchor
         return self._leave(place, anchor, tuple(rest), planned)
 
     def _named(self, answer: Answer, match: Match) -> str:
@@ -344,18 +360,19 @@ class Walker:
             if frame.place.section.anchor == anchor:
                 # Back where all of it began.
                 del self._stack[depth:]
-                return frame.place
+                return self._enter(anchor)
         if rest:
-            self._stack.append(_Frame(place, rest, planned.otherwise))
+            self._stack.append(_Frame(place, anchor, rest, planned.otherwise))
         return self._enter(anchor)
 
-    def _done(self) -> _Place:
-        if not self._stack:
+    def _done(self, place: _Place) -> _Place:
+        """End here, or go back to where somebody was sent from."""
+        if not self._stack or self._stack[-1].visited != place.section.anchor:
             raise _End(DONE)
         frame = self._stack.pop()
-        plan_ = Plan(frame.moves, frame.otherwise)
+        back = Plan(frame.moves, frame.otherwise)
         answer = self._found[-1] if self._found else Answer()
-        return self._go(frame.place, frame.moves, plan_, Match(None), answer)
+        return self._go(frame.place, frame.moves, back, Match(None), answer)
 
     # Running.
 
