@@ -529,7 +529,8 @@ def _value(answer: Answer, column: str, phrase: str) -> Weighed | None:
         return _truth(is_so, 3)
     if answer.is_silent:
         return _truth(text == "57014", 3)
-    weight = 3.0 if not outside or _is_filler(outside) else 2.5
+    # Of two texts that are there, the longer one says more.
+    weight = (3.0 if not outside or _is_filler(outside) else 2.5) + len(text) / 1000
     if not answer.has_rows:
         return _truth(answer.tag == text or any(text in n for n in answer.notices), weight)
     if text in answer.columns and outside:

@@ -45,7 +45,7 @@ class Plan:
 
 DEVELOPERS = "developers"
 PLATFORM = "platform on-call"
-_PLACES = {"": 1, "first": 1, "second": 2, "third": 3, "both": 0, "all": 0}
+_PLACES = {"": 1, "first": 1, "second": 2, "third": 3, "last": -1, "both": 0, "all": 0}
 _MARK = r"(?:(?P<mark{0}>READ|WRITE|STOP) )?"
 _PATTERN = re.compile(
     r"\[(?P<text>[^\]]*)\]\(#(?P<anchor>[^)]+)\)"
@@ -53,7 +53,7 @@ _PATTERN = re.compile(
     r"|(?P<again>\b[Rr]un (?:the (?:same )?)?(?P<which>first |second |third |both )?(?:it )?"
     + _MARK.format(1)
     + r"(?:blocks?|query)? ?(?:again|once more)\b)"
-    r"|(?P<below>\b(?:[Tt]he |[Oo]nly the )?(?P<place>[Ff]irst |second |third |[Bb]oth |all |)?"
+    r"|(?P<below>\b(?:[Tt]he |[Oo]nly the )?(?P<place>[Ff]irst |second |third |last |[Bb]oth |all |)?"
     + _MARK.format(2)
     + r"blocks?(?: below\b|$))"
     r"|(?P<next>\b(?:[Gg]o|[Rr]ead) on\b)"
@@ -63,7 +63,7 @@ _PATTERN = re.compile(
 )
 # What follows is for another case than the one at hand.
 _ASIDE = re.compile(r"^(?:if|where|unless|in case|undo|note|as in|for)\b", re.IGNORECASE)
-_CHOICE = re.compile(r"\bif .*, else ")
+_CHOICE = re.compile(r"\bif .*, else ", re.IGNORECASE)
 _FOLLOWED = re.compile(r"\bthe one (?:that )?you have just followed\b")
 
 

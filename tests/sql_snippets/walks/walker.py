@@ -223,7 +223,8 @@ class Walker:
             else:
                 found = [i for i, _ in of_mark][max(move.place - 1, 0) :][:1]
         else:
-            found = [i for i, _ in of_mark if i > place.index][max(move.place - 1, 0) :][:1]
+            below = [i for i, _ in of_mark if i > place.index]
+            found = below[-1:] if move.place == -1 else below[max(move.place - 1, 0) :][:1]
         if not found:
             raise _End(LOST, f"{place.node} speaks of a block that is not there: {move}")
         return _Place(place.section, found[0])
