@@ -30,10 +30,11 @@ SCHEDULE = "0 6 * * *"
 
 @dataclass(frozen=True, slots=True)
 class Walked:
-    """One walk, and why the promise is broken at its end, None where it is kept."""
+    """One walk, and why the promise was broken before it and at its end."""
 
     faults: tuple[Fault, ...]
     walk: Walk
+    broken: str | None
     after: str | None
 
     @property
@@ -49,14 +50,16 @@ def broken(ground: Ground, *faults: Fault) -> str | None:
         return ground.oracle(faulty).verdict() or ""
 
 
-def walk_from_health(ground: Ground, *faults: Fault) -> Walked:
+def walk_from_health(ground: Ground, *faults: Fault, broken: str | None = None) -> Walked:
     """Walk from the first block of the page, as soon as the faults are there."""
     with ground.faulty(*faults) as faulty, _at_work(ground, faulty) as world:
         walk = world.walk(HEALTH)
-        return Walked(faults, walk, world.verdict())
+        return Walked(faults, walk, broken, world.verdict())
 
 
-def walks_from_alerts(ground: Ground, *faults: Fault) -> Iterator[Walked]:
+def walks_from_alerts(
+    ground: Ground, *faults: Fault, broken: str | None = None
+) -> Iterator[Walked]:
     """Walk from each alert that arrives when nobody does anything for some days."""
     todo, seen = [""], set()
     while todo:
@@ -72,7 +75,7 @@ def walks_from_alerts(ground: Ground, *faults: Fault) -> Iterator[Walked]:
                 continue
             seen.add(start)
             walk = world.walk(start)
-            yield Walked(faults, walk, world.verdict())
+            yield Walked(faults, walk, broken, world.verdict())
 
 
 @dataclass(slots=True)

@@ -57,11 +57,17 @@ class Walk:
     end: str = ""
     # To whom, at an escalation; why, at an end that no page should have.
     why: str = ""
-    findings: list[str] = field(default_factory=list)
+    # What the page leaves open or says twice, with its line.
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def statements(self) -> int:
+        """How many blocks were run."""
+        return sum(bool(step.mark) for step in self.steps)
 
     def __str__(self) -> str:
         lines = [f"from #{self.start}", *(f"  {step}" for step in self.steps)]
-        return "\n".join([*lines, f"  END {self.end} {self.why}", *(f"  ! {f}" for f in self.findings)])
+        return "\n".join([*lines, f"  END {self.end} {self.why}", *(f"  ! {f}" for f in self.remarks)])
 
 
 class _End(Exception):  # noqa: N818 - the way out of the walk
@@ -270,7 +276,7 @@ class Walker:
             return Plan((Move(Do.ESCALATE, PLATFORM),))
         planned = plan(self.book.tail(outcomes, outcomes[match.index]))
         if not planned.moves:
-            self._finding(f"{outcomes[match.index]} leads nowhere that can be followed")
+            self._remark(f"{outcomes[match.index]} leads nowhere that can be followed")
             return Plan((Move(Do.ESCALATE, PLATFORM),))
         return planned
 
@@ -280,22 +286,22 @@ class Walker:
         followed = "the general rule" if match.index is None else outcomes[match.index].text
         if match.rivals:
             others = "; ".join(f"line {outcomes[i].line}" for i in match.rivals)
-            self._finding(
+            self._remark(
                 f"line {outcomes[match.index or 0].line} and {others} both fit: {describe(answer)}"
             )
         if match.index is None and not answer.is_error:
-            self._finding(f"{place.node} does not list: {describe(answer)}")
+            self._remark(f"{place.node} does not list: {describe(answer)}")
         if match.is_open and match.index is not None:
-            self._finding(f"{outcomes[match.index]} can only be judged by a person")
+            self._remark(f"{outcomes[match.index]} can only be judged by a person")
         title = place.node.name or place.node.title or "table"
         step = Step(
             f"#{place.section.anchor}/{title}", place.node.mark, describe(answer), followed[:120]
         )
         self._walk.steps.append(step)
 
-    def _finding(self, text: str) -> None:
-        if text not in self._walk.findings:
-            self._walk.findings.append(text)
+    def _remark(self, text: str) -> None:
+        if text not in self._walk.remarks:
+            self._walk.remarks.append(text)
 
     def _repeated(self, place: _Place, answer: Answer, planned: Plan) -> bool:
         """Whether the way out is the second one; raises where the page runs in a circle."""
@@ -378,7 +384,7 @@ class Walker:
     # Running.
 
     def _run(self, place: _Place) -> Answer:
-        if sum(bool(step.mark) for step in self._walk.steps) >= MOST_STATEMENTS:
+        if self._walk.statements >= MOST_STATEMENTS:
             raise _End(TOO_LONG)
         sql = self._filled(place.node)
         seconds = READ_SECONDS if place.node.mark == "READ" else WRITE_SECONDS
@@ -400,7 +406,7 @@ class Walker:
                 place = answer.column(name)
                 if place is not None and answer.rows:
                     return answer.rows[0][place] or ""
-            self._finding(f"{node} asks for <{name}>, which nothing on the way has given")
+            self._remark(f"{node} asks for <{name}>, which nothing on the way has given")
         found = re.search(rf"fill\.{name}=(?:\"([^\"]*)\"|(\S+))", node.claim)
         return (found[1] or found[2]) if found else "x"
 
