@@ -7,6 +7,7 @@
 --
 -- To undo, after every later migration:
 --   drop function reminder.redeploy();
+--   drop function reminder.find_renamed_columns();
 --   drop function reminder.redeployment_of(text, text, text);
 --   drop function reminder.reset_setting(text);
 
@@ -21,7 +22,6 @@ declare
   v_part text[] := regexp_match(p_object, '^\w+ (.+) on (\S+)$');
   v_was text := regexp_replace(p_was, ' -- (enforced \w+|invalid)$', '');
   v_options text;
-  v_other text;
 begin
   if p_object like 'query of %' or v_kind = 'view' then
     v_name := regexp_replace(p_object, '^(query of|view) ', '');
@@ -41,16 +41,7 @@ begin
     );
   elsif v_kind = 'column' then
     v_part := regexp_match(p_object, '^column (\S+)\.("(?:[^"]|"")+"|[^."]+)$');
-    if p_was is null then
-      return null;
-    elsif p_found is null then
-      -- Renamed: the one column of that table that was not deployed and is like the one missing.
-      select case count(*) when 1 then min(d.object) end into v_other
-      from reminder.drift d
-      where starts_with(d.object, format('column %s.', v_part[1])) and d.was is null and d.found = p_was;
-      return format('alter table %s rename column %s to %s', v_part[1],
-        substr(v_other, length(format('column %s.', v_part[1])) + 1), v_part[2]);
-    elsif p_was like '% generated%' or p_found like '% generated%'
+    if p_was is null or p_found is null or p_was like '% generated%' or p_found like '% generated%'
       or regexp_replace(p_was, '( not null)?( default .*)?$', '')
         <> regexp_replace(p_found, '( not null)?( default .*)?$', '')
     then
@@ -90,6 +81,46 @@ $$;
 comment on function reminder.redeployment_of(text, text, text) is
   'The SQL that puts one row of reminder.drift back as deployed; null where there is none, or where reminder.repair_grants() does it.';
 
+create function reminder.find_renamed_columns()
+returns table (relation text, column_name text, now_called text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  with
+    base as (
+      select c.oid as id, format('%I.%I', n.nspname, c.relname) as name
+      from pg_class c
+      join pg_namespace n on n.oid = c.relnamespace
+      where c.relkind = 'r' and n.nspname in ('public', 'reminder')
+    ),
+    present as (
+      select b.name, quote_ident(a.attname) as column_name, format_type(a.atttypid, a.atttypmod) as type
+      from base b
+      join pg_attribute a on a.attrelid = b.id and a.attnum > 0 and not a.attisdropped
+    ),
+    deployed as (
+      select b.name, substr(d.object, length(b.name) + 9) as column_name, d.state
+      from base b
+      join reminder.deployed d on starts_with(d.object, format('column %s.', b.name))
+    ),
+    pair as (
+      select m.name, m.column_name, s.column_name as now_called,
+        count(*) over (partition by m.name, m.column_name) as likely,
+        count(*) over (partition by s.name, s.column_name) as wanted
+      from deployed m
+      join present s on s.name = m.name and (m.state = s.type or starts_with(m.state, s.type || ' '))
+      where not exists (
+          select from present p where p.name = m.name and p.column_name = m.column_name)
+        and not exists (
+          select from deployed d where d.name = s.name and d.column_name = s.column_name)
+    )
+  select p.name, p.column_name, p.now_called
+  from pair p
+  where p.likely = 1 and p.wanted = 1
+$$;
+comment on function reminder.find_renamed_columns() is
+  'Columns of our tables that are missing, where one more of the same type is there: only the name has changed.';
+
 create function reminder.redeploy() returns table (object text, done text)
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -99,13 +130,27 @@ set check_function_bodies = off
 as $$
 declare
   v_row record;
+  v_name text;
   v_sql text;
   v_said jsonb := '{}';
   v_mended integer;
 begin
-  -- Functions first, and from the record alone: whatever compares is made of them.
+  -- From the record and the catalog alone, as what compares may be what is broken.
   for pass in 1..5 loop
     v_mended := 0;
+    if to_regprocedure('reminder.find_renamed_columns()') is not null then
+      for v_row in select r.* from reminder.find_renamed_columns() r loop
+        v_name := format('column %s.%s', v_row.relation, v_row.column_name);
+        begin
+          execute format('alter table %s rename column %s to %s',
+            v_row.relation, v_row.now_called, v_row.column_name);
+          v_mended := v_mended + 1;
+          v_said := v_said || jsonb_build_object(v_name, 'was called ' || v_row.now_called);
+        exception when others then
+          v_said := v_said || jsonb_build_object(v_name, format('%s (SQLSTATE %s)', sqlerrm, sqlstate));
+        end;
+      end loop;
+    end if;
     for v_row in
       select d.object, d.state, to_regprocedure(substr(d.object, strpos(d.object, ' ') + 1)) as id
       from reminder.deployed d
@@ -130,10 +175,10 @@ begin
     v_mended := 0;
     for v_row in
       select d.object, d.was, d.found
-      from reminder.drift d
+      from reminder.find_drift() d
       where not d.on_purpose and d.object !~ '^(grant on|policy|row security of) '
       -- What was added goes first: it may be what keeps the rest from coming back.
-      order by d.was is not null, d.object !~ '^column ', d.object
+      order by d.was is not null, d.object
     loop
       begin
         v_sql := reminder.redeployment_of(v_row.object, v_row.was, v_row.found);
@@ -155,7 +200,7 @@ begin
     select
       s.key,
       case when s.value not like 'could not be put back: %'
-          and exists (select from reminder.drift d where d.object = s.key)
+          and exists (select from reminder.find_drift() d where d.object = s.key)
         then 'could not be put back: ' else '' end || s.value
     from jsonb_each_text(v_said) s
     order by s.key;
@@ -192,6 +237,7 @@ comment on function reminder.reset_setting(text) is
 
 revoke all on function
   reminder.redeployment_of(text, text, text),
+  reminder.find_renamed_columns(),
   reminder.redeploy(),
   reminder.reset_setting(text)
   from public;

@@ -716,9 +716,15 @@ def _alert(status: str, next_attempt: str, error: str | None = None, attempts: i
 
 def _alerts(_: Connection) -> Iterator[Any]:
     due, late = "now() - interval '1 day'", "now() + interval '1 year'"
-    yield "an alert was given up", _alert("undelivered", due, "The receiver answered with HTTP status 503.", 6)
+    yield (
+        "an alert was given up",
+        _alert("undelivered", due, "The receiver answered with HTTP status 503.", 6),
+    )
     yield "an alert is queued for a day", _alert("queued", due)
-    yield "an alert is queued for a day with an error", _alert("queued", due, "The receiver answered with HTTP status 503.", 1)
+    yield (
+        "an alert is queued for a day with an error",
+        _alert("queued", due, "The receiver answered with HTTP status 503.", 1),
+    )
     yield "an alert is queued until next year", _alert("queued", late)
     yield "an alert is queued until the end of days", _alert("queued", "'infinity'")
     yield "an alert was sent a day ago and not answered", _alert("sent", due, attempts=1)
@@ -880,8 +886,7 @@ MOSTLY_HARMLESS = {
 }
 PLATFORM, DEVELOPERS = "platform on-call", "developers"
 # What the page cannot mend: kind, pattern of the names, and to whom it has to lead.
-FOR_PEOPLE: tuple[tuple[str, str, str], ...] = (
-)
+FOR_PEOPLE: tuple[tuple[str, str, str], ...] = ()
 KINDS: dict[str, Callable[[Connection], Iterator[Any]]] = {
     "session": _sessions,
     "right given": _rights_given,

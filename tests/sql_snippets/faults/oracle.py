@@ -366,7 +366,9 @@ class Oracle:
                 NetWorker().one_batch(self.god, self.pool)
 
     def _arrived(self, address: str) -> list[Request]:
-        return [r for r in self.receiver.requests[self._heard_before :] if r.path == address + self.path]
+        return [
+            r for r in self.receiver.requests[self._heard_before :] if r.path == address + self.path
+        ]
 
     def heard_of(self) -> list[str]:
         """Return the links of the alerts that have arrived, in order."""

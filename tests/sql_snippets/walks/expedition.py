@@ -102,9 +102,9 @@ class _World:
             "heartbeat_url": where + HEARTBEAT + self.faulty.path,
             "schedule": SCHEDULE,
         }
-        return Walker(
-            Book.of_page(), self.faulty.database, known, self._deliver, self._wait
-        ).walk(start)
+        return Walker(Book.of_page(), self.faulty.database, known, self._deliver, self._wait).walk(
+            start
+        )
 
     def verdict(self) -> str | None:
         """Ask the oracle, which uses the database up."""
@@ -139,9 +139,7 @@ def _at_work(ground: Ground, faulty: Faulty) -> Iterator[_World]:
 
 @contextmanager
 def _scheduler(faulty: Faulty) -> Iterator[None]:
-    with faulty.database.server.connect(
-        faulty.database.name, application_name="pg_cron scheduler"
-    ):
+    with faulty.database.server.connect(faulty.database.name, application_name="pg_cron scheduler"):
         yield
 
 

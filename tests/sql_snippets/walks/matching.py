@@ -93,9 +93,7 @@ _REST = re.compile(
 def choose(answer: Answer, conditions: Sequence[Condition]) -> Match:
     """Return which condition an answer meets: the one that says most of it."""
     weighed = [weigh(answer, condition) for condition in conditions]
-    rest = [
-        index for index, condition in enumerate(conditions) if _is_rest(answer, condition)
-    ]
+    rest = [index for index, condition in enumerate(conditions) if _is_rest(answer, condition)]
     for wanted in (Truth.YES, Truth.OPEN):
         found = [
             (one.weight, index)
@@ -203,7 +201,9 @@ def _alternatives(text: str) -> list[str]:
         pieces = re.split(r", (?!and\b)", part)
         # A list of values and not a chain of conditions.
         alike = len(parts) > 1 or len(pieces) > 1
-        if alike and all(re.fullmatch("(?:still )?\ue000\\d+\ue001", piece.strip()) for piece in pieces):
+        if alike and all(
+            re.fullmatch("(?:still )?\ue000\\d+\ue001", piece.strip()) for piece in pieces
+        ):
             whole += pieces
         else:
             whole.append(part)
@@ -212,7 +212,10 @@ def _alternatives(text: str) -> list[str]:
 
 def _conjuncts(text: str) -> list[str]:
     hidden, kept = _hide(text)
-    parts = re.split(", which .*$|, of the .*$|; |, and |, with |, but |, (?!so\\b)| and (?=\ue000|no\\b)| with (?=\ue000)", hidden)
+    parts = re.split(
+        ", which .*$|, of the .*$|; |, and |, with |, but |, (?!so\\b)| and (?=\ue000|no\\b)| with (?=\ue000)",
+        hidden,
+    )
     return [_show(part.strip(), kept) for part in parts if part and part.strip()]
 
 
@@ -284,7 +287,9 @@ def _row(answer: Answer, column: str, phrase: str) -> Weighed | None:
     count = _COUNTS.get((found["count"] or "").lower(), 0)
     if not answer.rows or answer.is_error or (count and len(answer.rows) != count):
         return Weighed(Truth.NO)
-    inner = re.sub(r"^(?: that (?:says|names|has)| whose| with| of| where| come back)\b", "", found["rest"])
+    inner = re.sub(
+        r"^(?: that (?:says|names|has)| whose| with| of| where| come back)\b", "", found["rest"]
+    )
     every = frozenset(range(len(answer.rows)))
     if not inner.strip() or inner.strip().startswith(("for each", "a day")):
         return Weighed(Truth.YES, 1, every)
@@ -446,7 +451,9 @@ def seconds_of(text: str | None) -> float | None:
 
 def _day(answer: Answer, column: str, phrase: str) -> Weighed | None:
     """Compare a date: "a `due_on` today", "an earlier `due_on`"."""
-    found = re.match(r"^[Aa]n? (?P<how>earlier |later )?`(?P<column>\w+)`(?P<today> today| of today)?$", phrase)
+    found = re.match(
+        r"^[Aa]n? (?P<how>earlier |later )?`(?P<column>\w+)`(?P<today> today| of today)?$", phrase
+    )
     if not found or answer.column(found["column"]) is None:
         return None
     place = answer.columns.index(found["column"])
@@ -543,14 +550,19 @@ def _value(answer: Answer, column: str, phrase: str) -> Weighed | None:
 
 
 def _is_filler(text: str) -> bool:
-    return re.fullmatch(
-        r"(?:still|and a number|and a name|of it|a|an|and|a row that says|begins with|says|in it|the|row)+",
-        text,
-        re.IGNORECASE,
-    ) is not None
+    return (
+        re.fullmatch(
+            r"(?:still|and a number|and a name|of it|a|an|and|a row that says|begins with|says|in it|the|row)+",
+            text,
+            re.IGNORECASE,
+        )
+        is not None
+    )
 
 
-def _value_of_column(answer: Answer, column: str, quoted: Sequence[str], outside: str) -> Weighed | None:
+def _value_of_column(
+    answer: Answer, column: str, quoted: Sequence[str], outside: str
+) -> Weighed | None:
     place = answer.column(column)
     if place is None:
         return None

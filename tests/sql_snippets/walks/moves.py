@@ -86,7 +86,9 @@ def plan(text: str) -> Plan:
             found = [(start, move) for start, move in found if start >= choice.end()]
         for start, move in found:
             before = clause[choice.end() if choice else 0 : start]
-            is_second = moves and re.search(r"(?:\bor|\botherwise|\belse|\bif [^,]*,?)\s*(?:[\w ]{0,20})?$", before)
+            is_second = moves and re.search(
+                r"(?:\bor|\botherwise|\belse|\bif [^,]*,?)\s*(?:[\w ]{0,20})?$", before
+            )
             if is_second and not _human_first(before):
                 otherwise.append(move)
             else:
@@ -117,7 +119,9 @@ def _move(match: re.Match[str], clause: str) -> Move:
     if match["named"]:
         return Move(Do.NAMED)
     if match["again"]:
-        return Move(Do.AGAIN, match["mark1"] or "", _PLACES.get((match["which"] or "last").strip(), -1))
+        return Move(
+            Do.AGAIN, match["mark1"] or "", _PLACES.get((match["which"] or "last").strip(), -1)
+        )
     if match["below"]:
         return Move(Do.BELOW, match["mark2"] or "", _PLACES[(match["place"] or "").strip().lower()])
     if match["next"]:

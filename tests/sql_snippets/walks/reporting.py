@@ -113,7 +113,9 @@ def sum_of(tallies: Iterable[Tally], kind: str = TOTAL) -> Tally:
 def _plus(one: Tally, other: Tally) -> Tally:
     pairs = zip(astuple(one)[1:], astuple(other)[1:], strict=True)
     # The last is a sequence, which a run on several workers has made a list.
-    return Tally(one.kind, *(tuple(a) + tuple(b) if isinstance(a, tuple) else a + b for a, b in pairs))
+    return Tally(
+        one.kind, *(tuple(a) + tuple(b) if isinstance(a, tuple) else a + b for a, b in pairs)
+    )
 
 
 def _keep(tallies: Sequence[Tally]) -> None:

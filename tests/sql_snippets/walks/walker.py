@@ -67,7 +67,9 @@ class Walk:
 
     def __str__(self) -> str:
         lines = [f"from #{self.start}", *(f"  {step}" for step in self.steps)]
-        return "\n".join([*lines, f"  END {self.end} {self.why}", *(f"  ! {f}" for f in self.remarks)])
+        return "\n".join(
+            [*lines, f"  END {self.end} {self.why}", *(f"  ! {f}" for f in self.remarks)]
+        )
 
 
 class _End(Exception):  # noqa: N818 - the way out of the walk
@@ -222,7 +224,9 @@ class Walker:
     def _block(self, place: _Place, move: Move, *, above: bool = False) -> _Place:
         """Return the block that a move speaks of: "the second WRITE block below"."""
         nodes = list(enumerate(place.section.nodes))
-        of_mark = [(i, n) for i, n in nodes if n.mark and (not move.target or n.mark == move.target)]
+        of_mark = [
+            (i, n) for i, n in nodes if n.mark and (not move.target or n.mark == move.target)
+        ]
         if above:
             if move.place == -1:
                 found = [i for i, _ in of_mark if i <= place.index][-1:]
@@ -254,7 +258,9 @@ class Walker:
         if node.mark and not node.outcomes and following and not following[0].mark:
             place = _Place(place.section, place.index + 1)  # the table stood in for the list
         repeated = self._repeated(place, answer, planned) if node.mark else False
-        return self._go(place, planned.otherwise if repeated else planned.moves, planned, match, answer)
+        return self._go(
+            place, planned.otherwise if repeated else planned.moves, planned, match, answer
+        )
 
     def _unasked(self, place: _Place) -> _Place:
         """Leave a table that no block stands above: a machine has no symptom but the database."""
