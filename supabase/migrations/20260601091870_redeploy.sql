@@ -70,6 +70,11 @@ begin
       v_was);
   elsif v_kind in ('rule', 'trigger') and p_was is null then
     return format('drop %s %s on %s', v_kind, v_part[1], v_part[2]);
+  elsif p_object like 'alert kind %' and p_was is not null then
+    return format(
+      'insert into reminder.alert_kinds (kind, runbook_anchor, meaning) values (%L, %L, %L) '
+      'on conflict (kind) do update set runbook_anchor = excluded.runbook_anchor, meaning = excluded.meaning',
+      substr(p_object, 12), split_part(p_was, ': ', 1), substr(p_was, strpos(p_was, ': ') + 2));
   elsif v_kind = 'setting' and p_found is null and not exists (select from reminder.settings) then
     return 'insert into reminder.settings select r.* from jsonb_populate_record(null::reminder.settings, ('
       'select jsonb_object_agg(substr(d.object, 9), d.state) || ''{"only_row": true}'' '

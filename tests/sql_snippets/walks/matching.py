@@ -543,6 +543,9 @@ def _value(answer: Answer, column: str, phrase: str) -> Weighed | None:
     if text in answer.columns and outside:
         return None
     rows = _rows_with(answer, text)
+    # The word that a cell begins with says what the row is about.
+    if any((cell or "").lower().startswith(text.lower()) for i in rows for cell in answer.rows[i]):
+        weight += 0.5
     open_ = bool(outside) and not _is_filler(outside)
     if not rows:
         return _truth(answer.tag == text, weight)

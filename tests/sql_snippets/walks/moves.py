@@ -64,7 +64,7 @@ _PATTERN = re.compile(
 # What follows is for another case than the one at hand.
 _ASIDE = re.compile(r"^(?:if|where|unless|in case|undo|note|as in|for)\b", re.IGNORECASE)
 _CHOICE = re.compile(r"\bif .*, else ", re.IGNORECASE)
-_FOLLOWED = re.compile(r"\bthe one (?:that )?you have just followed\b")
+_FOLLOWED = re.compile(r"\byou have just followed\b", re.IGNORECASE)
 
 
 def plan(text: str) -> Plan:
