@@ -32,18 +32,7 @@ BY_HAND = "select extract(epoch from manual_run_time_limit)::integer from remind
 GRACE = """
 select case missed_run_grace when '1 hour' then 'an hour' else missed_run_grace::text end
 from reminder.settings"""
-LONGEST_THRESHOLDS = """
-select substring(pg_get_constraintdef(oid) from '>= (\\d+)'),
-       substring(pg_get_constraintdef(oid) from '<= (\\d+)')
-from pg_constraint
-where conname = 'settings_failure_threshold_check'"""
-SILENCE = """
-select case missed_run_grace when '1 hour' then 'an hour' else missed_run_grace::text end,
-       24 + extract(epoch from missed_run_grace)::integer / 3600
-from reminder.settings"""
-LONG_RUN = "select extract(epoch from long_run_after)::integer / 60 from reminder.settings"
-THRESHOLD = "select failure_threshold from reminder.settings"
-SILENCE = """
+LONGEST_SILENCE = """
 select case missed_run_grace when '1 hour' then 'an hour' else missed_run_grace::text end,
        24 + extract(epoch from missed_run_grace)::integer / 3600
 from reminder.settings"""
