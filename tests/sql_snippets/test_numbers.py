@@ -84,7 +84,7 @@ MEASURED = [
     ("no undo: as it does every {} minutes", WATCHDOG),
     ("it has not looked for {} minutes; it is due every {}.", SILENCE_AND_TURN),
     ("and again in {} minutes: by then", SILENCE),
-    ("no error for less than {} minutes", UNANSWERED),
+    ("On its way, for {} minutes at most", UNANSWERED),
     ("`active`, up to {} minutes | A run at work", HARD_LIMIT),
     ("`active`, over {} minutes | [Release", HARD_LIMIT),
     ("The {} minutes are `run_hard_limit`", HARD_LIMIT),
