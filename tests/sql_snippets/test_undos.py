@@ -135,6 +135,14 @@ def _threshold(operator: Operator) -> Iterator[None]:
     operator.runs("change-threshold", failures=changed["old_number"])
 
 
+def _setting(operator: Operator) -> Iterator[None]:
+    operator.runs("change-threshold", failures=7)
+    yield
+    (reset,) = operator.runs("reset-setting", setting="failure_threshold")
+    yield
+    operator.runs("change-threshold", failures=reset["was"])
+
+
 def _address(operator: Operator) -> Iterator[None]:
     # Both are what the operator keeps outside: the page shows no secret.
     operator.runs("set-webhook", webhook_url="https://old.example/hook")
@@ -210,6 +218,7 @@ UNDOS = [
     ("enable-job", "[Disable the job](#disable-the-job)", partial(_on, block="enable-job")),
     ("enable-watchdog", "the same with `active => false`", _watchdog),
     ("set-webhook", "the same with the old address", _address),
+    ("reset-setting", "as in [Change the threshold](#change-the-threshold), with `was`", _setting),
     ("set-heartbeat", "the same with the old address", _heartbeat),
     ("waive-heartbeat", "the same with `false`", _waived),
     ("correct-one-assignment", CORRECTED, _correction),
