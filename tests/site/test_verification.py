@@ -82,11 +82,11 @@ def test_verification_page_has_every_block_and_leads_to_it(page: Page, passed: P
     ):
         expect(facts).to_contain_text(words)
     expect(page.locator(".md-sidebar--secondary")).to_have_attribute("hidden", "")
-    row = rows.filter(has_text="resolve-stuck-lock")
-    for words in ("STOP", "12 ms", "Stuck lock"):
+    row = rows.filter(has_text="release-lock")
+    for words in ("STOP", "12 ms", "Release a stuck lock"):
         expect(row).to_contain_text(words)
     row.locator("a").first.click()
-    expect(page.locator("#block-stuck-lock-resolve-stuck-lock")).to_be_in_viewport()
+    expect(page.locator("#block-release-a-stuck-lock-release-lock")).to_be_in_viewport()
     links = page.evaluate(
         """async address => {
             const text = await (await fetch(address)).text()
