@@ -107,9 +107,9 @@ class _World:
             "heartbeat_url": where + HEARTBEAT + self.faulty.path,
             "schedule": SCHEDULE,
         }
-        return Walker(Book.of_page(), self.faulty.database, known, self._deliver, self._wait).walk(
-            start
-        )
+        book = self.book or Book.of_page()
+        run = partial(run_in, self.faulty.database)
+        return Walker(book, run, known, self._deliver, self._wait).walk(start)
 
     def verdict(self) -> str | None:
         """Ask the oracle, which uses the database up."""
