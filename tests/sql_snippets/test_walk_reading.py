@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.sql_snippets.walks.matching import Answer, Condition, choose, of_text
+from tests.sql_snippets.walks.answers import Answer
+from tests.sql_snippets.walks.book import Book
+from tests.sql_snippets.walks.matching import Condition, choose, of_text
 from tests.sql_snippets.walks.moves import DEVELOPERS, PLATFORM, Do, Move, plan
-from tests.sql_snippets.walks.walker import CIRCLE, DONE, ESCALATED, LOST, TOO_LONG, Book, Walker
+from tests.sql_snippets.walks.walker import CIRCLE, DONE, ESCALATED, LOST, TOO_LONG, Walker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

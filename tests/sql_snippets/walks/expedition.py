@@ -12,7 +12,8 @@ import psycopg
 from tests.sql_snippets.faults.oracle import ALERTS, HEARTBEAT, hold
 from tests.sql_snippets.net_worker import NetWorker
 from tests.sql_snippets.scenarios import UNTIL_IT_IS_OLD
-from tests.sql_snippets.walks.walker import Book, Walk, Walker, run_in
+from tests.sql_snippets.walks.book import Book
+from tests.sql_snippets.walks.walker import Walk, Walker, run_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +45,7 @@ class Walked:
 
 
 def broken(ground: Ground, *faults: Fault) -> str | None:
-    """Say why the promise is broken, "" where it is kept; None where the system refuses the faults."""
+    """Say why the promise is broken; "" where it is kept, None where the faults are refused."""
     with ground.faulty(*faults) as faulty:
         if faulty.refused is not None:
             return None
