@@ -51,7 +51,7 @@ from sql_snippets.results.stamps import (
     stamp,
     summary,
 )
-from sql_snippets.results.verification import Pages, drills_page, verification_page
+from sql_snippets.results.verification import Pages, verification_page
 from sql_snippets.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -77,13 +77,12 @@ _ENDS = (signal.SIGTERM, signal.SIGHUP)
 class SqlSnippetsConfig(Config):  # type: ignore[no-untyped-call]  # untyped base
     """The plugin's options.
 
-    ``report`` and ``drill_log`` are relative to the folder of ``mkdocs.yml``.  ``verification`` and
-    ``drills`` are the names, as ``x.md``, of the pages to generate; without one there is none.
+    ``report`` and ``drill_log`` are relative to the folder of ``mkdocs.yml``.  ``verification`` is
+    the name, as ``x.md``, of the page to generate; without one there is none.
     """
 
     report = config_options.Type(str, default=".cache/sql-snippets/report.json")
     verification = config_options.Type(str, default="")
-    drills = config_options.Type(str, default="")
     drill_log = config_options.Type(str, default="")
 
 
@@ -281,32 +280,26 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
             )
 
     def on_files(self, files: Files, /, *, config: MkDocsConfig) -> Files:
-        """Add the style sheet, and the pages that are generated from the report."""
+        """Add the style sheet, and the page that is generated from the report."""
         files.append(File.generated(config, _STYLES_URI, abs_src_path=str(_STYLES)))
         self._files = files.documentation_pages()
-        wanted = {
-            self.config.verification: verification_page,
-            self.config.drills: drills_page,
-        }
-        if not any(wanted):
+        name = self.config.verification
+        if not name:
             return files
         pages = [
             self._read(file.src_uri, file.abs_src_path) for file in files.documentation_pages()
         ]
         checked = [page for page in pages if page.snippets or page.tables or page.facts]
         log = self._read_log(config, {drill.section for page in checked for drill in page.drills})
-        for name, write in wanted.items():
-            if not name:
-                continue
-            made = File.generated(config, name, content="")
+        here = File.generated(config, name, content="").url
 
-            def address(page: str, anchor: str, here: str = made.url) -> str:
-                file = files.get_file_from_path(self._uris[page])
-                url = get_relative_url(file.url, here) if file else ""
-                return f"{url}#{anchor}" if anchor else url
+        def address(page: str, anchor: str) -> str:
+            file = files.get_file_from_path(self._uris[page])
+            url = get_relative_url(file.url, here) if file else ""
+            return f"{url}#{anchor}" if anchor else url
 
-            given = Pages(checked, address, self._report, self._command(config), log=log)
-            files.append(File.generated(config, name, content=write(given)))
+        given = Pages(checked, address, self._report, self._command(config), log=log)
+        files.append(File.generated(config, name, content=verification_page(given)))
         return files
 
     def _read_log(self, config: MkDocsConfig, sections: set[str]) -> Sequence[DoneDrill] | None:
