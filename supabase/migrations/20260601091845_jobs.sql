@@ -11,6 +11,7 @@
 -- To undo, after every later migration:
 --   drop function reminder.register_jobs(boolean);
 --   drop function reminder.change_job(text, text, text, text, boolean);
+--   drop function reminder.job_state(text);
 --   drop function reminder.job_drift();
 --   drop function reminder.latest_change(text);
 --   drop function reminder.deployed_jobs();
@@ -113,6 +114,36 @@ end
 $$;
 comment on function reminder.job_drift() is
   'What differs between the jobs in cron.job and those of the system, field by field, and surplus jobs that call into the system.';
+
+create function reminder.job_state(p_job text)
+returns table (job text, scheduler_runs boolean, last_start text)
+language plpgsql stable rows 1
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select
+      coalesce(
+        (
+          select case when j.active then 'active' else 'disabled' end
+          from cron.job j
+          where j.jobname = p_job and j.username = current_user
+        ),
+        'not registered'),
+      exists (select from pg_stat_activity a where a.application_name = 'pg_cron scheduler'),
+      (
+        select concat_ws(', ', date_trunc('minute', d.start_time),
+          d.status || ': ' || coalesce(d.return_message, 'no message'))
+        from cron.job_run_details d
+        join cron.job j on j.jobid = d.jobid
+        where j.jobname = p_job and j.username = current_user
+        order by d.runid desc
+        limit 1
+      );
+end
+$$;
+comment on function reminder.job_state(text) is
+  'Whether a job is registered and active, whether the scheduler of pg_cron runs, and how the last start of the job ended.';
 
 create function reminder.change_job(
   job text, changed_by text, reason text, schedule text default null, active boolean default null
@@ -240,6 +271,7 @@ revoke all on function
   reminder.deployed_jobs(),
   reminder.latest_change(text),
   reminder.job_drift(),
+  reminder.job_state(text),
   reminder.change_job(text, text, text, text, boolean),
   reminder.register_jobs(boolean)
   from public;

@@ -364,7 +364,8 @@ begin
       ok := false;
       finding := format('cannot be told: %s (SQLSTATE %s)', sqlerrm, sqlstate);
       -- Where a session has locked the table that the check reads, it is the same that a run meets.
-      section := case sqlstate when '55P03' then 'service-timeout' else v_check.anchor end;
+      -- With anything else it is the check that is broken.
+      section := case sqlstate when '55P03' then 'service-timeout' else 'what-differs' end;
     end;
     ok := coalesce(ok, false);
     return next;

@@ -25,8 +25,10 @@ from tests.sql_snippets.incidents import (
     HEARTBEAT_UNSET_IS_PRESENT,
     HOOK_DISABLED,
     HOOK_DISABLED_IS_PRESENT,
+    LAST_RUN_FAILED,
     LOCK_IS_TAKEN,
     LOCK_KEY,
+    LOST_GRANT,
     MISSED_RUN,
     MISSED_RUN_IS_PRESENT,
     WATCHDOG_OFF,
@@ -39,9 +41,9 @@ if TYPE_CHECKING:
 
     from sql_snippets.database.databases import Database
 
-# The page leaves a transaction alone that is younger than 5 seconds.
+# The page leaves a session alone that has waited within its transaction for less than 5 seconds.
 UNTIL_IT_IS_OLD = """
-select pg_sleep_until(xact_start + interval '5.1 seconds') from pg_stat_activity where pid = %s"""
+select pg_sleep_until(state_change + interval '5.1 seconds') from pg_stat_activity where pid = %s"""
 
 
 def _is_true(database: Database, condition: str) -> bool:
@@ -151,13 +153,6 @@ def stuck_lock(sql_database: Database) -> Iterator[Scenario]:
 def blocked_service(sql_database: Database) -> Iterator[Scenario]:
     """A session left a transaction open on the assignments; the run gave up on its lock."""
 
-    def last_run_failed() -> bool:
-        return _is_true(
-            sql_database,
-            "(select status <> 'succeeded' from public.cron_execution_logs"
-            " where status not in ('running', 'skipped') order by id desc limit 1)",
-        )
-
     with sql_database.connect() as session:
         session.execute("delete from reminder.dispatched_reminders")
     blocker = sql_database.connect(application_name="psql")
@@ -167,7 +162,7 @@ def blocked_service(sql_database: Database) -> Iterator[Scenario]:
         _run_job_and_expect_failure(sql_database)
         with sql_database.connect() as session:
             session.execute(UNTIL_IT_IS_OLD, [blocker.info.backend_pid])
-        yield Scenario(is_present=last_run_failed)
+        yield Scenario(is_present=lambda: _is_present(sql_database, LAST_RUN_FAILED))
     finally:
         blocker.close()
 
@@ -182,6 +177,15 @@ def failing_job(sql_database: Database) -> Scenario:
     return Scenario(
         is_present=lambda: _is_true(sql_database, "reminder.consecutive_failures() = 3")
     )
+
+
+@pytest.fixture
+def lost_grant(sql_database: Database) -> Scenario:
+    """A restore took a grant away that the job needs, and three runs have failed since."""
+    _produce(sql_database, LOST_GRANT)
+    for _ in range(3):
+        _run_job_and_expect_failure(sql_database)
+    return Scenario(is_present=lambda: _is_present(sql_database, LAST_RUN_FAILED))
 
 
 @pytest.fixture
@@ -224,18 +228,6 @@ def hook_disabled(sql_database: Database) -> Scenario:
     """A bulk load switched the hook off, wrote a contact, and left the hook off."""
     _produce(sql_database, HOOK_DISABLED)
     return Scenario(is_present=lambda: _is_present(sql_database, HOOK_DISABLED_IS_PRESENT))
-
-
-@pytest.fixture
-def watchdog_pass(sql_database: Database) -> Scenario:
-    """The watchdog has looked and found nothing."""
-    with sql_database.connect(application_name="pg_cron") as session:
-        session.execute("select reminder.watch()")
-    return Scenario(
-        is_present=lambda: _is_true(
-            sql_database, "exists (select from reminder.watchdog_log where missed_since is null)"
-        )
-    )
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ BLOCK_WORDS = (
     "skip",
 )
 TABLE_WORDS = ("table", "facts", "name")
-HEADING_WORDS = ("drill",)
+HEADING_WORDS = ("drill", "confirm", "resolve", "verify")
 PAGE_WORDS = ("not-sql",)
 _FLAGS = frozenset({"once"})
 _KNOWN = tuple(dict.fromkeys((*BLOCK_WORDS, *TABLE_WORDS, *HEADING_WORDS, *PAGE_WORDS)))
@@ -100,9 +100,13 @@ class TableDirective:
 
 @dataclass(frozen=True, slots=True)
 class HeadingDirective:
-    """What directives say about a heading; ``scenario`` is None where they make no drill of it."""
+    """What directives say about a heading; ``scenario`` is None where they make no drill of it.
+
+    ``elsewhere`` has the blocks of other sections that are steps of this drill too, by name.
+    """
 
     scenario: str | None
+    elsewhere: Mapping[Step, tuple[tuple[str, Word], ...]]
     problems: tuple[Problem, ...]
 
 
@@ -207,7 +211,15 @@ def bind_heading(directives: Sequence[Directive]) -> HeadingDirective:
     """Return what the directives above a heading say about it."""
     words, problems = _sort_words(directives, HEADING_WORDS, "a heading")
     read = _ValueReader(words, problems)
-    return HeadingDirective(read.value("drill", _fixture), tuple(problems))
+    scenario = read.value("drill", _fixture)
+    elsewhere: dict[Step, tuple[tuple[str, Word], ...]] = {}
+    for step in Step:
+        names = read.value(step.value, _slugs)
+        if names is not None and "drill" not in words:
+            read.reject(step.value, "it names blocks that a drill follows, so it goes with drill=")
+        elif names is not None:
+            elsewhere[step] = tuple((name, words[step.value]) for name in names)
+    return HeadingDirective(scenario, elsewhere, tuple(problems))
 
 
 def split_page_words(directive: Directive) -> tuple[Directive, tuple[Word, ...]]:
@@ -338,6 +350,15 @@ _slug = _matching(_SLUG, "letters and digits, joined by - _ or .")
 _fixture = _matching(re.compile(r"[A-Za-z_]\w*"), "the name of a fixture")
 _sqlstate = _matching(_SQLSTATE, "a SQLSTATE: five digits or upper-case letters, such as 42P01")
 _relation = _matching(_RELATION, "a relation with its schema, such as public.assignments")
+
+
+def _slugs(value: str | None) -> tuple[str, ...]:
+    names = _columns(value, "the names of blocks")
+    if not all(_SLUG.fullmatch(name) for name in names):
+        raise ValueError("it needs the names of blocks, with commas between them")
+    if len(set(names)) < len(names):
+        raise ValueError("it names a block twice")
+    return names
 
 
 def meant_by(comment: str) -> str | None:

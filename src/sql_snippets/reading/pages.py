@@ -54,7 +54,7 @@ from sql_snippets.reading.source import (
 from sql_snippets.reading.unshown import find_unshown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["PageError", "SiteError", "read_page"]
@@ -99,6 +99,7 @@ class _OpenDrill:
     section: str
     scenario: str
     location: Location
+    elsewhere: Mapping[Step, tuple[tuple[str, Word], ...]]
     problems: tuple[Problem, ...]
     steps: list[Snippet] = field(default_factory=list)
 
@@ -272,7 +273,9 @@ class _Assembly:
             )
         self._taken.add((self._section, DRILL))
         self._drills.append(
-            _OpenDrill(heading.level, self._section, bound.scenario, location, problems)
+            _OpenDrill(
+                heading.level, self._section, bound.scenario, location, bound.elsewhere, problems
+            )
         )
 
     def _close_drills(self, level: int) -> None:
@@ -281,9 +284,10 @@ class _Assembly:
             self._done_drills.append(self._drills.pop())
 
     def _finish_drill(self, drill: _OpenDrill) -> Drill:
-        problems = drill.problems
-        if not drill.steps:
-            problems += (
+        problems = list(drill.problems)
+        steps = [*drill.steps, *self._steps_elsewhere(drill, problems)]
+        if not steps and not drill.elsewhere:
+            problems.append(
                 Problem(
                     drill.location,
                     f"the drill {drill.scenario!r} has nothing to follow: no block of section "
@@ -294,10 +298,36 @@ class _Assembly:
             page=self._page,
             section=drill.section,
             scenario=drill.scenario,
-            steps=tuple(drill.steps),
+            steps=tuple(steps),
             location=drill.location,
-            problems=problems,
+            problems=tuple(problems),
         )
+
+    def _steps_elsewhere(self, drill: _OpenDrill, problems: list[Problem]) -> Iterator[Snippet]:
+        """Yield the blocks of other sections that the drill follows after its own, as its steps.
+
+        What their own section says of rows and output is about another state of the database.
+        """
+        for step, named in drill.elsewhere.items():
+            for name, word in named:
+                found = self._named(name)
+                if len(found) != 1:
+                    problems.append(
+                        Problem(word.location, f"`{word}`: {self._not_one(name, ' of the page')}.")
+                    )
+                elif found[0] in drill.steps:
+                    why = f"`{name}` is a step of this section already"
+                    problems.append(Problem(word.location, f"`{word}`: {why}."))
+                else:
+                    claims = replace(
+                        found[0].claims,
+                        step=step,
+                        scenario=drill.scenario,
+                        rows=None,
+                        output=None,
+                        ends=False,
+                    )
+                    yield replace(found[0], claims=claims)
 
     # -- blocks ----------------------------------------------------------------------------------
 
@@ -355,17 +385,24 @@ class _Assembly:
         """Return what must have run before: the block named, and what that one needs itself."""
         if word is None:
             return ()
-        found = [snippet for snippet in self._snippets if snippet.name == name]
+        found = self._named(name or "")
         if len(found) == 1:
             return (*found[0].earlier, found[0])
-        if found:
-            why = f"{len(found)} blocks above have this name; give the one you mean another"
-        else:
-            close = get_close_matches(name or "", [s.name for s in self._snippets], n=1)
-            hint = f"; did you mean `{close[0]}`" if close else ""
-            why = f"no block above has this name{hint}"
-        problems.append(Problem(word.location, f"`{word}`: {why}."))
+        problems.append(Problem(word.location, f"`{word}`: {self._not_one(name or '', ' above')}."))
         return ()
+
+    def _named(self, name: str) -> list[Snippet]:
+        """Return the blocks read so far that have a name."""
+        return [snippet for snippet in self._snippets if snippet.name == name]
+
+    def _not_one(self, name: str, where: str) -> str:
+        """Say why a name does not tell which block is meant."""
+        found = len(self._named(name))
+        if found:
+            return f"{found} blocks{where} have this name; give the one you mean another"
+        close = get_close_matches(name, [s.name for s in self._snippets], n=1)
+        hint = f"; did you mean `{close[0]}`" if close else ""
+        return f"no block{where} has this name{hint}"
 
     def _name_of(self, explicit: Word | None, default: str, problems: list[Problem]) -> str:
         """Return a name that nothing else of the section has."""
