@@ -152,7 +152,6 @@ def stuck_lock(sql_database: Database) -> Iterator[Scenario]:
 @pytest.fixture
 def blocked_service(sql_database: Database) -> Iterator[Scenario]:
     """A session left a transaction open on the assignments; the run gave up on its lock."""
-
     with sql_database.connect() as session:
         session.execute("delete from reminder.dispatched_reminders")
     blocker = sql_database.connect(application_name="psql")
