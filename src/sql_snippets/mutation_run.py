@@ -109,9 +109,9 @@ class MutationRun:
         return True
 
     def _choose(self, workplace: Workplace) -> None:
-        mutations = find_mutations(workplace.shared)
-        definitions = workplace.definitions
-        with unchanged(workplace.template) as template:
+        mutations = find_mutations(workplace.ground.shared)
+        definitions = workplace.ground.definitions
+        with unchanged(workplace.ground.template) as template:
             for trial in self.trials:
                 item = trial.item
                 texts = item.mutable_texts()
@@ -146,12 +146,12 @@ class MutationRun:
             early = [trial for trial in group if trial not in late]
             for trial in late:
                 failures = failures_on(
-                    trial.item, workplace.template, functools.partial(apply, mutation)
+                    trial.item, workplace.ground.template, functools.partial(apply, mutation)
                 )
                 trial.note(mutation, failures)
             if not early:
                 continue
-            with mutated(workplace.template, mutation) as template:
+            with mutated(workplace.ground.template, mutation) as template:
                 if template is None:
                     continue
                 for trial in early:

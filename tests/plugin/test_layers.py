@@ -19,13 +19,19 @@ MAY_IMPORT = {
     "model": set[str](),
     "sqltext": {"model"},
     "reading": {"model", "sqltext"},
+    "plan": {"model", "sqltext"},
+    "evidence": {"model", "plan"},
     "servers": set[str](),
     "database": {"model", "sqltext", "servers"},
-    "running": {"model", "sqltext", "database"},
-    "judging": {"model", "sqltext", "servers", "database", "running"},
+    # The only part that talks to a server about a page, and the part that must not: neither knows
+    # the other.
+    "running": {"model", "sqltext", "plan", "evidence", "servers", "database"},
+    "judging": {"model", "sqltext", "plan", "evidence"},
+    "checking": {"model", "plan", "running", "judging", "database"},
     "results": {"model", "sqltext", "database"},
-    "settings": {"database", "running"},
+    "settings": {"database", "plan"},
     "mutations": {"database"},
+    "blame": {"database", "servers"},
 }
 EDGES = {
     "cli": set[str](),

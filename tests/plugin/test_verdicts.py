@@ -132,13 +132,13 @@ def test_no_server_is_started_for_it(
 def test_what_runs_and_renders_is_not_even_imported_for_it(project: pytest.Pytester) -> None:
     ask = (
         "import sys\n\ndef pytest_sessionfinish():\n"
-        '    late = ("psycopg", "sql_snippets.judging.trials", "sql_snippets.reading.pages")\n'
+        '    late = ("psycopg", "sql_snippets.running.execute", "sql_snippets.reading.pages")\n'
         '    print("imported:", *(name for name in late if name in sys.modules))\n'
     )
     (project.path / "conftest.py").write_text(f"{CONFTEST}\n{ask}", encoding="utf-8")
     first, second = (project.runpytest_subprocess("docs", "-s") for _ in range(2))
     first.assert_outcomes(passed=2)
-    assert "imported: psycopg sql_snippets.judging.trials sql_snippets.reading.pages" in str(
+    assert "imported: psycopg sql_snippets.running.execute sql_snippets.reading.pages" in str(
         first.stdout
     )
     second.assert_outcomes(passed=2)

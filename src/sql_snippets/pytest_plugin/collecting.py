@@ -15,7 +15,6 @@ from sql_snippets.model import (
     Failure,
     Location,
     Page,
-    Problem,
     Snippet,
     Step,
 )
@@ -174,7 +173,7 @@ def _with_uncompared_output(snippet: Snippet, page: Page) -> Snippet:
     followed = any(step.id == snippet.id for drill in page.drills for step in drill.steps)
     if snippet.claims.step is not Step.VERIFY or output is None or followed:
         return snippet
-    problem = Problem(
+    problem = Failure(
         output.location,
         "nothing compares this output: it is what the verification says after the fix, and the "
         "block is in no section with drill=",

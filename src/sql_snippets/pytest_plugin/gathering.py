@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from _pytest.junitxml import xml_key
 
-from sql_snippets.model import Failure, Location
+from sql_snippets.model import Failure, Fix, Location
 from sql_snippets.pytest_plugin.run import ATTRIBUTE
 from sql_snippets.results.report import (
     Entry,
@@ -17,7 +18,7 @@ from sql_snippets.results.report import (
     make_report,
     write_report,
 )
-from sql_snippets.results.rewrite import CellEdit, edit_from, write_back
+from sql_snippets.results.rewrite import Edit, write_back
 from sql_snippets.results.verdicts import Kept, now
 
 if TYPE_CHECKING:
@@ -56,9 +57,10 @@ class Results:
             place = Location(**values.pop("location"))
             run.failures.append(Failure(place, **values))
         for values in sent["edits"]:
-            edit = edit_from(values)
-            start = edit.start if isinstance(edit, CellEdit) else -1
-            run.edits.setdefault((edit.path, edit.first_line, start), edit)
+            fix = Fix(**values["fix"])
+            start = -1 if fix.columns is None else fix.columns[0]
+            edit = Edit(Path(values["path"]), fix, values["digest"])
+            run.edits.setdefault((edit.path, fix.line, start), edit)
         if sent["server"] is not None:
             facts = sent["server"]
             run.server = ServerFacts(
@@ -88,8 +90,7 @@ class Results:
         written, refused = write_back(run.edits.values())
         is_whole = session.exitstatus != pytest.ExitCode.INTERRUPTED
         for edit in written:
-            what = "cell" if isinstance(edit, CellEdit) else "output"
-            run.notes.append(f"wrote the {what} at {edit.path}:{edit.first_line}")
+            run.notes.append(f"wrote the {'cell' if edit.is_cell else 'output'} at {edit}")
         run.notes += [f"error: {reason}" for reason in refused]
         try:
             self._write_report(is_whole=is_whole)

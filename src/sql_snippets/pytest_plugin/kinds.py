@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sql_snippets.judging.identifiers import Name, names_on
+from sql_snippets.database.recipes import read_sql, stand_in_for
+from sql_snippets.judging.drills import check_make_up
+from sql_snippets.judging.identifiers import Mentions, Name, names_on
 from sql_snippets.judging.vouched import checked_codes
 from sql_snippets.model import (
     BoundTable,
@@ -20,6 +22,7 @@ from sql_snippets.model import (
     Snippet,
     Unchecked,
 )
+from sql_snippets.project import recipe_of
 from sql_snippets.pytest_plugin.items import SqlItem
 from sql_snippets.results.report import (
     Entry,
@@ -31,7 +34,7 @@ from sql_snippets.results.report import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from sql_snippets.settings import Settings
@@ -46,6 +49,10 @@ class FaultItem(SqlItem):
         super().__init__(place=failure.location, **kwargs)
         self.failure = failure
 
+    def problems(self) -> Sequence[Failure]:
+        """Return the fault."""
+        return [self.failure]
+
 
 class BlockItem(SqlItem):
     """One SQL block with its claims."""
@@ -55,33 +62,31 @@ class BlockItem(SqlItem):
     def __init__(self, *, snippet: Snippet, **kwargs: Any) -> None:
         super().__init__(place=snippet.start, section=snippet.section, **kwargs)
         self.snippet = snippet
+        self.said_at = snippet.fence
         if snippet.excluded is not None and not snippet.problems:
             self.add_marker(pytest.mark.skip(reason=snippet.excluded))
 
+    def problems(self) -> Sequence[Failure]:
+        """Return those of the block alone."""
+        return self.snippet.problems
+
     def texts(self) -> Iterable[str] | None:
         """Return the block's and those of the blocks before it."""
-        return None if self.snippet.problems else _sql_of(self.snippet)
+        return None if self.problems() else _sql_of(self.snippet)
 
     def scenario_name(self) -> str | None:
         """Return that of the block's claims."""
         return self.snippet.claims.scenario
 
-    def subject(self) -> object | None:
+    def subject(self) -> Snippet:
         """Return the block with its claims."""
         return self.snippet
 
-    def prepare(self) -> None:
-        """Open the database and produce the incident."""
-        name = self.snippet.claims.scenario
-        if name is None:
-            super().prepare()
-        elif self.has_fixture(name):
-            self.fixture("sql_database")
-            self.fixture(name)
+    rests_on = subject
 
     def entry(self, verdict: Verdict, reason: str | None) -> Entry:
         """Add what only a block has."""
-        outcome = self.attempt.trial.outcome
+        outcome = self.trial.outcome
         entry = super().entry(verdict, reason)
         return replace(
             entry,
@@ -93,7 +98,7 @@ class BlockItem(SqlItem):
             isolation=outcome.isolation if outcome is not None else None,
             rows=len(outcome.rows) if outcome is not None and outcome.columns else None,
             danger=describe_danger(outcome.danger) if outcome is not None else None,
-            placeholders=[asdict(parameter) for parameter in self.attempt.trial.parameters],
+            placeholders=[asdict(parameter) for parameter in self.trial.parameters],
         )
 
 
@@ -106,18 +111,24 @@ class TableItem(SqlItem):
         super().__init__(place=table.location, section=table.section, **kwargs)
         self.table = table
 
+    def problems(self) -> Sequence[Failure]:
+        """Return those of the table alone."""
+        return self.table.problems
+
     def texts(self) -> Iterable[str] | None:
         """Return nothing that reaches further than the catalog."""
-        return None if self.table.problems else ()
+        return None if self.problems() else ()
 
     def mutable_texts(self) -> Iterable[str] | None:
         """Return the relation and the names in the table."""
         cells = [cell for row in self.table.rows for cell in row.cells[:1]]
-        return None if self.table.problems else [self.table.relation, *cells]
+        return None if self.problems() else [self.table.relation, *cells]
 
-    def subject(self) -> object | None:
+    def subject(self) -> BoundTable:
         """Return the table."""
         return self.table
+
+    rests_on = subject
 
 
 class FactsItem(SqlItem):
@@ -129,13 +140,19 @@ class FactsItem(SqlItem):
         super().__init__(place=table.location, section=table.section, **kwargs)
         self.table = table
 
+    def problems(self) -> Sequence[Failure]:
+        """Return those of the table alone."""
+        return self.table.problems
+
     def texts(self) -> Iterable[str] | None:
         """Return the queries."""
-        return None if self.table.problems else [fact.sql for fact in self.table.facts]
+        return None if self.problems() else [fact.sql for fact in self.table.facts]
 
-    def subject(self) -> object | None:
+    def subject(self) -> FactsTable:
         """Return the table with its queries."""
         return self.table
+
+    rests_on = subject
 
 
 class UncheckedItem(SqlItem):
@@ -165,9 +182,15 @@ class IdentifiersItem(SqlItem):
         """Return nothing that reaches further than the catalog."""
         return ()
 
-    def subject(self) -> object | None:
+    def rests_on(self) -> object | None:
         """Return the page: what its blocks make counts as known."""
         return self.page
+
+    def subject(self) -> Mentions:
+        """Return the names, beside those that a stand-in would make on another server."""
+        stand_ins = {stand_in_for(read_sql(path)) for path in recipe_of(self.settings).platform}
+        names = tuple(mentioned_names(self.page, self.settings))
+        return Mentions(self.page, names, frozenset(name for name in stand_ins if name))
 
 
 class DrillItem(SqlItem):
@@ -179,9 +202,13 @@ class DrillItem(SqlItem):
         super().__init__(place=drill.location, section=drill.section, **kwargs)
         self.drill = drill
 
+    def problems(self) -> Sequence[Failure]:
+        """Return those of the drill and of its steps."""
+        return check_make_up(self.drill)
+
     def texts(self) -> Iterable[str] | None:
         """Return those of all steps."""
-        if self.drill.problems:
+        if self.problems():
             return None
         return [text for step in self.drill.steps for text in _sql_of(step)]
 
@@ -189,15 +216,11 @@ class DrillItem(SqlItem):
         """Return that of the drill."""
         return self.drill.scenario
 
-    def subject(self) -> object | None:
+    def subject(self) -> Drill:
         """Return the drill with its steps."""
         return self.drill
 
-    def prepare(self) -> None:
-        """Produce the incident."""
-        if self.has_fixture(self.drill.scenario):
-            self.fixture("sql_database")
-            self.fixture(self.drill.scenario)
+    rests_on = subject
 
 
 def _sql_of(snippet: Snippet) -> Iterator[str]:

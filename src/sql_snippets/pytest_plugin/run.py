@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sql_snippets.model import Failure
     from sql_snippets.reading.site import Site
     from sql_snippets.results.report import Entry, ServerFacts
-    from sql_snippets.results.rewrite import CellEdit, Edit
+    from sql_snippets.results.rewrite import Edit
     from sql_snippets.results.verdicts import Kept, Verdicts
     from sql_snippets.settings import Settings
 
@@ -34,7 +34,6 @@ class Run:
 
     settings: Settings
     verdicts: Verdicts
-    check: Callable[[pytest.Item], None]
     make_workplace: Callable[[], Workplace]
     broker: Broker | None = None
     server_key: str | None = None
@@ -52,7 +51,7 @@ class Run:
     digests: dict[Path, str] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
-    edits: dict[tuple[Path, int, int], Edit | CellEdit] = field(default_factory=dict)
+    edits: dict[tuple[Path, int, int], Edit] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     _workplace: Workplace | None = None

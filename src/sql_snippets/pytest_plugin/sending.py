@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -76,8 +76,8 @@ def pytest_runtest_makereport(
             if verdict
             else None,
             "key": item.key if item.kept is None else None,
-            "failures": [asdict(failure) for failure in failures],
-            "edits": [{**asdict(edit), "path": str(edit.path)} for edit in item.attempt.edits],
+            "failures": [asdict(replace(failure, fixes=())) for failure in failures],
+            "edits": [{**asdict(edit), "path": str(edit.path)} for edit in item.edits],
             **(item.kept.facts if item.kept is not None else _facts(run.opened)),
         },
     )

@@ -30,7 +30,6 @@ def pytest_configure(config: pytest.Config) -> None:
     run = Run(
         settings,
         verdicts,
-        check=_check,
         make_workplace=lambda: _make_workplace(settings, address),
     )
     config.stash[RUN] = run
@@ -88,12 +87,6 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 # What a run in which nothing has to be run does without is imported here and no sooner: psycopg and
 # what runs and judges take as long as all else that is imported.
-
-
-def _check(item: pytest.Item) -> None:
-    from sql_snippets.pytest_plugin.checking import check  # noqa: PLC0415 - see above
-
-    check(item)
 
 
 def _make_workplace(settings: Settings, address: tuple[int, str] | None) -> Workplace:
