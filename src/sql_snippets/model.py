@@ -9,12 +9,9 @@ counts characters (not bytes) of the author's own line.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping  # noqa: TC003 - `codec` reads the types of fields
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 
 @dataclass(frozen=True, slots=True, order=True)

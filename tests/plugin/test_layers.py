@@ -17,18 +17,20 @@ PACKAGE = Path(sql_snippets.__file__).parent
 # A part, and the parts it may import. Each stands below those that it knows.
 MAY_IMPORT = {
     "model": set[str](),
+    "codec": set[str](),
+    "cache": set[str](),
     "sqltext": {"model"},
-    "reading": {"model", "sqltext"},
+    "reading": {"model", "codec", "cache", "sqltext"},
     "plan": {"model", "sqltext"},
     "evidence": {"model", "plan"},
-    "servers": set[str](),
+    "servers": {"cache"},
     "database": {"model", "sqltext", "servers"},
     # The only part that talks to a server about a page, and the part that must not: neither knows
     # the other.
     "running": {"model", "sqltext", "plan", "evidence", "servers", "database"},
     "judging": {"model", "sqltext", "plan", "evidence"},
     "checking": {"model", "plan", "running", "judging", "database"},
-    "results": {"model", "sqltext", "database"},
+    "results": {"model", "codec", "cache", "sqltext", "database"},
     "settings": {"database", "plan"},
     "mutations": {"database"},
     "blame": {"database", "servers"},

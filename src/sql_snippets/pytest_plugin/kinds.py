@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,7 +28,6 @@ from sql_snippets.results.report import (
     Entry,
     Kind,
     Verdict,
-    describe_danger,
     hash_claims,
     hash_sql,
 )
@@ -97,8 +96,8 @@ class BlockItem(SqlItem):
             claims_sha256=hash_claims(self.snippet),
             isolation=outcome.isolation if outcome is not None else None,
             rows=len(outcome.rows) if outcome is not None and outcome.columns else None,
-            danger=describe_danger(outcome.danger) if outcome is not None else None,
-            placeholders=[asdict(parameter) for parameter in self.trial.parameters],
+            danger=outcome.danger if outcome is not None else None,
+            placeholders=self.trial.parameters,
         )
 
 

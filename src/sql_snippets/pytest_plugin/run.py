@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sql_snippets.database.workplace import Workplace
     from sql_snippets.model import Failure
     from sql_snippets.reading.site import Site
-    from sql_snippets.results.report import Entry, ServerFacts
+    from sql_snippets.results.report import Entry, RanOn
     from sql_snippets.results.rewrite import Edit
     from sql_snippets.results.verdicts import Kept, Verdicts
     from sql_snippets.settings import Settings
@@ -44,9 +44,7 @@ class Run:
     sites: dict[Path, Site] = field(default_factory=dict)
     pages: list[pytest.File] = field(default_factory=list)
     blocks: int = 0
-    server: ServerFacts | None = None
-    migration_head: str | None = None
-    recipe: str | None = None
+    ran_on: RanOn | None = None
     database_error: str | None = None
     digests: dict[Path, str] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)

@@ -7,18 +7,17 @@ once and the lines of a later edit are not moved by an earlier one.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import tempfile
 from dataclasses import dataclass
 from itertools import groupby, pairwise
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - `codec` reads the types of fields
 from typing import TYPE_CHECKING
+
+from sql_snippets.cache import write_whole
+from sql_snippets.model import Fix  # noqa: TC001 - `codec` reads the types of fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-    from sql_snippets.model import Fix
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _FENCE = re.compile(r"(?P<indent>[\s>]*)(?:`{3,}|~{3,})")
@@ -151,21 +150,6 @@ def _rewritten(path: Path, edits: list[Edit]) -> bytes:
     return _apply(data.decode("utf-8"), edits).encode("utf-8")
 
 
-def _replace(path: Path, data: bytes) -> None:
-    """Replace the file as a whole, so that an interruption leaves the old or the new one."""
-    target = path.resolve()
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        temporary.chmod(target.stat().st_mode)
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
 def write_back(
     edits: Iterable[Edit],
 ) -> tuple[list[Edit], list[str]]:
@@ -181,7 +165,7 @@ def write_back(
         of_page = list(group)
         try:
             data = _rewritten(path, of_page)
-            _replace(path, data)
+            write_whole(path, data)
         except RewriteError as error:
             refused.append(str(error))
         except (OSError, UnicodeDecodeError) as error:
