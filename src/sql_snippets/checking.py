@@ -9,7 +9,7 @@ from sql_snippets.judging.drills import judge_drill
 from sql_snippets.judging.facts import check_facts
 from sql_snippets.judging.identifiers import Mentions, check_identifiers
 from sql_snippets.judging.tables import check_table
-from sql_snippets.model import BoundTable, Drill, FactsTable, Snippet, Trial
+from sql_snippets.model import BoundTable, Drill, FactsTable, PagePart, Snippet, Trial
 from sql_snippets.plan import RunOptions, plan_block, plan_drill
 from sql_snippets.running.asking import ask_facts, ask_names, ask_relation
 from sql_snippets.running.execute import JustBefore, execute
@@ -17,7 +17,7 @@ from sql_snippets.running.execute import JustBefore, execute
 if TYPE_CHECKING:
     from sql_snippets.database.ground import Ground, Incident
 
-Subject = Snippet | BoundTable | FactsTable | Mentions | Drill
+Subject = PagePart | Mentions
 
 
 def check(

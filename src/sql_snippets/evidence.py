@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class BlockRun:
     """What a block gave; without an ``outcome`` it was not sent, as it could not be filled in."""
 
     step: Send
@@ -61,19 +61,19 @@ class Probed:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the execution of a plan gave, as far as it got; a part stands for one of the plan.
+    """What the execution of a plan gave, as far as it got, stage by stage.
 
     Where the incident was not ``produced``, nothing was run.
     """
 
     plan: Plan
-    parts: tuple[tuple[Reply | Sight | Probed, ...], ...] = ()
+    stages: tuple[tuple[BlockRun | Sight | Probed, ...], ...] = ()
     produced: bool = True
 
     @property
-    def given(self) -> Iterator[Reply | Sight | Probed]:
+    def given(self) -> Iterator[BlockRun | Sight | Probed]:
         """What each step gave, in order."""
-        return (given for part in self.parts for given in part)
+        return (given for stage in self.stages for given in stage)
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,6 +173,11 @@ class Snippet:
         return f"{self.page}::{self.section}::{self.name}"
 
     @property
+    def location(self) -> Location:
+        """The place of the fence, from which the block is looked for."""
+        return self.fence
+
+    @property
     def start(self) -> Location:
         """The place of the first character of the SQL, or of the fence when it is empty."""
         return self.locate(0) if self.origins else self.fence
@@ -315,15 +320,20 @@ class Drill:
     steps: tuple[Snippet, ...]
     location: Location
     problems: tuple[Failure, ...] = ()
+    name: str = "drill"
 
     @property
     def id(self) -> str:
         """Name of the item, stable when text above it changes."""
-        return f"{self.page}::{self.section}::drill"
+        return f"{self.page}::{self.section}::{self.name}"
 
     def having(self, step: Step) -> tuple[Snippet, ...]:
         """Return the blocks that play a part."""
         return tuple(snippet for snippet in self.steps if snippet.claims.step is step)
+
+
+PagePart = Snippet | BoundTable | FactsTable | Drill
+"""What is checked by itself, and stands at a place of its page."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class Where(StrEnum):
 
 
 class Need(StrEnum):
-    """What a step has to give so that the parts of the plan after it mean anything."""
+    """What a step has to give so that the stages of the plan after it mean anything."""
 
     ROWS = "rows"
     NO_ROWS = "no rows"
@@ -114,11 +114,11 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Stage:
     """Steps that belong together; ``when`` says in a failure which part of the drill it was.
 
-    All of them are run, but for those that need one which failed.  If one failed, no further part
-    is run.
+    All of them are run, but for those that need one which failed.  If one failed, no further
+    stage is run.
     """
 
     steps: tuple[Send | Look | Probe, ...]
@@ -129,7 +129,7 @@ class Part:
 class Plan:
     """All that is to be done for one verdict; with a ``scenario``, against its incident."""
 
-    parts: tuple[Part, ...]
+    stages: tuple[Stage, ...]
     scenario: str | None = None
 
 
@@ -154,7 +154,7 @@ def plan_block(snippet: Snippet, options: RunOptions) -> Plan:
         # It is for good, so not in the database that others use.
         probed_in = Where.CLONE if where is Where.ROLLED_BACK else where
         steps.append(Probe(snippet, probed_in, own))
-    return Plan((Part(tuple(steps)),), claims.scenario)
+    return Plan((Stage(tuple(steps)),), claims.scenario)
 
 
 def plan_drill(drill: Drill, options: RunOptions) -> Plan:
@@ -197,19 +197,19 @@ def plan_drill(drill: Drill, options: RunOptions) -> Plan:
     verify = drill.having(Step.VERIFY)
     again = [snippet for snippet in drill.having(Step.RESOLVE) if not snippet.claims.once]
     diagnosis = list(map(_bare, drill.having(Step.CONFIRM)))
-    parts = (
-        Part(steps(diagnosis, Need.NO_ROWS, Where.CLONE), "on a healthy database"),
+    stages = (
+        Stage(steps(diagnosis, Need.NO_ROWS, Where.CLONE), "on a healthy database"),
         # Before the fix there is nothing to wait for: it must say no at once.
-        Part(steps(verify, Need.UNRESOLVED), "before the fix"),
-        Part((Look(present=True),)),
-        Part(follow(), "with the incident"),
-        Part((gone,), "ran in page order"),
-        Part(steps(verify, Need.RESOLVED), "after the fix"),
-        Part(steps(list(map(_bare, again))), "run a second time (say `once` if it must not be)"),
-        Part((gone,), "ran a second time"),
-        Part(steps(verify, Need.RESOLVED), "after the fix was run twice"),
+        Stage(steps(verify, Need.UNRESOLVED), "before the fix"),
+        Stage((Look(present=True),)),
+        Stage(follow(), "with the incident"),
+        Stage((gone,), "ran in page order"),
+        Stage(steps(verify, Need.RESOLVED), "after the fix"),
+        Stage(steps(list(map(_bare, again))), "run a second time (say `once` if it must not be)"),
+        Stage((gone,), "ran a second time"),
+        Stage(steps(verify, Need.RESOLVED), "after the fix was run twice"),
     )
-    return Plan(parts, drill.scenario)
+    return Plan(stages, drill.scenario)
 
 
 def _for(snippet: Snippet, options: RunOptions) -> RunOptions:

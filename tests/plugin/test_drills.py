@@ -249,6 +249,6 @@ def test_a_drill_that_ended_early_has_not_passed() -> None:
         Incident(cast("Any", incident), Scenario(lambda: incident.present)),
     )
     assert judge_drill(DRILL, evidence).failures == ()
-    for end in range(len(evidence.parts)):
-        (failure,) = judge_drill(DRILL, replace(evidence, parts=evidence.parts[:end])).failures
+    for end in range(len(evidence.stages)):
+        (failure,) = judge_drill(DRILL, replace(evidence, stages=evidence.stages[:end])).failures
         assert failure.message == "the drill was not followed to its end"

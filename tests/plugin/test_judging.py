@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from sql_snippets.evidence import Evidence, Probed, Reply, Sight
+from sql_snippets.evidence import BlockRun, Evidence, Probed, Sight
 from sql_snippets.judging.blocks import judge_block
 from sql_snippets.model import (
     Claims,
@@ -39,15 +39,15 @@ def _evidence(snippet: Snippet, *outcomes: Outcome, produced: bool = True) -> Ev
     plan = plan_block(snippet, OPTIONS)
     waiting = list(outcomes)
     replies = [
-        Reply(step, waiting.pop(0))
-        for step in plan.parts[0].steps
+        BlockRun(step, waiting.pop(0))
+        for step in plan.stages[0].steps
         if isinstance(step, Send) and waiting
     ]
     return Evidence(plan, (tuple(replies),), produced)
 
 
 def _with(evidence: Evidence, *more: Sight | Probed) -> Evidence:
-    return replace(evidence, parts=((*evidence.parts[0], *more),))
+    return replace(evidence, stages=((*evidence.stages[0], *more),))
 
 
 def test_judging_needs_nothing_that_runs() -> None:
@@ -69,7 +69,7 @@ def test_a_block_that_was_run_as_the_page_says() -> None:
     snippet = _snippet(claims=Claims(rows=1, fill={"x": "1"}))
     parameters = (Parameter("x", "text", "fill.x"),)
     plan = plan_block(snippet, OPTIONS)
-    probe = plan.parts[0].steps[-1]
+    probe = plan.stages[0].steps[-1]
     assert isinstance(probe, Probe)
     probed = Probed(probe, parameters, {"x": "1"}, {"x": "O'Hara"})
     evidence = _with(_evidence(snippet, DONE), probed)
@@ -148,7 +148,7 @@ def test_all_is_decided_before_anything_is_sent(snippet: Snippet, expected: list
     plan = plan_block(snippet, OPTIONS)
     assert plan.scenario == snippet.claims.scenario
     found = []
-    for step in plan.parts[0].steps:
+    for step in plan.stages[0].steps:
         if isinstance(step, Look):
             found.append("look")
         else:
@@ -160,7 +160,7 @@ def test_all_is_decided_before_anything_is_sent(snippet: Snippet, expected: list
 def test_a_block_is_run_as_the_role_that_the_page_names() -> None:
     first = _snippet("first", "select 1", Claims(role="owner"))
     plan = plan_block(replace(_snippet(), earlier=(first,)), OPTIONS)
-    roles = [step.options.role for step in plan.parts[0].steps if not isinstance(step, Look)]
+    roles = [step.options.role for step in plan.stages[0].steps if not isinstance(step, Look)]
     assert roles == ["owner", "reader", "reader"]
 
 
@@ -185,7 +185,7 @@ def test_a_plan_says_what_a_run_goes_on_from(
     outcome: Outcome, step: Step | None, *, goes_on: bool
 ) -> None:
     plan = plan_block(_snippet(sql="select 1", claims=Claims(step=step)), OPTIONS)
-    (send,) = plan.parts[0].steps
+    (send,) = plan.stages[0].steps
     assert isinstance(send, Send)
     assert send.where is Where.ROLLED_BACK
     assert send.is_met(outcome) is goes_on

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "plan": {"model", "sqltext"},
     "evidence": {"model", "plan"},
     "servers": {"cache"},
-    "database": {"model", "sqltext", "servers"},
+    "database": {"model", "codec", "sqltext", "servers"},
     # The only part that talks to a server about a page, and the part that must not: neither knows
     # the other.
     "running": {"model", "sqltext", "plan", "evidence", "servers", "database"},

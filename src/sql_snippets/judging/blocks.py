@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sql_snippets.evidence import Probed, Reply, Sight
+from sql_snippets.evidence import BlockRun, Probed, Sight
 from sql_snippets.judging.checks import check_run, check_snippet
 from sql_snippets.judging.hostile import check_probed
 from sql_snippets.model import Failure, Outcome, Trial
@@ -21,14 +21,14 @@ def not_produced(scenario: str | None, place: Location) -> Trial:
     return Trial((Failure(place, f'scenario "{scenario}" {why}'),), tested=False)
 
 
-def check_needed(reply: Reply, name: str) -> list[Failure]:
+def check_needed(reply: BlockRun, name: str) -> list[Failure]:
     """Check a block that must run before the one called ``name``; it is shown where it stands."""
     prefix = f'block "{reply.step.snippet.name}", which must run before "{name}", failed: '
     failures = check_reply(reply)
     return [replace(failure, message=prefix + failure.message) for failure in failures]
 
 
-def check_reply(reply: Reply) -> list[Failure]:
+def check_reply(reply: BlockRun) -> list[Failure]:
     """Check what holds for every run of a block."""
     if reply.outcome is None:
         return list(reply.unfilled)
@@ -46,12 +46,12 @@ def judge_block(snippet: Snippet, evidence: Evidence) -> Trial:
         # A failure with fixes may be accepted, and must not hide another.
         is_sound = all(failure.fixes for failure in failures)
         match given:
-            case Reply(step) if step.needed_by == snippet.id:
+            case BlockRun(step) if step.needed_by == snippet.id:
                 if needed := check_needed(given, snippet.name):
                     return Trial(tuple(needed), tested=False)
-            case Reply(outcome=None):
+            case BlockRun(outcome=None):
                 return Trial(given.unfilled)
-            case Reply(outcome=Outcome() as outcome):
+            case BlockRun(outcome=Outcome() as outcome):
                 failures += check_snippet(snippet, outcome)
             case Sight() if is_sound and not given.is_met:
                 why = f'incident "{evidence.plan.scenario}" is still there after this block has run'

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sql_snippets.evidence import Reply, Sight
+from sql_snippets.evidence import BlockRun, Sight
 from sql_snippets.judging.blocks import check_needed, check_reply, not_produced
 from sql_snippets.judging.checks import check_confirm, check_output, check_verify
 from sql_snippets.model import Failure, Snippet, Step, Trial
@@ -42,7 +42,7 @@ def check_make_up(drill: Drill) -> list[Failure]:
     return failures
 
 
-def _check_step(reply: Reply) -> list[Failure]:
+def _check_step(reply: BlockRun) -> list[Failure]:
     """Check one step; the output of a verification is what it gives after the fix."""
     failures, outcome, snippet = check_reply(reply), reply.outcome, reply.step.snippet
     if failures or outcome is None:
@@ -70,31 +70,31 @@ def _check_sight(drill: Drill, sight: Sight, when: str) -> list[Failure]:
 
 
 def judge_drill(drill: Drill, evidence: Evidence) -> Trial:
-    """Return what did not hold, up to the first part that broke: it makes the rest meaningless.
+    """Return what did not hold, up to the first stage that broke: it makes the rest meaningless.
 
     An output that is another one breaks nothing, and is told once.
     """
     if not evidence.produced:
         return not_produced(drill.scenario, drill.location)
     steps = {snippet.id: snippet for snippet in drill.steps}
-    replies = [given for given in evidence.given if isinstance(given, Reply)]
+    replies = [given for given in evidence.given if isinstance(given, BlockRun)]
     seconds = sum(reply.outcome.seconds for reply in replies if reply.outcome is not None)
     failures: dict[object, Failure] = {}
-    for part, all_given in zip(evidence.plan.parts, evidence.parts, strict=False):
+    for stage, all_given in zip(evidence.plan.stages, evidence.stages, strict=False):
         for given in all_given:
             found: list[Failure] = []
             match given:
                 case Sight():
-                    found = _check_sight(drill, given, part.when)
-                case Reply(step) if step.needed_by is not None:
+                    found = _check_sight(drill, given, stage.when)
+                case BlockRun(step) if step.needed_by is not None:
                     needing = steps[step.needed_by]
-                    found = _named(needing, part.when, check_needed(given, needing.name))
-                case Reply(step):
-                    found = _named(step.snippet, part.when, _check_step(given))
+                    found = _named(needing, stage.when, check_needed(given, needing.name))
+                case BlockRun(step):
+                    found = _named(step.snippet, stage.when, _check_step(given))
             for failure in found:
                 failures.setdefault(failure.fixes or failure, failure)
         if not all(failure.fixes for failure in failures.values()):
             break
-    if len(evidence.parts) < len(evidence.plan.parts) and all(f.fixes for f in failures.values()):
+    if len(evidence.stages) < len(evidence.plan.stages) and all(f.fixes for f in failures.values()):
         failures[None] = Failure(drill.location, "the drill was not followed to its end")
     return Trial(tuple(failures.values()), seconds=seconds)

@@ -6,10 +6,10 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sql_snippets.database.ground import Incident
-from sql_snippets.model import Failure, Location, Scenario, Trial
+from sql_snippets.model import Failure, Location, Page, PagePart, Scenario, Snippet, Trial
 from sql_snippets.pytest_plugin.claims import (
     ClaimsFailed,
     draw,
@@ -58,18 +58,29 @@ class SqlItem(ItemWithFixtures):
     kind: Kind
 
     def __init__(
-        self, *, place: Location, root: Path, on_page: str, section: str = "", **kwargs: Any
+        self,
+        *,
+        root: Path,
+        on_page: str,
+        part: PagePart | Page | None = None,
+        place: Location | None = None,
+        section: str = "",
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.place = self.said_at = place
+        self.part = part
+        if part is not None and not isinstance(part, Page):
+            place, section = place or part.location, part.section
+        self.place = place or Location(on_page, 1)
+        self.section = section
         self.on_page = on_page
         self.root = root
-        self.section = section
         self.trial = Trial()
         self.edits: list[Edit] = []
         self.kept: Kept | None = None
         self.key: str | None = None
-        self.user_properties += [("id", self.item_id), ("file", place.path), ("line", place.line)]
+        where = [("file", self.place.path), ("line", self.place.line)]
+        self.user_properties += [("id", self.item_id), *where]
 
     @property
     def item_id(self) -> str:
@@ -88,18 +99,18 @@ class SqlItem(ItemWithFixtures):
 
     def problems(self) -> Sequence[Failure]:
         """Return what was found wrong before anything could be run."""
+        return self.part.problems if self.part is not None else ()
+
+    def sql(self) -> Iterable[str]:
+        """Return what is run beyond a look at the catalog."""
         return ()
 
     def texts(self) -> Iterable[str] | None:
         """Return the SQL that is run, None when no database is asked."""
-        return None
+        return None if self.part is None or self.problems() else self.sql()
 
     def scenario_name(self) -> str | None:
         """Return the fixture that produces the incident, if there is to be one."""
-        return None
-
-    def rests_on(self) -> object | None:
-        """Return what of the page the verdict rests on; None when no verdict is kept."""
         return None
 
     def prepare(self) -> None:
@@ -114,8 +125,8 @@ class SqlItem(ItemWithFixtures):
 
     def setup(self) -> None:
         """Find the verdict of an earlier run, or take the turn and set everything up."""
-        part = self.rests_on()
-        self.key = None if part is None else key_for(self, self.item_id, part, self.scenario_name())
+        if self.part is not None:
+            self.key = key_for(self, self.item_id, self.part, self.scenario_name())
         self.kept = run_of(self.config).verdicts.find(self.key) if self.key is not None else None
         if self.kept is not None:
             return
@@ -162,21 +173,22 @@ class SqlItem(ItemWithFixtures):
         return [failure for failure in trial.failures if not (accepts and failure.fixes)]
 
     def subject(self) -> Subject:
-        """Return what is checked."""
-        raise NotImplementedError
+        """Return what is checked: a part of the page, which says all of it but for names."""
+        return cast("Subject", self.part)
 
     def _incident(self) -> Incident | None:
         """Return what the fixture of the scenario yields; `setup` has set it up."""
         name = self.scenario_name()
         if name is None:
             return None
+        said_at = self.part.location if isinstance(self.part, Snippet) else self.place
         if not self.has_fixture(name):
             meant = did_you_mean(name, self.fixture_names())
-            raise ClaimsFailed([Failure(self.said_at, f'there is no fixture "{name}"{meant}')])
+            raise ClaimsFailed([Failure(said_at, f'there is no fixture "{name}"{meant}')])
         value = self.fixture(name)
         if not isinstance(value, Scenario):
             message = f'fixture "{name}" yields {type(value).__name__}, not a Scenario'
-            raise ClaimsFailed([Failure(self.said_at, message)])
+            raise ClaimsFailed([Failure(said_at, message)])
         return Incident(self.fixture("sql_database"), value)
 
     def mutable_texts(self) -> Iterable[str] | None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from sql_snippets.database.databases import Template
@@ -29,12 +28,13 @@ ATTRIBUTE = "sql_snippets"
 class Run:
     """The state of a run: its settings, its pages as collected, and what its items gave.
 
-    Under xdist the controller has the results and the workers have the pages.
+    Under xdist the controller has the results and the workers have the pages; a worker knows the
+    ``address`` of the controller's server.
     """
 
     settings: Settings
     verdicts: Verdicts
-    make_workplace: Callable[[], Workplace]
+    address: tuple[int, str] | None = None
     broker: Broker | None = None
     server_key: str | None = None
     python_digests: dict[tuple[Path, ...], str] = field(default_factory=dict)
@@ -58,7 +58,10 @@ class Run:
     def workplace(self) -> Workplace:
         """The databases of this process."""
         if self._workplace is None:
-            self._workplace = self.make_workplace()
+            # A run in which nothing has to be run does without all that runs.
+            from sql_snippets.pytest_plugin.opening import make_workplace  # noqa: PLC0415 - as said
+
+            self._workplace = make_workplace(self.settings, self.address)
         return self._workplace
 
     @property

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, TypeVar
 
 from sql_snippets.model import BlockColumn, Claims, Column, Failure, Location, Step
+from sql_snippets.sqltext.nearest import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -262,9 +262,8 @@ def _unknown(word: Word, allowed: tuple[str, ...]) -> str:
     key = word.key.lower()
     if key.startswith("fill") and allowed is BLOCK_WORDS:
         return f"unknown word `{word}`: a placeholder is filled with fill.NAME=VALUE."
-    close = get_close_matches(key, allowed, n=1) or get_close_matches(key, _KNOWN, n=1)
-    if close:
-        return f"unknown word `{word}`: did you mean `{close[0]}`?"
+    if close := nearest(key, allowed) or nearest(key, _KNOWN):
+        return f"unknown word `{word}`: did you mean `{close}`?"
     return (
         f"unknown word `{word}`: known are {_listing(allowed, with_fill=allowed is BLOCK_WORDS)}."
     )
@@ -349,7 +348,7 @@ def meant_by(comment: str) -> str | None:
     # A comment may well begin with a word that is a little like it.
     is_listed = _WORDS_FOLLOW.match(rest) is not None or bool(match["colon"] and not rest.strip())
     if word.lower() != "sql":
-        is_meant = is_listed and bool(match["colon"] and get_close_matches(word.lower(), ["sql"]))
+        is_meant = is_listed and bool(match["colon"] and nearest(word.lower(), ["sql"]))
     else:
         is_meant = is_listed or match["colon"] is not None
     return f"<!-- {' '.join(('sql:', *rest.split()))} -->" if is_meant else None
@@ -359,8 +358,8 @@ def _step(value: str | None) -> Step:
     try:
         return Step(value or "")
     except ValueError:
-        close = get_close_matches(value or "", list(Step), n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
+        close = nearest(value or "", list(Step))
+        hint = f"; did you mean {close}?" if close else ""
         raise ValueError(f"a step is confirm, resolve or verify{hint}") from None
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -52,6 +51,7 @@ from sql_snippets.reading.source import (
     trace,
 )
 from sql_snippets.reading.unshown import find_unshown
+from sql_snippets.sqltext.nearest import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -361,8 +361,8 @@ class _Assembly:
         if found:
             why = f"{len(found)} blocks above have this name; give the one you mean another"
         else:
-            close = get_close_matches(name or "", [s.name for s in self._snippets], n=1)
-            hint = f"; did you mean `{close[0]}`" if close else ""
+            close = nearest(name or "", [s.name for s in self._snippets])
+            hint = f"; did you mean `{close}`" if close else ""
             why = f"no block above has this name{hint}"
         problems.append(Failure(word.location, f"`{word}`: {why}."))
         return ()

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from sql_snippets.database.catalog import is_about_a_name, suggest
-from sql_snippets.evidence import Evidence, Probed, Reply, Sight
-from sql_snippets.plan import Look, Part, Plan, Probe, Send, Where, fill_in, own_values
+from sql_snippets.evidence import BlockRun, Evidence, Probed, Sight
+from sql_snippets.plan import Look, Plan, Probe, Send, Stage, Where, fill_in, own_values
 from sql_snippets.running.editor import run_as_editor, run_isolated
 from sql_snippets.running.parameters import describe, syntax_errors
 from sql_snippets.servers.server import ServerUnavailable
@@ -44,15 +44,15 @@ def execute(
     """
     if incident is not None and not incident.scenario.is_present():
         return Evidence(plan, produced=False)
-    parts = []
+    stages = []
     with ExitStack() as stack:
         execution = _Execution(ground, incident, just_before, stack)
-        for part in plan.parts:
-            given, is_met = execution.run(part)
-            parts.append(given)
+        for stage in plan.stages:
+            given, is_met = execution.run(stage)
+            stages.append(given)
             if not is_met:
                 break
-    return Evidence(plan, tuple(parts))
+    return Evidence(plan, tuple(stages))
 
 
 @dataclass(slots=True)
@@ -66,11 +66,11 @@ class _Execution:
     databases: dict[Where, Database] = field(default_factory=dict)
     outcomes: dict[Where, dict[str, Outcome]] = field(default_factory=lambda: defaultdict(dict))
 
-    def run(self, part: Part) -> tuple[tuple[Reply | Sight | Probed, ...], bool]:
-        """Run the steps of a part, but for those that need what failed."""
-        given: list[Reply | Sight | Probed] = []
+    def run(self, stage: Stage) -> tuple[tuple[BlockRun | Sight | Probed, ...], bool]:
+        """Run the steps of a stage, but for those that need what failed."""
+        given: list[BlockRun | Sight | Probed] = []
         failed: set[str | None] = set()
-        for step in part.steps:
+        for step in stage.steps:
             match step:
                 case Send() if step.snippet.id not in failed and step.needed_by not in failed:
                     reply = self._send(step)
@@ -81,7 +81,7 @@ class _Execution:
                     sight = self._look(step)
                     given.append(sight)
                     if not sight.is_met:
-                        failed.add(part.when)
+                        failed.add(stage.when)
                 case Probe() if step.snippet.id not in failed:
                     given.append(self._probe(step))
                 case _:
@@ -97,11 +97,11 @@ class _Execution:
             self.databases[where] = self.stack.enter_context(self.ground.template.clone())
         return self.databases[where]
 
-    def _send(self, step: Send) -> Reply:
+    def _send(self, step: Send) -> BlockRun:
         values = self.incident.scenario.values if self.incident is not None else {}
         filled = fill_in(step.snippet, values, self.outcomes[step.where])
         if not isinstance(filled, Filled):
-            return Reply(step, None, tuple(filled))
+            return BlockRun(step, None, tuple(filled))
         database = self._database(step.where)
         if self.just_before and step.watched and step.where is not Where.ROLLED_BACK:
             self.just_before(database)
@@ -120,7 +120,7 @@ class _Execution:
             outcome = replace(outcome, error=replace(outcome.error, nearest=meant))
         outcome = replace(outcome, error=_in_the_block(outcome.error, filled))
         self.outcomes[step.where][step.snippet.id] = outcome
-        return Reply(step, outcome)
+        return BlockRun(step, outcome)
 
     def _look(self, step: Look) -> Sight:
         deadline = monotonic() + step.within
