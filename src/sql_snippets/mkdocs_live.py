@@ -32,15 +32,8 @@ from sql_snippets.project import ProjectError, present_settings, recipe_of
 from sql_snippets.reading.known_pages import read_known_page
 from sql_snippets.reading.site import SiteError
 from sql_snippets.reading.source import PageError
-from sql_snippets.results.report import hash_sql
-from sql_snippets.results.stamps import (
-    ReportError,
-    compare_with,
-    places_to_fill,
-    read_report,
-    stamp,
-    summary,
-)
+from sql_snippets.results.report import ReportError, hash_sql, read_report
+from sql_snippets.results.stamps import compare_with, places_to_fill, stamp, summary
 from sql_snippets.results.underway import is_underway
 from sql_snippets.settings import SettingsError
 
@@ -167,7 +160,7 @@ def stamps_of(root: Path, path: Path) -> dict[str, dict[str, Any]]:
     settings = present_settings(root)
     report = compare_with(report, recipe_of(settings))
     site = load_site(root)
-    names = {item.partition("::")[0] for item in report.runs}
+    names = {item.partition("::")[0] for item in report.by_id}
     pages = [
         read_known_page(site.root / name, site, settings.cache_dir)
         for name in sorted(names)

@@ -40,14 +40,12 @@ from sql_snippets.reading.pages import read_page
 from sql_snippets.reading.site import Site, SiteError
 from sql_snippets.reading.source import PageError
 from sql_snippets.results.drill_log import DrillLogError, read_drill_log
+from sql_snippets.results.report import Report, ReportError, read_report
 from sql_snippets.results.stamps import (
-    Report,
-    ReportError,
     block_anchor,
     compare_with,
     mark_place,
     places_to_fill,
-    read_report,
     stamp,
     summary,
 )

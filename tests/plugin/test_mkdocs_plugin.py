@@ -28,8 +28,15 @@ from sql_snippets.mkdocs_site import load_site
 from sql_snippets.project import find_project, present_recipe
 from sql_snippets.reading.built_html import add_class, add_id, insert, read_blocks
 from sql_snippets.reading.pages import read_page
-from sql_snippets.results.report import FORMAT, hash_claims, hash_sql
-from sql_snippets.results.stamps import ReportError, Verdict, read_report, show_seconds, verdict_of
+from sql_snippets.results.report import (
+    FORMAT,
+    ReportError,
+    Verdict,
+    hash_claims,
+    hash_sql,
+    read_report,
+)
+from sql_snippets.results.stamps import show_seconds, verdict_of
 from sql_snippets.results.underway import underway
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING
 
+from sql_snippets.results.report import Verdict
 from sql_snippets.results.stamps import (
     INCIDENT,
     WORDS,
-    Verdict,
     block_anchor,
     change_since,
     run_of,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from sql_snippets.model import Drill, Page, Snippet
     from sql_snippets.results.drill_log import DoneDrill
-    from sql_snippets.results.stamps import Report, Run
+    from sql_snippets.results.report import Entry, Report
 
 # Generated from other pages, so a search would find everything twice.  The list of headings would
 # take its room from the tables, which need it.
@@ -121,7 +121,7 @@ def show_verdict(verdict: Verdict, reason: str | None = None) -> str:
     return f"{words} {escape(line)}" if line else words
 
 
-def _time_of(run: Run | None) -> str:
+def _time_of(run: Entry | None) -> str:
     return show_seconds(run.seconds) if run is not None and run.seconds is not None else ""
 
 
@@ -148,9 +148,10 @@ def _no_run(given: Pages) -> str:
 def _facts(given: Pages, report: Report) -> str:
     snippets = [snippet for page in given.pages for snippet in page.snippets]
     verdicts = [verdict_of(snippet, report) for snippet in snippets]
-    others = [verdict_now(run, report) for run in report.runs.values() if run.kind in _KINDS]
-    server = f"PostgreSQL {escape(report.version)}" if report.version else "none was needed"
-    kind = f" ({escape(report.server)})" if report.server and report.version else ""
+    others = [verdict_now(run, report) for run in report.items if run.kind in _KINDS]
+    number = report.server.number
+    server = f"PostgreSQL {escape(number)}" if number else "none was needed"
+    kind = f" ({escape(report.server.kind)})" if number else ""
     rows = [
         ("SQL blocks", _count(verdicts)),
         ("Other claims", _count(others)),
@@ -171,10 +172,10 @@ def _breakable(name: str) -> str:
 
 def _parts(report: Report) -> list[tuple[str, str]]:
     """Say which parts of the platform were real, where there is one."""
-    if not (report.real_parts or report.has_platform):
+    if not (report.server.real_parts or report.has_platform):
         return []
-    real = escape(", ".join(report.real_parts)) or "none: stand-ins"
-    stand_ins = escape(", ".join(report.stand_ins))
+    real = escape(", ".join(report.server.real_parts)) or "none: stand-ins"
+    stand_ins = escape(", ".join(report.server.stand_ins))
     return [
         ("Parts that were real", real),
         *([("Parts that were stood in for", stand_ins)] if stand_ins else []),
@@ -201,12 +202,12 @@ def _block_row(given: Pages, snippet: Snippet) -> tuple[Verdict, tuple[str, ...]
     run = run_of(snippet, given.report)
     verdict = verdict_of(snippet, given.report)
     reason = run.reason if run is not None and verdict is not Verdict.PASSED else None
-    before = given.report.runs.get(snippet.id) if given.report else None
+    before = given.report.by_id.get(snippet.id) if given.report else None
     if before is not None:
         reason = change_since(snippet, before) or reason
     seen = ""
     if run is not None and run.danger is not None:
-        seen = " ".join(filter(None, (_mark(run.danger), escape("; ".join(run.seen)))))
+        seen = " ".join(filter(None, (_mark(run.danger.level), escape("; ".join(run.danger.seen)))))
     again = " (kept)" if run is not None and run.cached else ""
     mark = snippet.claims.mark.value if snippet.claims.mark else None
     return verdict, (
@@ -221,7 +222,7 @@ def _block_row(given: Pages, snippet: Snippet) -> tuple[Verdict, tuple[str, ...]
 
 def _other_rows(given: Pages, page: Page, report: Report) -> list[tuple[Verdict, tuple[str, ...]]]:
     rows: list[tuple[Verdict, tuple[str, ...]]] = []
-    for item, run in report.runs.items():
+    for item, run in report.by_id.items():
         path, _, rest = item.partition("::")
         if path != page.path or run.kind not in _KINDS or run.kind == "drill":
             continue
@@ -283,7 +284,7 @@ def _drills(given: Pages) -> list[str]:
 
 
 def _drill_row(given: Pages, drill: Drill) -> tuple[Verdict, tuple[str, ...]]:
-    run = given.report.runs.get(drill.id) if given.report else None
+    run = given.report.by_id.get(drill.id) if given.report else None
     verdict = run.verdict if run else Verdict.UNCHECKED
     if any(run_of(step, given.report) is None for step in drill.steps):
         verdict = Verdict.UNCHECKED  # a step is not what was run
