@@ -159,7 +159,7 @@
     const legend = document.createElement("legend")
     const names = new Set(places.map((place) => place.name).reverse())
     const kept = [...names].every((name) => SECRET.test(name)) ? "is not kept" : "stays in this tab"
-    legend.innerHTML = `Fill in once <span>· for the whole page · ${kept}</span>`
+    legend.innerHTML = `Fill in once <span>· ${kept}</span>`
     fieldset.append(legend)
     for (const name of names) {
       const mode = keyboardFor(places.filter((place) => place.name === name))
