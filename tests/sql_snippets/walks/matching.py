@@ -148,7 +148,9 @@ def _all(parts: Sequence[Weighed], rows: frozenset[int] | None) -> Weighed:
 
 def _either(answer: Answer, column: str, text: str) -> Weighed:
     """Take the best of the alternatives of a text: "`a`, `b` or `c`"."""
-    found = [_both(answer, column, part) for part in _alternatives(text)]
+    # "`a` is empty, or before `b`" speaks of `a` in both.
+    named = (re.match(r"`(\w+)`", text) or ["", column])[1]
+    found = [_both(answer, column, part, named) for part in _alternatives(text)]
     for wanted in (Truth.YES, Truth.OPEN):
         if of_kind := [one for one in found if one.truth is wanted]:
             best = max(of_kind, key=lambda one: one.weight)
@@ -157,10 +159,10 @@ def _either(answer: Answer, column: str, text: str) -> Weighed:
     return found[0]
 
 
-def _both(answer: Answer, column: str, text: str) -> Weighed:
+def _both(answer: Answer, column: str, text: str, before: str = "") -> Weighed:
     """Take each part of a text: "`a`, and `b`"."""
     parts, rows = [], None
-    before = column
+    before = before or column
     for part in _conjuncts(text):
         one = _atom(answer, column, part, before)
         before = (re.match(r"`(\w+)`", part) or ["", before])[1]
@@ -195,7 +197,7 @@ def _show(text: str, kept: Sequence[str]) -> str:
 def _alternatives(text: str) -> list[str]:
     """Split at "or", and at commas between values of the same kind."""
     hidden, kept = _hide(text)
-    parts = re.split(r",? or (?!more\b|less\b|after\b|begins\b|before\b|after\b)", hidden)
+    parts = re.split(r"(?<!\bat),? or (?!more\b|less\b|begins\b)", hidden)
     whole: list[str] = []
     for part in parts:
         pieces = re.split(r", (?!and\b)", part)
@@ -213,7 +215,7 @@ def _alternatives(text: str) -> list[str]:
 def _conjuncts(text: str) -> list[str]:
     hidden, kept = _hide(text)
     parts = re.split(
-        ", which .*$|, of the .*$|; |, and |, with |, but |, (?!so\\b)| and (?=\ue000|no\\b)| with (?=\ue000)",
+        ", which .*$|, of the .*$|; |, and |, with |, but |, (?!so\\b|or\\b)| and (?=\ue000|no\\b)| with (?=\ue000)",
         hidden,
     )
     return [_show(part.strip(), kept) for part in parts if part and part.strip()]
@@ -291,6 +293,8 @@ def _row(answer: Answer, column: str, phrase: str) -> Weighed | None:
         r"^(?: that (?:says|names|has)| whose| with| of| where| come back)\b", "", found["rest"]
     )
     every = frozenset(range(len(answer.rows)))
+    if inner.strip() == "anything else":
+        return Weighed(Truth.YES, 0.5, every)
     if not inner.strip() or inner.strip().startswith(("for each", "a day")):
         return Weighed(Truth.YES, 1, every)
     narrower = _both(answer, column, inner.strip())
@@ -544,8 +548,11 @@ def _value(answer: Answer, column: str, phrase: str) -> Weighed | None:
         return None
     rows = _rows_with(answer, text)
     # The word that a cell begins with says what the row is about.
-    if any((cell or "").lower().startswith(text.lower()) for i in rows for cell in answer.rows[i]):
-        weight += 0.5
+    begun = _rows_where(
+        answer, lambda row: any((cell or "").lower().startswith(text.lower()) for cell in row)
+    )
+    if begun:
+        rows, weight = begun, weight + 0.5
     open_ = bool(outside) and not _is_filler(outside)
     if not rows:
         return _truth(answer.tag == text, weight)

@@ -63,6 +63,8 @@ _PATTERN = re.compile(
 )
 # What follows is for another case than the one at hand.
 _ASIDE = re.compile(r"^(?:if|where|unless|in case|undo|note|as in|for)\b", re.IGNORECASE)
+# "[Who is waiting] tells who will be reminded": for whoever wants to know.
+_TELLING = re.compile(r"^\[[^\]]*\]\([^)]*\) (?:tells|says|shows|names)\b")
 _CHOICE = re.compile(r"\bif .*, else ", re.IGNORECASE)
 _FOLLOWED = re.compile(r"\byou have just followed\b", re.IGNORECASE)
 
@@ -77,6 +79,8 @@ def plan(text: str) -> Plan:
         found = [(match.start(), _move(match, clause)) for match in _PATTERN.finditer(clause)]
         if _FOLLOWED.search(clause):
             followed += [move for _, move in found]
+            continue
+        if moves and _TELLING.match(clause):
             continue
         if _ASIDE.match(clause) and moves:
             otherwise += [move for _, move in found if move.do is Do.ESCALATE]

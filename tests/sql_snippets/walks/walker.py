@@ -108,10 +108,15 @@ class Book:
     lines: Sequence[str]
 
     @staticmethod
+    def of(text: str) -> Book:
+        """Read a page."""
+        return Book(read_sections(text), text.splitlines())
+
+    @staticmethod
     @cache
     def of_page() -> Book:
-        text = PAGE.read_text(encoding="utf-8")
-        return Book(read_sections(text), text.splitlines())
+        """Read the runbook."""
+        return Book.of(PAGE.read_text(encoding="utf-8"))
 
     def conditions(self, node: Node, outcomes: Sequence[Outcome]) -> list[Condition]:
         """Return what each outcome is about: the heads of a list, or the cells of a table."""
@@ -176,7 +181,8 @@ class Walker:
     """Follows the page in one database."""
 
     book: Book
-    database: Database
+    # Runs a block and waits for so many seconds.
+    run: Callable[[str, float], Answer]
     # What a team keeps outside of the database: addresses, the schedule.
     known: Mapping[str, str]
     # Lets the world go on between two statements, and for as long as a reader waits.
@@ -394,7 +400,7 @@ class Walker:
             raise _End(TOO_LONG)
         sql = self._filled(place.node)
         seconds = READ_SECONDS if place.node.mark == "READ" else WRITE_SECONDS
-        answer = run(self.database, sql, seconds)
+        answer = self.run(sql, seconds)
         self.meanwhile()
         self._found.append(answer)
         return answer
@@ -414,10 +420,12 @@ class Walker:
                     return answer.rows[0][place] or ""
             self._remark(f"{node} asks for <{name}>, which nothing on the way has given")
         found = re.search(rf"fill\.{name}=(?:\"([^\"]*)\"|(\S+))", node.claim)
-        return (found[1] or found[2]) if found else "x"
+        if not found:
+            raise _End(LOST, f"<{name}> of {node} is not known")
+        return found[1] or found[2]
 
 
-def run(database: Database, sql: str, seconds: float) -> Answer:
+def run_in(database: Database, sql: str, seconds: float) -> Answer:
     """Run one block as the SQL Editor would."""
     day = dt.datetime.now(dt.UTC).date().isoformat()
     try:
