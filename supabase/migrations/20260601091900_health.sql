@@ -21,8 +21,10 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
   select
-    coalesce(bool_or(g.holds), false),
+    coalesce(bool_or(g.holds), false) and min(f.assignment_id) is null,
     case
+      when bool_or(g.holds) and min(f.assignment_id) is not null
+        then 'reminders are dated in the future, such as of assignment ' || min(f.assignment_id)
       when bool_or(g.holds) then 'in place'
       when count(g.name) > 0 then 'does not guard: ' || string_agg(g.definition, '; ' order by g.name)
       else 'missing'
@@ -44,8 +46,19 @@ as $$
       and k.conname = 'dispatched_reminders_pkey'
       and k.contype = 'p'
   ) g
+  -- One that is dated in the future guards the wrong day: the next run would remind once more.
+  right join (
+    select min(a.id) as assignment_id
+    from (
+      select a.id from public.assignments a where a.status = 'active' order by a.id limit 5000
+    ) a
+    where exists (
+      select from reminder.dispatched_reminders r
+      where r.assignment_id = a.id and r.dispatched_on > (now() at time zone 'utc')::date
+    )
+  ) f on true
 $$;
-comment on function reminder.check_guard() is 'Row of health: whether one assignment can have only one reminder on one day.';
+comment on function reminder.check_guard() is 'Row of health: whether one assignment can have only one reminder on one day, and none is dated in the future.';
 
 create function reminder.check_deployment() returns table (ok boolean, finding text, section text)
 language plpgsql stable
@@ -136,14 +149,15 @@ as $$
       where (b.setdatabase = 0 or b.setdatabase = (select d.oid from pg_database d where d.datname = current_database()))
         and b.setrole in (0, (select n.nspowner from pg_namespace n where n.nspname = 'reminder'))
     ),
+    -- Each begins with the setting, as reminder.reset_setting() takes it.
     problem(text) as (
       select 'no row of settings' where not exists (select from s)
       union all
-      select 'run_time_limit lets a run do nothing' from s where s.run_time_limit < '10 seconds'
+      select 'run_time_limit: a run does nothing' from s where s.run_time_limit < '10 seconds'
       union all
-      select 'manual_run_time_limit lets a run by hand do nothing' from s where s.manual_run_time_limit < '5 seconds'
+      select 'manual_run_time_limit: a run by hand does nothing' from s where s.manual_run_time_limit < '5 seconds'
       union all
-      select 'a run of batch_size ' || s.batch_size || ' will not come to its end' from s where s.batch_size < 100
+      select 'batch_size: a run in batches of ' || s.batch_size || ' will not come to its end' from s where s.batch_size < 100
       union all
       select 'failure_threshold: nobody hears of failures for ' || s.failure_threshold || ' days'
       from s where s.failure_threshold > 7
@@ -163,10 +177,16 @@ as $$
       select 'alert_max_attempts: an alert is lost with one failure of the receiver' from s where s.alert_max_attempts < 2
       union all
       -- A longer time has no beginning that a timestamp could hold.
-      select 'kept for longer than a hundred years' from s
-      where greatest(s.keep_logs, s.keep_reminders, s.keep_cron_history) > '100 years'
+      select k.name || ': longer than a hundred years'
+      from s
+      cross join lateral (values
+        ('keep_logs', s.keep_logs),
+        ('keep_reminders', s.keep_reminders),
+        ('keep_cron_history', s.keep_cron_history)
+      ) k(name, value)
+      where k.value > '100 years'
       union all
-      select 'keep_reminders is shorter than the wait for the next reminder' from s
+      select 'keep_reminders: shorter than the wait for the next reminder' from s
       where s.keep_reminders <= (s.reminder_after_days + 2 * s.repeat_every_days) * interval '1 day'
       union all
       select format('%s of the role that runs the job is %s', r.name, r.value)

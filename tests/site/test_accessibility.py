@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import expect
 
 from scripts.tasks.local_site import build, serve_folder
 from scripts.tasks.prepare import AXE
+from tests.site.colours import SCHEMES, choose_scheme
 from tests.site.opening import addresses, open_page
 from tests.site.pixels import contrasts
 from tests.site.project_copy import RUN_AT, copy_project, write_report
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-_SCHEMES: dict[Literal["light", "dark"], str] = {"light": "default", "dark": "slate"}
-_CHOOSE = """name => [...document.querySelectorAll(".md-option")]
-    .find(option => option.dataset.mdColorScheme === name).click()"""
-_IS_AT_REST = "document.getAnimations().every(each => each.playState !== 'running')"
 _RUN = "([part, tags]) => axe.run(part, {runOnly: {type: 'tag', values: tags}})"
 
 
@@ -44,12 +41,8 @@ def violations(page: Page, part: str = "html") -> list[str]:
 def violations_in_both_schemes(page: Page, part: str = "html") -> list[str]:
     """Return the same in light colours and in dark ones, of the page and of the machine."""
     found = []
-    for scheme, name in _SCHEMES.items():
-        page.emulate_media(color_scheme=scheme)
-        # The theme asks for the machine's colours once; from then on the reader switches.
-        page.evaluate(_CHOOSE, name)
-        expect(page.locator("body")).to_have_attribute("data-md-color-scheme", name)
-        page.wait_for_function(_IS_AT_REST)  # half way from one colour to another is no contrast
+    for scheme in SCHEMES:
+        choose_scheme(page, scheme)
         found += [f"{scheme}: {violation}" for violation in violations(page, part)]
     return found
 

@@ -149,6 +149,30 @@ def given_away(sql_database: Database) -> Scenario:
 
 
 @incident
+def lost_function(sql_database: Database) -> Scenario:
+    """A restore left out a function."""
+    with sql_database.connect() as session:
+        session.execute("drop function reminder.send_heartbeat()")
+    return Scenario(
+        is_present=lambda: _is_true(
+            sql_database, "to_regprocedure('reminder.send_heartbeat()') is null"
+        )
+    )
+
+
+@incident
+def senseless_setting(sql_database: Database) -> Scenario:
+    """Somebody set the threshold so high that nobody hears of failures."""
+    with sql_database.connect() as session:
+        session.execute("update reminder.settings set failure_threshold = 90")
+    return Scenario(
+        is_present=lambda: _is_true(
+            sql_database, "(select failure_threshold from reminder.settings) > 7"
+        )
+    )
+
+
+@incident
 def stuck_lock(sql_database: Database) -> Iterator[Scenario]:
     """A tool took the lock in a session that it keeps open and idle."""
     holder = sql_database.connect(application_name="psql")

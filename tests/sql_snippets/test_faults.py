@@ -6,14 +6,13 @@ what is promised, which none of them may.  On the page of figures every fault wa
 
 from __future__ import annotations
 
-import random
 from dataclasses import astuple
-from itertools import combinations, islice
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.sql_snippets.faults.catalogue import KINDS, Fault, catalogue
+from tests.sql_snippets.faults.catalogue import KINDS, Fault, catalogue, chosen_pairs
 from tests.sql_snippets.faults.ground import Ground, Looked, open_ground
 from tests.sql_snippets.faults.reporting import PAIRS, PROPERTY, Score
 
@@ -74,20 +73,6 @@ def test_two_faults_at_once_do_not_hide_each_other(
     )
     record_property(PROPERTY, astuple(score))
     assert not failures, "\n".join(failures)
-
-
-def chosen_pairs(
-    faults: tuple[Fault, ...], how_many: str, seed: int
-) -> Iterator[tuple[Fault, Fault]]:
-    # A session is open only while something is done in it: what it is to hold has to be there.
-    alone = [fault for fault in faults if not fault.session]
-    if how_many == "all":
-        yield from combinations(alone, 2)
-        return
-    dice = random.Random(seed)
-    for _ in range(int(how_many)):
-        first, second = dice.sample(alone, 2)
-        yield first, second
 
 
 def judge(kind: str, looked: Iterable[Looked]) -> tuple[Score, list[str]]:

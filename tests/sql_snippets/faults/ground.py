@@ -119,6 +119,17 @@ class Looked:
         return self.broken is not None and not self.not_ok
 
 
+@dataclass(frozen=True, slots=True)
+class Faulty:
+    """A database with faults in it; ``path`` tells its requests from those of others."""
+
+    database: Database
+    path: str
+    session: tuple[str, ...] = ()
+    refused: str | None = None
+    lived: int = 0
+
+
 @dataclass(slots=True)
 class Ground:
     """The healthy database of today as a template, and what the oracle needs beside it."""
@@ -196,9 +207,25 @@ class Ground:
                 return looked
 
     def _look(self, faults: tuple[Fault, ...], *, ask: bool | None) -> Looked:
+        with self.faulty(*faults) as faulty:
+            if faulty.refused is not None:
+                return Looked(faults, refused=faulty.refused)
+            database, session = faulty.database, faulty.session
+            rows = _health_while_held(database, session) if session else read_health(database)
+            not_ok = self._not_ok(rows)
+            if ask is False or (not_ok and not ask):
+                return Looked(faults, not_ok=not_ok)
+            broken = self.oracle(faulty).verdict()
+            return Looked(faults, None, broken, not_ok, is_judged=True)
+
+    @contextmanager
+    def faulty(self, *faults: Fault) -> Iterator[Faulty]:
+        """Give a healthy database with faults put into it."""
         with self.clone() as database:
             path = f"/{next(self._numbers)}"
             _lead_to(database, path)
+            session = tuple(statement for fault in faults for statement in fault.session)
+            refused = None
             for fault in faults:
                 with database.server.connect(database.name) as god:
                     try:
@@ -206,14 +233,21 @@ class Ground:
                     except psycopg.Error as err:
                         if not fault.may_be_refused and len(faults) == 1:
                             raise
-                        return Looked(faults, refused=first_line(err))
-            session = tuple(statement for fault in faults for statement in fault.session)
-            rows = _health_while_held(database, session) if session else read_health(database)
-            not_ok = self._not_ok(rows)
-            if ask is False or (not_ok and not ask):
-                return Looked(faults, not_ok=not_ok)
-            oracle = Oracle(database, self._healthy, self.receiver, path, self.pool, session)
-            return Looked(faults, None, oracle.verdict(), not_ok, is_judged=True)
+                        refused = first_line(err)
+                        break
+            yield Faulty(database, path, session, refused)
+
+    def oracle(self, faulty: Faulty) -> Oracle:
+        """Ask whether the promise holds, which uses the database up."""
+        return Oracle(
+            faulty.database,
+            self._healthy,
+            self.receiver,
+            faulty.path,
+            self.pool,
+            faulty.session,
+            faulty.lived,
+        )
 
     def _not_ok(self, rows: Health) -> tuple[str, ...]:
         """Return what a reader of health sees that is not well; a row that is gone is none."""
