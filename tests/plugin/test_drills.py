@@ -222,6 +222,13 @@ def test_a_section_without_a_step_proves_nothing(step: Step) -> None:
     assert incident.log == []
 
 
+def test_a_diagnosis_after_the_fix_proves_nothing() -> None:
+    (failure,), _, incident = _run(drill=replace(DRILL, steps=(RESOLVE, CONFIRM, VERIFY)))
+    assert failure.location == DRILL.location
+    assert failure.message.endswith("no step=confirm stands before its first step=resolve")
+    assert incident.log == []
+
+
 def test_a_step_that_is_skipped_or_wrong_cannot_be_followed() -> None:
     skipped = replace(RESOLVE, excluded="not here")
     wrong = replace(VERIFY, problems=(Failure(Location("x.md", 28), "what?"),))
