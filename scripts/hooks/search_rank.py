@@ -40,7 +40,7 @@ SYMPTOMS = "find-your-symptom"
 SEEN = "what-do-you-see"
 ALERTS = "alerts-and-where-they-lead"
 CAUSES = "repeated-failures"
-CAUSE = "Cause"  # the column of a table whose first one says what is seen
+CAUSE = "Resolve"  # the column of a table whose first one says what is seen
 SYMPTOM = "Symptom."
 # What the server says with the codes of the runbook's tables: an error is pasted as it is read.
 MESSAGES = {

@@ -53,7 +53,7 @@ ASKED = {
     "skipped": "stuck-lock",
     "scheduler service": "service-timeout",
     "execution_logs": "execution-log-schema",
-    "stamp": "marks-on-the-blocks",  # the pages on the checks say it more often
+    "stamp": "how-to-run-a-block",  # the pages on the checks say it more often
     # in words that the page has no reason to say
     "pause": "disable-the-job",
     "rollback": "repeated-failures",
@@ -188,7 +188,7 @@ def sentences() -> dict[str, str]:
 def _leads_on(row: list[str]) -> str:
     """Return where a row of the table of errors leads: to another incident, or nowhere else."""
     incidents = set(symptoms().values())
-    found = [anchor for anchor in _LINK.findall(row[2]) if anchor in incidents]
+    found = [anchor for anchor in _LINK.findall(row[1]) if anchor in incidents]
     return found[0] if found else "repeated-failures"
 
 
@@ -200,7 +200,7 @@ def causes() -> dict[str, str]:
             for anchor in SECTIONS
             for header, _, *rows in _tables(anchor)
             for row in rows
-            if header[1] == "Cause" and " " in row[0]
+            if header[1] == "Resolve" and " " in row[0]
         ]
     )
 
