@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.sql_snippets.walks.matching import Answer, Condition, choose, of_text
+from tests.sql_snippets.walks.answers import Answer
+from tests.sql_snippets.walks.book import Book
+from tests.sql_snippets.walks.matching import Condition, choose, of_text
 from tests.sql_snippets.walks.moves import DEVELOPERS, PLATFORM, Do, Move, plan
-from tests.sql_snippets.walks.walker import CIRCLE, DONE, ESCALATED, LOST, TOO_LONG, Book, Walker
+from tests.sql_snippets.walks.walker import CIRCLE, DONE, ESCALATED, LOST, TOO_LONG, Walker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,7 +30,8 @@ LOCKED = Answer(sqlstate="55P03", message="canceling statement due to lock timeo
 REFUSED = Answer(sqlstate="22023", message="A run by hand needs the name of the person.")
 SILENT = Answer(sqlstate="57014", message="no answer within 20 s", is_silent=True)
 HOLDER = Answer(
-    ("pid", "application_name", "state", "since"), (("4711", "psql", "idle in transaction", "00:12:03"),)
+    ("pid", "application_name", "state", "since"),
+    (("4711", "psql", "idle in transaction", "00:12:03"),),
 )
 WAITING = Answer(("assignment_id", "due_on"), (("8", "2026-11-20"),), day="2026-11-27")
 STARTED = Answer(
@@ -76,7 +79,14 @@ def test_the_outcome_that_came_back_is_found(
 @pytest.mark.parametrize(
     ("cells", "chosen"),
     [
-        ([("active", "under 2 minutes"), ("`idle`, or begins so", "any"), ("anything else", "any")], 1),
+        (
+            [
+                ("active", "under 2 minutes"),
+                ("`idle`, or begins so", "any"),
+                ("anything else", "any"),
+            ],
+            1,
+        ),
         ([("`active`", "any"), ("`idle in transaction`", "over 10 minutes"), ("any", "any")], 1),
         ([("`idle in transaction`", "2 to 10 minutes"), ("anything else", "any")], 1),
     ],
@@ -193,7 +203,10 @@ def _flag(value: str, **more: str) -> Answer:
         ([DENIED, DENIED], ESCALATED),
         ([DENIED, _flag("t")], DONE),
         ([_flag("f", pid="1"), _flag("t", mended="1"), _flag("f", pid="1")], CIRCLE),
-        ([_flag("f", pid=str(n)) if n % 2 else _flag("t", n=str(n)) for n in range(1, 99)], TOO_LONG),
+        (
+            [_flag("f", pid=str(n)) if n % 2 else _flag("t", n=str(n)) for n in range(1, 99)],
+            TOO_LONG,
+        ),
     ],
 )
 def test_a_walk_ends(answers: Sequence[Answer], end: str) -> None:

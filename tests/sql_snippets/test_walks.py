@@ -18,8 +18,9 @@ from tests.sql_snippets.faults.catalogue import KINDS, Fault, catalogue, chosen_
 from tests.sql_snippets.faults.ground import Ground, open_ground
 from tests.sql_snippets.faults.reporting import PAIRS
 from tests.sql_snippets.walks import expedition
+from tests.sql_snippets.walks.book import Book
 from tests.sql_snippets.walks.reporting import ALL, COLUMNS, PROPERTY, Tally, sum_of
-from tests.sql_snippets.walks.walker import DONE, ESCALATED, Book
+from tests.sql_snippets.walks.walker import DONE, ESCALATED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -891,6 +891,9 @@ FOR_PEOPLE: tuple[tuple[str, str, str], ...] = (
     ("function dropped", r"reminder\.(redeploy|redeployment_of)\(", DEVELOPERS),
     ("function idle", r"reminder\.(redeploy|redeployment_of)\(", DEVELOPERS),
     ("column", r"reminder\.deployed\.", DEVELOPERS),
+    ("function altered", "owner to", DEVELOPERS),
+    # The address looks like one; whether it is the right one only people know.
+    ("secret", "leads nowhere", PLATFORM),
     # Only the platform can give these back.
     ("role", "authenticator", DEVELOPERS),
     ("role", "", PLATFORM),

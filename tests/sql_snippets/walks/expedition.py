@@ -12,7 +12,8 @@ import psycopg
 from tests.sql_snippets.faults.oracle import ALERTS, HEARTBEAT, hold
 from tests.sql_snippets.net_worker import NetWorker
 from tests.sql_snippets.scenarios import UNTIL_IT_IS_OLD
-from tests.sql_snippets.walks.walker import Book, Walk, Walker, run_in
+from tests.sql_snippets.walks.book import Book
+from tests.sql_snippets.walks.walker import Walk, Walker, run_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +45,7 @@ class Walked:
 
 
 def broken(ground: Ground, *faults: Fault) -> str | None:
-    """Say why the promise is broken, "" where it is kept; None where the system refuses the faults."""
+    """Say why the promise is broken; "" where it is kept, None where the faults are refused."""
     with ground.faulty(*faults) as faulty:
         if faulty.refused is not None:
             return None
@@ -107,9 +108,9 @@ class _World:
             "heartbeat_url": where + HEARTBEAT + self.faulty.path,
             "schedule": SCHEDULE,
         }
-        return Walker(Book.of_page(), self.faulty.database, known, self._deliver, self._wait).walk(
-            start
-        )
+        book = self.book or Book.of_page()
+        run = partial(run_in, self.faulty.database)
+        return Walker(book, run, known, self._deliver, self._wait).walk(start)
 
     def verdict(self) -> str | None:
         """Ask the oracle, which uses the database up."""
