@@ -217,9 +217,8 @@ as $$
 $$;
 comment on function reminder.check_settings() is 'Row of health: whether the settings make sense, each by itself and together.';
 
--- The promise, asked of at most 10,000 assignments: all of them in a small organisation, else 5,000
--- from the beginning and some of every stretch of 1/250, so that no lost batch slips through.  Whoever
--- wants to know it of all asks reminder.unkept.
+-- The promise, asked of all assignments up to 10,000, and else of ten from every stretch of 1/250, so
+-- that no lost batch slips through.  reminder.unkept answers for all of them, in seconds.
 --
 -- Before the run of the day those who fell due today wait for it, so this looks as the run did that
 -- was last due.  An assignment made since, and those who fell due by a setting changed since, wait
@@ -236,6 +235,7 @@ declare
   v_repeat integer;
   v_first bigint;
   v_width numeric;
+  v_of_each integer;
   v_looked_at bigint;
   v_waiting bigint;
   v_example bigint;
@@ -273,17 +273,11 @@ begin
   select min(a.id), (max(a.id)::numeric - min(a.id) + 1) / 250 into v_first, v_width
   from public.assignments a
   where a.status = 'active';
+  v_of_each := case when exists (select from public.assignments a where a.status = 'active' offset 10000)
+    then 10 else 10000 end;
 
   with
     looked_at as materialized (
-      (
-        select a.id, a.created_at, coalesce(a.last_contact_date, a.started_on) as since
-        from public.assignments a
-        where a.status = 'active'
-        order by a.id
-        limit 5000
-      )
-      union
       select w.id, w.created_at, w.since
       from generate_series(0, 249) n
       cross join lateral (
@@ -293,7 +287,7 @@ begin
           and a.id >= v_first + ceil(n * v_width)::bigint
           and a.id < v_first + ceil((n + 1) * v_width)::bigint
         order by a.id
-        limit 20
+        limit v_of_each
       ) w
     ),
     due as (

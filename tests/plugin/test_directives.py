@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sql_snippets.mkdocs_site import load_site
-from sql_snippets.model import BlockColumn, Column, Location, Mark, Page, Problem, Step
+from sql_snippets.model import BlockColumn, Column, Failure, Location, Mark, Page, Step
 from sql_snippets.reading.directives import Directive, bind_block, parse_directive
 from sql_snippets.reading.pages import read_page
 
@@ -31,7 +31,7 @@ def read(folder: Path, text: str) -> Page:
     return read_page(path, load_site(path))
 
 
-def only_message(problems: tuple[Problem, ...]) -> str:
+def only_message(problems: tuple[Failure, ...]) -> str:
     (problem,) = problems
     return f"{problem.location}: {problem.message}"
 
@@ -338,8 +338,8 @@ def test_a_drill_follows_blocks_of_other_sections(tmp_path: Path) -> None:
     (drill,) = page.drills
     assert drill.problems == page.problems == ()
     assert [(step.name, step.claims.step) for step in drill.steps] == [
-        ("own", Step.RESOLVE),
         ("look", Step.CONFIRM),
+        ("own", Step.RESOLVE),
         ("fix", Step.RESOLVE),
         ("done", Step.VERIFY),
     ]

@@ -26,8 +26,8 @@ import pytest
 
 from sql_snippets.database import messages
 from sql_snippets.judging.checks import describe_error
-from sql_snippets.judging.trials import fill_in
 from sql_snippets.mkdocs_site import load_site
+from sql_snippets.plan import RunOptions, fill_in
 from sql_snippets.reading.pages import read_page
 from sql_snippets.running.editor import APPLICATION_NAME, run_isolated
 from sql_snippets.sqltext.lexer import Kind, Token, tokens
@@ -144,7 +144,7 @@ class Session:
     def error_of_checker(self, sql: str) -> ServerError | None:
         """Send it through the checker itself, which opens a session for each block."""
         role = self._database.role
-        return run_isolated(self._template, self._database, sql, role=role).error
+        return run_isolated(self._template, self._database, sql, RunOptions(role)).error
 
     def error_of(self, sql: str) -> ServerError | None:
         reply = messages.send(self._connection, BEGIN + sql, timeout=30)
@@ -166,7 +166,7 @@ def _reported(sent: Sent, error: ServerError) -> Location:
     """Return the place that the checker shows for an error whose offset counts in what was sent."""
     assert error.offset is not None
     there = replace(error, offset=sent.filled.to_original(error.offset))
-    return describe_error(sent.snippet, there, sent.sql, None).location
+    return describe_error(sent.snippet, there).location
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_a_fault_in_the_file_itself(session: Session, tmp_path: Path) -> None:
         assert error is not None
         assert error.offset is not None
         there = replace(error, offset=filled.to_original(error.offset))
-        place = describe_error(snippet, there, filled.sql, None).location
+        place = describe_error(snippet, there).location
         at = f"{line}:{column} {block[token.start : token.end]!r}, seed {seed}"
         before = old[: column - 1].split()[-1:]
         if not set(before) & LOOKS_AHEAD:

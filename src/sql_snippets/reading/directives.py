@@ -1,7 +1,7 @@
 """The words of a ``<!-- sql: ... -->`` comment: what they mean and what is wrong with them.
 
 Words are split as a shell splits them, so quotes hold a value with spaces together.  Each keeps its
-place, and a bad one is a `Problem` at that place and takes nothing else down with it.
+place, and a bad one is a `Failure` at that place and takes nothing else down with it.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, TypeVar
 
-from sql_snippets.model import BlockColumn, Claims, Column, Location, Problem, Step
+from sql_snippets.model import BlockColumn, Claims, Column, Failure, Location, Step
+from sql_snippets.sqltext.nearest import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -72,7 +72,7 @@ class Directive:
 
     location: Location
     words: tuple[Word, ...]
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[Failure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class BlockDirective:
     step: Word | None
     after: Word | None
     taken: Mapping[str, Word]
-    problems: tuple[Problem, ...]
+    problems: tuple[Failure, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class TableDirective:
     relation: str | None
     facts: Word | None
     name: Word | None
-    problems: tuple[Problem, ...]
+    problems: tuple[Failure, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +107,13 @@ class HeadingDirective:
 
     scenario: str | None
     elsewhere: Mapping[Step, tuple[tuple[str, Word], ...]]
-    problems: tuple[Problem, ...]
+    problems: tuple[Failure, ...]
 
 
 def parse_directive(text: str, location: Location, locate: Callable[[int], Location]) -> Directive:
     """Split the text after ``sql:`` into words; ``locate`` gives the place of a character of it."""
     words: list[Word] = []
-    problems: list[Problem] = []
+    problems: list[Failure] = []
     position = 0
     while match := _SPACE.match(text, position):
         position = match.end()
@@ -123,14 +123,14 @@ def parse_directive(text: str, location: Location, locate: Callable[[int], Locat
         if token is None or not _ends_word(text, token.end()):
             at = position if token is None else token.end()
             problems.append(
-                Problem(locate(at), f"a quote opened here is not closed: {text[at:].strip()}")
+                Failure(locate(at), f"a quote opened here is not closed: {text[at:].strip()}")
             )
             break
         key, equals, value = "".join(shlex.split(token.group())).partition("=")
         words.append(Word(key, value if equals else None, locate(position)))
         position = token.end()
     if not words and not problems:
-        problems.append(Problem(location, "empty directive: remove it."))
+        problems.append(Failure(location, "empty directive: remove it."))
     return Directive(location, tuple(words), tuple(problems))
 
 
@@ -236,7 +236,7 @@ def read_not_sql(word: Word) -> list[str]:
 
 def _sort_words(
     directives: Sequence[Directive], allowed: tuple[str, ...], target: str
-) -> tuple[dict[str, Word], list[Problem]]:
+) -> tuple[dict[str, Word], list[Failure]]:
     """Return the words that are known, fit the target and stand there once; and the others."""
     words: dict[str, Word] = {}
     problems = [problem for directive in directives for problem in directive.problems]
@@ -247,7 +247,7 @@ def _sort_words(
         if wrong is None:
             words[word.key] = word
         else:
-            problems.append(Problem(word.location, wrong))
+            problems.append(Failure(word.location, wrong))
     return words, problems
 
 
@@ -274,9 +274,8 @@ def _unknown(word: Word, allowed: tuple[str, ...]) -> str:
     key = word.key.lower()
     if key.startswith("fill") and allowed is BLOCK_WORDS:
         return f"unknown word `{word}`: a placeholder is filled with fill.NAME=VALUE."
-    close = get_close_matches(key, allowed, n=1) or get_close_matches(key, _KNOWN, n=1)
-    if close:
-        return f"unknown word `{word}`: did you mean `{close[0]}`?"
+    if close := nearest(key, allowed) or nearest(key, _KNOWN):
+        return f"unknown word `{word}`: did you mean `{close}`?"
     return (
         f"unknown word `{word}`: known are {_listing(allowed, with_fill=allowed is BLOCK_WORDS)}."
     )
@@ -293,7 +292,7 @@ T = TypeVar("T")
 class _ValueReader:
     """Read the values of words; a bad one becomes a problem of its word."""
 
-    def __init__(self, words: dict[str, Word], problems: list[Problem]) -> None:
+    def __init__(self, words: dict[str, Word], problems: list[Failure]) -> None:
         self._words = words
         self._problems = problems
 
@@ -309,7 +308,7 @@ class _ValueReader:
 
     def reject(self, key: str, why: str) -> None:
         word = self._words[key]
-        self._problems.append(Problem(word.location, f"`{word}`: {why}."))
+        self._problems.append(Failure(word.location, f"`{word}`: {why}."))
 
 
 def _text(value: str | None) -> str:
@@ -370,7 +369,7 @@ def meant_by(comment: str) -> str | None:
     # A comment may well begin with a word that is a little like it.
     is_listed = _WORDS_FOLLOW.match(rest) is not None or bool(match["colon"] and not rest.strip())
     if word.lower() != "sql":
-        is_meant = is_listed and bool(match["colon"] and get_close_matches(word.lower(), ["sql"]))
+        is_meant = is_listed and bool(match["colon"] and nearest(word.lower(), ["sql"]))
     else:
         is_meant = is_listed or match["colon"] is not None
     return f"<!-- {' '.join(('sql:', *rest.split()))} -->" if is_meant else None
@@ -380,8 +379,8 @@ def _step(value: str | None) -> Step:
     try:
         return Step(value or "")
     except ValueError:
-        close = get_close_matches(value or "", list(Step), n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
+        close = nearest(value or "", list(Step))
+        hint = f"; did you mean {close}?" if close else ""
         raise ValueError(f"a step is confirm, resolve or verify{hint}") from None
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -14,12 +13,12 @@ from sql_snippets.model import (
     Drill,
     ExpectedOutput,
     FactsTable,
+    Failure,
     InlineCode,
     LineOrigin,
     Location,
     Mark,
     Page,
-    Problem,
     Snippet,
     Step,
     TableRow,
@@ -52,6 +51,7 @@ from sql_snippets.reading.source import (
     trace,
 )
 from sql_snippets.reading.unshown import find_unshown
+from sql_snippets.sqltext.nearest import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -100,7 +100,7 @@ class _OpenDrill:
     scenario: str
     location: Location
     elsewhere: Mapping[Step, tuple[tuple[str, Word], ...]]
-    problems: tuple[Problem, ...]
+    problems: tuple[Failure, ...]
     steps: list[Snippet] = field(default_factory=list)
 
 
@@ -124,7 +124,7 @@ class _Assembly:
         self._tables: list[BoundTable] = []
         self._facts: list[FactsTable] = []
         self._not_sql: list[InlineCode] = []
-        self._problems: list[Problem] = []
+        self._problems: list[Failure] = []
         self._taken: set[tuple[str, str]] = set()
 
     def page(self) -> Page:
@@ -181,14 +181,14 @@ class _Assembly:
             try:
                 names = read_not_sql(word)
             except ValueError as err:
-                self._problems.append(Problem(word.location, f"`{word}`: {err}."))
+                self._problems.append(Failure(word.location, f"`{word}`: {err}."))
                 continue
             self._not_sql += [InlineCode(name, word.location) for name in names]
 
     def _drop_pending(self, follower: str) -> None:
         for directive in self._take_pending():
             self._problems.append(
-                Problem(
+                Failure(
                     directive.location,
                     "this directive belongs to nothing: a directive stands directly above a SQL "
                     f"block, a table or a heading, and below this one comes {follower}.",
@@ -213,7 +213,7 @@ class _Assembly:
             broken = not comment.is_closed or number in self._rendered.broken
             if broken and number not in self._rendered.quoted:
                 self._problems.append(
-                    Problem(
+                    Failure(
                         _locate(*comment.start) or Location(self._page, 1),
                         "this directive is not closed: no `-->` before the next comment, the next "
                         "block or the end of the page. What follows may be hidden from the reader.",
@@ -234,7 +234,7 @@ class _Assembly:
                 continue
             place = _locate(prose[row], found.start()) if found else None
             self._problems.append(
-                Problem(
+                Failure(
                     place or Location(self._page, 1),
                     f"this comment is no directive, as a directive begins with `<!-- sql:`. "
                     f"Did you mean `{meant}`?",
@@ -259,7 +259,7 @@ class _Assembly:
         if self._drills:
             outer = self._drills[-1]
             problems += (
-                Problem(
+                Failure(
                     directives[-1].location,
                     f"a drill inside of the drill of section {outer.section!r} "
                     f"({outer.location}): the blocks below would belong to both.",
@@ -267,7 +267,7 @@ class _Assembly:
             )
         if (self._section, DRILL) in self._taken:
             problems += (
-                Problem(
+                Failure(
                     location, f"section {self._section!r} already has something named `drill`."
                 ),
             )
@@ -285,10 +285,13 @@ class _Assembly:
 
     def _finish_drill(self, drill: _OpenDrill) -> Drill:
         problems = list(drill.problems)
-        steps = [*drill.steps, *self._steps_elsewhere(drill, problems)]
+        elsewhere = list(self._steps_elsewhere(drill, problems))
+        # A diagnosis comes before what it leads to.
+        first = [snippet for snippet in elsewhere if snippet.claims.step is Step.CONFIRM]
+        steps = [*first, *drill.steps, *elsewhere[len(first) :]]
         if not steps and not drill.elsewhere:
             problems.append(
-                Problem(
+                Failure(
                     drill.location,
                     f"the drill {drill.scenario!r} has nothing to follow: no block of section "
                     f"{drill.section!r} has step=confirm, step=resolve or step=verify.",
@@ -303,8 +306,8 @@ class _Assembly:
             problems=tuple(problems),
         )
 
-    def _steps_elsewhere(self, drill: _OpenDrill, problems: list[Problem]) -> Iterator[Snippet]:
-        """Yield the blocks of other sections that the drill follows after its own, as its steps.
+    def _steps_elsewhere(self, drill: _OpenDrill, problems: list[Failure]) -> Iterator[Snippet]:
+        """Yield the blocks of other sections that the drill follows, as its steps.
 
         What their own section says of rows and output is about another state of the database.
         """
@@ -313,11 +316,11 @@ class _Assembly:
                 found = self._named(name)
                 if len(found) != 1:
                     problems.append(
-                        Problem(word.location, f"`{word}`: {self._not_one(name, ' of the page')}.")
+                        Failure(word.location, f"`{word}`: {self._not_one(name, ' of the page')}.")
                     )
                 elif found[0] in drill.steps:
                     why = f"`{name}` is a step of this section already"
-                    problems.append(Problem(word.location, f"`{word}`: {why}."))
+                    problems.append(Failure(word.location, f"`{word}`: {why}."))
                 else:
                     claims = replace(
                         found[0].claims,
@@ -340,13 +343,13 @@ class _Assembly:
         opening = self._opening(fence)
         problems = list(bound.problems)
         if not block.text:
-            problems.append(Problem(opening, "this block is empty: there is nothing to run."))
+            problems.append(Failure(opening, "this block is empty: there is nothing to run."))
         claims = replace(bound.claims, mark=self._mark, output=self._expected_output(following))
         if claims.step is not None and claims.scenario is None:
             claims = replace(claims, scenario=self._drills[-1].scenario if self._drills else None)
             if claims.scenario is None and bound.step is not None:
                 problems.append(
-                    Problem(
+                    Failure(
                         bound.step.location,
                         f"`{bound.step}` needs an incident: add scenario=FIXTURE here, or "
                         "drill=FIXTURE above the heading of the section.",
@@ -380,7 +383,7 @@ class _Assembly:
             drill.steps.append(snippet)
 
     def _earlier(
-        self, word: Word | None, name: str | None, problems: list[Problem]
+        self, word: Word | None, name: str | None, problems: list[Failure]
     ) -> tuple[Snippet, ...]:
         """Return what must have run before: the block named, and what that one needs itself."""
         if word is None:
@@ -388,7 +391,7 @@ class _Assembly:
         found = self._named(name or "")
         if len(found) == 1:
             return (*found[0].earlier, found[0])
-        problems.append(Problem(word.location, f"`{word}`: {self._not_one(name or '', ' above')}."))
+        problems.append(Failure(word.location, f"`{word}`: {self._not_one(name or '', ' above')}."))
         return ()
 
     def _named(self, name: str) -> list[Snippet]:
@@ -400,11 +403,11 @@ class _Assembly:
         found = len(self._named(name))
         if found:
             return f"{found} blocks{where} have this name; give the one you mean another"
-        close = get_close_matches(name, [s.name for s in self._snippets], n=1)
-        hint = f"; did you mean `{close[0]}`" if close else ""
+        close = nearest(name, [s.name for s in self._snippets])
+        hint = f"; did you mean `{close}`" if close else ""
         return f"no block{where} has this name{hint}"
 
-    def _name_of(self, explicit: Word | None, default: str, problems: list[Problem]) -> str:
+    def _name_of(self, explicit: Word | None, default: str, problems: list[Failure]) -> str:
         """Return a name that nothing else of the section has."""
         name = wanted = explicit.value if explicit and explicit.value else default
         count = 1
@@ -413,7 +416,7 @@ class _Assembly:
             name = f"{wanted}-{count}"
         if explicit and count > 1:
             problems.append(
-                Problem(
+                Failure(
                     explicit.location,
                     f"`{explicit}`: section {self._section!r} already has an item of this name. "
                     "Names of a section differ, so that an item can be asked for by its name.",
@@ -487,7 +490,7 @@ class _Assembly:
             self._take_facts(bound.facts, bound.name, table.header, rows, location, problems)
         else:
             self._problems += problems or [
-                Problem(
+                Failure(
                     directives[-1].location,
                     "this directive binds the table to nothing: add table=SCHEMA.RELATION or "
                     "facts=FILE.sql.",
@@ -501,14 +504,14 @@ class _Assembly:
         header: tuple[str, ...],
         rows: tuple[TableRow, ...],
         location: Location,
-        problems: list[Problem],
+        problems: list[Failure],
     ) -> None:
         path = (self._root / self._page).parent / (word.value or "")
         source = relative_name(path.resolve(), self._root)
         try:
             facts, unchecked = read_facts(path, source)
         except FactsError as err:
-            problems.append(Problem(err.location or word.location, str(err)))
+            problems.append(Failure(err.location or word.location, str(err)))
             facts, unchecked = (), ()
         self._facts.append(
             FactsTable(

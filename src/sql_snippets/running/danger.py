@@ -18,14 +18,7 @@ from sql_snippets.model import Danger, Mark
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-NAMED_EFFECTS: Mapping[str, str] = {
-    "cron.job": "job scheduled or unscheduled",
-    "net.http_request_queue": "HTTP request queued",
-}
-"""Relations whose rows are orders to a worker.  To take one back is to change the orders: WRITE."""
-
 _ORDER = (Mark.READ, Mark.WRITE, Mark.STOP)
-_SHOWN = 4
 
 # A statement that is only planned takes the locks for rows as well, and does nothing with them.
 _ONLY_PLANS = {"EXPLAIN", "PREPARE", "DEALLOCATE", "DEALLOCATE ALL", "BEGIN", "COMMIT", "ROLLBACK"}
@@ -133,36 +126,12 @@ class _Effect:
     text: str
 
 
-def judge(facts: Facts, named: Mapping[str, str] = NAMED_EFFECTS) -> Danger:
+def danger_of(facts: Facts, named: Mapping[str, str]) -> Danger:
     """Derive the danger of a run from what was seen of it."""
     found = dict.fromkeys(_effects(facts, named))
     worst_first = sorted(found, key=lambda effect: -_ORDER.index(effect.level))
     level = worst_first[0].level if worst_first else Mark.READ
     return Danger(level, tuple(effect.text for effect in worst_first))
-
-
-def contradiction(mark: Mark, danger: Danger, *, failed: bool) -> str | None:
-    """Say how the mark on a page differs from what was seen, or None.
-
-    A block that ``failed``, as the page says that it does, was rolled back: it may have been going
-    to do more than was seen, so that its mark can be too weak but not too strong.
-    """
-    if mark is danger.level:
-        return None
-    seen = _listed(danger.seen)
-    if _ORDER.index(mark) > _ORDER.index(danger.level):
-        if failed:
-            return None
-        return f"the page says {mark}, but nothing worse than {danger.level} was seen: {seen}"
-    did = "wrote" if danger.level is Mark.WRITE else "can lose work"
-    return f"the page says {mark}, but the run {did}: {seen}"
-
-
-def _listed(seen: Sequence[str]) -> str:
-    if not seen:
-        return "the run changed nothing and held no lock"
-    more = f" and {len(seen) - _SHOWN} more" if len(seen) > _SHOWN else ""
-    return ", ".join(seen[:_SHOWN]) + more
 
 
 def _effects(facts: Facts, named: Mapping[str, str]) -> Iterator[_Effect]:

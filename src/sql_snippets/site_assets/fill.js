@@ -211,5 +211,7 @@
     for (const name of new Set([...before, ...own].map((place) => place.name))) show(name, load(name))
   })
 
-  window.document$.subscribe(prepare)
+  // Where a theme puts another page in the place of this one, it says so.
+  if (window.document$) window.document$.subscribe(prepare)
+  else prepare()
 })()
