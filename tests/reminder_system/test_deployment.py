@@ -188,6 +188,17 @@ def test_a_deployment_that_stopped_says_where_and_goes_on(
         )
 
 
+@pytest.fixture
+def role_as_before(unmigrated: Database) -> Iterator[None]:
+    """The role without the setting that it has on a server with this system, and then with it."""
+    name = "client_connection_check_interval"
+    with unmigrated.server.connect(unmigrated.name) as admin:
+        admin.execute(f"alter role postgres reset {name}")
+        yield
+        admin.execute(f"alter role postgres set {name} = '2s'")
+
+
+@pytest.mark.usefixtures("role_as_before")
 def test_taken_out_it_leaves_no_trace(unmigrated: Database) -> None:
     with unmigrated.connect() as postgres:
         postgres.execute(
