@@ -220,17 +220,38 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_deployed text;
+  v_of_role record;
 begin
+  setting := p_setting;
   select d.state into v_deployed
   from reminder.deployed d
   where d.kind = 'setting' and d.object = 'setting ' || p_setting;
   if not found then
+    -- One of the role that runs the job, which health names where it keeps a run from its end.
+    for v_of_role in
+      select
+        substr(c.setting, strpos(c.setting, '=') + 1) as value,
+        n.nspowner::regrole as role,
+        ' in database ' || quote_ident(d.datname) as database
+      from pg_db_role_setting b
+      cross join lateral unnest(b.setconfig) c(setting)
+      join pg_namespace n on n.nspname = 'reminder' and n.nspowner = b.setrole
+      left join pg_database d on d.oid = b.setdatabase
+      where split_part(c.setting, '=', 1) = p_setting
+        and (b.setdatabase = 0 or d.datname = current_database())
+    loop
+      was := v_of_role.value;
+      execute format('alter role %s%s reset %I', v_of_role.role, v_of_role.database, p_setting);
+      return next;
+    end loop;
+    if was is not null then
+      return;
+    end if;
     raise exception using
       errcode = 'no_data_found',
       message = format('There is no setting %s.', p_setting),
       hint = 'The settings are the columns of reminder.settings.';
   end if;
-  setting := p_setting;
   now_set := v_deployed;
   execute format('select s.%I::text from reminder.settings s', p_setting) into was;
   execute format('update reminder.settings set %I = %L', p_setting, v_deployed);
@@ -238,7 +259,7 @@ begin
 end
 $$;
 comment on function reminder.reset_setting(text) is
-  'Sets one setting to the value it was deployed with; reminder.changes keeps the old one.';
+  'Sets one setting to the value it was deployed with, and takes one off the role that runs the job; reminder.changes keeps the old value of the first.';
 
 revoke all on function
   reminder.redeployment_of(text, text, text),

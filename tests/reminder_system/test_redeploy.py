@@ -150,6 +150,25 @@ def test_a_setting_is_set_back_and_the_old_value_kept(database: Database) -> Non
             connection.execute("select * from reminder.reset_setting('only_row')")
 
 
+def test_a_setting_is_taken_off_the_role_that_runs_the_job(database: Database) -> None:
+    with database.server.connect(database.name) as superuser, database.connect() as connection:
+        where = ("", f" in database {database.name}")
+        try:
+            for each in where:
+                superuser.execute(
+                    f"alter role postgres{each} set statement_timeout = '1s'".encode()
+                )
+            assert (
+                one(connection, "select ok from reminder.health where what = 'settings'") is False
+            )
+            rows = connection.execute("select * from reminder.reset_setting('statement_timeout')")
+            assert rows.fetchall() == [("statement_timeout", "1s", None)] * 2
+            assert one(connection, "select ok from reminder.health where what = 'settings'") is True
+        finally:
+            for each in where:
+                superuser.execute(f"alter role postgres{each} reset statement_timeout".encode())
+
+
 def test_every_problem_of_the_settings_names_the_setting(database: Database) -> None:
     """The runbook takes the name from what stands before the colon."""
     with database.connect() as connection:

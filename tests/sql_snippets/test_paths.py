@@ -389,7 +389,10 @@ def _broken(old: str, new: str) -> dict[str, Section]:
     [
         (": [Enable the job](#enable-the-job).", ": that is odd."),
         ("| `job` is `disabled` | both WRITE blocks below |", "| `job` is `disabled` | think |"),
-        ("No row: no run is missing, [close](#close-the-incident).", "No row: no run is missing."),
+        (
+            "No row: by its schedule no run is missing, [close](#close-the-incident).",
+            "No row: by its schedule no run is missing.",
+        ),
         ("[Register again](#register-again), then the", "[Register again](#gone), then the"),
         (
             "- One row: [decide whether it is stuck](#decide-whether-it-is-stuck).",
