@@ -56,7 +56,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--walks",
         default="2",
         metavar="N",
-        help="walk from as many faults of each kind (default: 2), or from 'all', which takes hours",
+        help="walk from as many faults of each kind (default: 2), or from 'all', for half an hour",
     )
     group.addoption(
         "--walks-keep",
