@@ -38,8 +38,16 @@ from sql_snippets.reading.directives import (
 )
 from sql_snippets.reading.facts_file import FactsError, read_facts
 from sql_snippets.reading.fences import Comment, Fence, Pipeline, Trail, is_sql
-from sql_snippets.reading.rendered import Block, Heading, Item, Rendered, Table, Text, read_html
-from sql_snippets.reading.rendered import Directive as DirectiveMark
+from sql_snippets.reading.rendered import (
+    Block,
+    DirectiveMark,
+    Heading,
+    Item,
+    Rendered,
+    Table,
+    Text,
+    read_html,
+)
 from sql_snippets.reading.scopes import Scopes
 from sql_snippets.reading.site import Site, SiteError
 from sql_snippets.reading.source import (

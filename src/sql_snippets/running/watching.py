@@ -352,7 +352,7 @@ def _with_objects(connection: Connection, facts: Facts, before: Before) -> Facts
         return facts
     found = objects.compare(before.objects, objects.read(connection))
     altered = found.altered
-    if found == objects.Difference((), (), ()) and not _has_temporary(connection):
+    if found == objects.ObjectChanges((), (), ()) and not _has_temporary(connection):
         altered = tuple(f"catalog {name}" for name in sorted(changed & COMPARED))
     return replace(facts, created=found.created, altered=altered, dropped=found.dropped)
 
