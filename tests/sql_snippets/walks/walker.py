@@ -17,7 +17,7 @@ from sql_snippets.servers.server import ServerUnavailable
 from sql_snippets.sqltext import placeholders
 from tests.sql_snippets.decisions import PAGE, outcomes_of, read_sections
 from tests.sql_snippets.walks.matching import Answer, Condition, Match, choose
-from tests.sql_snippets.walks.moves import DEVELOPERS, PLATFORM, Do, Move, Plan, plan
+from tests.sql_snippets.walks.moves import PLATFORM, Do, Move, Plan, plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
