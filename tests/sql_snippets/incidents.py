@@ -175,6 +175,14 @@ HEARTBEAT_UNSET_IS_PRESENT = """
 select not exists (select from vault.secrets where name = 'REMINDER_HEARTBEAT_URL')
 """
 
+BEFORE_FIRST_RUN = """
+-- The system is deployed, and has reminded nobody yet.
+delete from reminder.dispatched_reminders;
+"""
+NOBODY_WAS_REMINDED = """
+select not exists (select from reminder.dispatched_reminders where not passed_over)
+"""
+
 DUPLICATE_REMINDERS = """
 -- The primary key was lost in a restore, and two overlapping runs wrote everything twice.
 alter table reminder.dispatched_reminders drop constraint dispatched_reminders_pkey;

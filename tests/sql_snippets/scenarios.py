@@ -19,6 +19,7 @@ from tests.sql_snippets.http_receiver import http_receiver
 from tests.sql_snippets.incidents import (
     ABANDONED_RUN_IS_PRESENT,
     ALERT_NOT_DELIVERED,
+    BEFORE_FIRST_RUN,
     DUPLICATE_REMINDERS,
     DUPLICATE_REMINDERS_ARE_PRESENT,
     HEARTBEAT_UNSET,
@@ -31,6 +32,7 @@ from tests.sql_snippets.incidents import (
     LOST_GRANT,
     MISSED_RUN,
     MISSED_RUN_IS_PRESENT,
+    NOBODY_WAS_REMINDED,
     WATCHDOG_OFF,
     WATCHDOG_OFF_IS_PRESENT,
 )
@@ -247,6 +249,13 @@ def heartbeat_unset(sql_database: Database) -> Iterator[Scenario]:
             is_present=lambda: _is_present(sql_database, HEARTBEAT_UNSET_IS_PRESENT),
             values={"heartbeat_url": receiver.url},
         )
+
+
+@incident
+def before_first_run(sql_database: Database) -> Scenario:
+    """The system is deployed, and has reminded nobody yet."""
+    _produce(sql_database, BEFORE_FIRST_RUN)
+    return Scenario(is_present=lambda: _is_present(sql_database, NOBODY_WAS_REMINDED))
 
 
 @incident
