@@ -256,7 +256,16 @@ def test_wherever_home_leads_the_first_action_is_in_sight(phone: Page, site: str
     links = phone.locator(".home a[href*='#']:not(.headerlink)")
     addresses = set(links.evaluate_all("all => all.map(a => a.href)"))
     assert len(addresses) >= 18
-    found = [each for address in sorted(addresses) for each in _out_of_sight(phone, address)]
+    found: list[str] = []
+    loaded = ""
+    for address in sorted(addresses):
+        page, _, anchor = address.partition("#")
+        if page == loaded:  # a page that is loaded for a section brings it to the same place
+            phone.locator(f"[id='{anchor}']").evaluate("e => e.scrollIntoView()")
+            found += filter(None, [phone.evaluate(_ACTION, anchor)])
+        else:
+            found += _out_of_sight(phone, address)
+        loaded = page
     assert not found, "\n".join(found)
 
 
