@@ -66,7 +66,7 @@ OWN_WORDS = {
     "destination": "change webhook; slack; teams; discord; new channel",
     "daylight": "summer time; dst; clock change",
     "restore": "backup; point in time recovery; pitr",
-    "revert": "rollback; roll back; undo a migration",
+    "differs": "rollback; roll back; undo a migration",
 }
 _ERROR = re.compile(r"(?:ERROR: |failed: )?[A-Za-z']+(?: [A-Za-z']+){2,}|ERROR: [a-z ]+")
 _TEXT = r"'(?P<text>(?:[^']|'')*)'"

@@ -46,6 +46,13 @@ class Step(StrEnum):
     VERIFY = "verify"
 
 
+class Order(StrEnum):
+    """How blocks that are run in order share their database: with a session each, or with one."""
+
+    SESSIONS = "sessions"
+    SESSION = "session"
+
+
 @dataclass(frozen=True, slots=True)
 class Fix:
     """New text for a part of a page that makes the page true.
@@ -152,7 +159,8 @@ class Snippet:
     """One SQL block that the site shows, with its claims and its way back to the source.
 
     ``sql`` is exactly what the copy button gives.  ``earlier`` are the blocks that must run before
-    it, in order.  ``problems`` belong to this block alone: they fail its item and no other.
+    it, in order.  ``order`` is that of the section whose blocks are run one after the other.
+    ``problems`` belong to this block alone: they fail its item and no other.
     """
 
     page: str
@@ -165,6 +173,7 @@ class Snippet:
     claims: Claims = Claims()
     excluded: str | None = None
     earlier: tuple[Snippet, ...] = ()
+    order: Order | None = None
     problems: tuple[Failure, ...] = ()
 
     @property
@@ -255,6 +264,7 @@ class BoundTable:
     header: tuple[str, ...]
     rows: tuple[TableRow, ...]
     location: Location
+    excluded: str | None = None
     problems: tuple[Failure, ...] = ()
 
     @property
@@ -294,6 +304,7 @@ class FactsTable:
     header: tuple[str, ...]
     rows: tuple[TableRow, ...]
     location: Location
+    excluded: str | None = None
     problems: tuple[Failure, ...] = ()
 
     @property
@@ -320,6 +331,7 @@ class Drill:
     steps: tuple[Snippet, ...]
     location: Location
     problems: tuple[Failure, ...] = ()
+    excluded: str | None = None
     name: str = "drill"
 
     @property
@@ -349,7 +361,8 @@ class Page:
     """Everything the checker found on one page.
 
     ``problems`` are those that belong to no block: a directive with nothing below it, say.
-    ``not_sql`` are the words that the author says are no names of the database.
+    ``not_sql`` are the words that the author says are no names of the database.  ``excluded`` is
+    why the page says that nothing on it is checked.
     """
 
     path: str
@@ -360,6 +373,7 @@ class Page:
     not_sql: tuple[InlineCode, ...] = ()
     drills: tuple[Drill, ...] = ()
     not_rendered: tuple[NotRendered, ...] = ()
+    excluded: str | None = None
     problems: tuple[Failure, ...] = ()
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from sql_snippets.model import Failure, Step
+from sql_snippets.model import Failure, Order, Step
 from sql_snippets.sqltext.nearest import did_you_mean
 from sql_snippets.sqltext.placeholders import Filled, PlaceholderError, fill, find
 
@@ -64,10 +64,11 @@ class Need(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """A block, sent as one message in a session of its own.
+    """A block, sent as one message in a session of its own, or in one that goes on.
 
     ``needed_by`` is the id of the block before which it must run.  What it does is measured where
     it is ``watched``.  It is sent again for ``within`` seconds until it gives what is needed.
+    What is sent ``in_session`` goes through the one session that the blocks of an order share.
     """
 
     snippet: Snippet
@@ -77,6 +78,7 @@ class Send:
     watched: bool = False
     need: Need | None = None
     within: float = 0.0
+    in_session: bool = False
 
     def is_met(self, outcome: Outcome) -> bool:
         """Whether the outcome is such that what comes after it can be run."""
@@ -111,6 +113,7 @@ class Probe:
     snippet: Snippet
     where: Where
     options: RunOptions
+    in_session: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,23 +145,37 @@ _WITH_INCIDENT: Mapping[Step | None, Need] = {
 def plan_block(snippet: Snippet, options: RunOptions) -> Plan:
     """Return how a block is checked: after those that it needs, and with hostile values at last."""
     claims = snippet.claims
-    where = Where.CLONE if snippet.earlier else Where.ROLLED_BACK
+    goes_on = snippet.order is Order.SESSION
+    where = Where.CLONE if snippet.earlier or goes_on else Where.ROLLED_BACK
     if claims.scenario is not None:
         where = Where.INCIDENT
     own = _for(snippet, options)
     steps: list[Send | Look | Probe] = [
         *(
-            Send(earlier, where, _for(earlier, options), needed_by=snippet.id)
+            Send(
+                earlier,
+                where,
+                _for(earlier, options),
+                needed_by=snippet.id,
+                in_session=earlier.order is Order.SESSION,
+            )
             for earlier in snippet.earlier
         ),
-        Send(snippet, where, own, watched=True, need=_WITH_INCIDENT.get(claims.step)),
+        Send(
+            snippet,
+            where,
+            own,
+            watched=True,
+            need=_WITH_INCIDENT.get(claims.step),
+            in_session=goes_on,
+        ),
     ]
     if claims.ends:
         steps.append(Look(present=False))
     if find(snippet.sql):
         # It is for good, so not in the database that others use.
         probed_in = Where.CLONE if where is Where.ROLLED_BACK else where
-        steps.append(Probe(snippet, probed_in, own))
+        steps.append(Probe(snippet, probed_in, own, goes_on))
     return Plan((Stage(tuple(steps)),), claims.scenario)
 
 

@@ -56,7 +56,7 @@ ASKED = {
     "stamp": "how-to-run-a-block",  # the pages on the checks say it more often
     # in words that the page has no reason to say
     "pause": "disable-the-job",
-    "rollback": "repeated-failures",
+    "rollback": "what-differs",
     "slack": "change-the-destination",
     "webhook": "change-the-destination",
     "duplicate": "duplicate-reminders",
@@ -78,7 +78,7 @@ ASKED = {
     "WARNING: you don\u2019t own a lock of type ExclusiveLock": "what-does-not-work",
     "you don't own a lock": "what-does-not-work",
     "Error: Failed to run sql query: ERROR:  P0002: There is no assignment 999."
-    "HINT:  Look it up in public.assignments.": "correct-one-assignment",
+    "HINT:  Look it up in public.assignments.": "correct-one-assignment explain-one-assignment",
     # with what the migrations leave open
     "Reminder run 21 failed": "repeated-failures",
     "Reminder run 21 failed: column a.last_contact_date does not exist": "repeated-failures",

@@ -21,10 +21,16 @@ def not_produced(scenario: str | None, place: Location) -> Trial:
     return Trial((Failure(place, f'scenario "{scenario}" {why}'),), tested=False)
 
 
-def check_needed(reply: BlockRun, name: str) -> list[Failure]:
-    """Check a block that must run before the one called ``name``; it is shown where it stands."""
-    prefix = f'block "{reply.step.snippet.name}", which must run before "{name}", failed: '
-    failures = check_reply(reply)
+def check_needed(reply: BlockRun, snippet: Snippet) -> list[Failure]:
+    """Check a block that must run before another one; it is shown where it stands.
+
+    In an order it fails by itself, so that the blocks after it only say so.
+    """
+    needed, failures = reply.step.snippet, check_reply(reply)
+    if failures and snippet.order is not None:
+        why = f'it stands on block "{needed.name}" ({needed.start}), which failed'
+        return [Failure(snippet.start, f"not checked: {why}.")]
+    prefix = f'block "{needed.name}", which must run before "{snippet.name}", failed: '
     return [replace(failure, message=prefix + failure.message) for failure in failures]
 
 
@@ -55,7 +61,7 @@ def judge_block(snippet: Snippet, evidence: Evidence) -> Trial:
         is_sound = all(failure.fixes for failure in failures)
         match given:
             case BlockRun(step) if step.needed_by == snippet.id:
-                if needed := check_needed(given, snippet.name):
+                if needed := check_needed(given, snippet):
                     return Trial(tuple(needed), tested=False)
             case BlockRun(step, None) if step.snippet.id == snippet.id:
                 return Trial(tuple(check_reply(given)))

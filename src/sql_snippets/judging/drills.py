@@ -92,7 +92,7 @@ def judge_drill(drill: Drill, evidence: Evidence) -> Trial:
                     found = _check_sight(drill, given, stage.when)
                 case BlockRun(step) if step.needed_by is not None:
                     needing = steps[step.needed_by]
-                    found = _named(needing, stage.when, check_needed(given, needing.name))
+                    found = _named(needing, stage.when, check_needed(given, needing))
                 case BlockRun(step):
                     found = _named(step.snippet, stage.when, _check_step(given))
             for failure in found:

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import pytest
+
 from sql_snippets.database.ground import Incident
 from sql_snippets.model import Failure, Location, Page, PagePart, Scenario, Snippet, Trial
 from sql_snippets.pytest_plugin.claims import (
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Sequence
 
-    import pytest
     from _pytest._code.code import TerminalRepr, Traceback
 
     from sql_snippets.checking import Subject
@@ -81,6 +82,13 @@ class SqlItem(ItemWithFixtures):
         self.key: str | None = None
         where = [("file", self.place.path), ("line", self.place.line)]
         self.user_properties += [("id", self.item_id), *where]
+        if part is not None:
+            self._leave_out(part)
+
+    def _leave_out(self, part: PagePart | Page) -> None:
+        """Skip what the page says is not run; what is wrong with it is told all the same."""
+        if part.excluded is not None and not part.problems:
+            self.add_marker(pytest.mark.skip(reason=part.excluded))
 
     @property
     def item_id(self) -> str:

@@ -59,8 +59,6 @@ class BlockItem(SqlItem):
 
     def __init__(self, *, part: Snippet, **kwargs: Any) -> None:
         super().__init__(part=part, place=part.start, **kwargs)
-        if part.excluded is not None and not part.problems:
-            self.add_marker(pytest.mark.skip(reason=part.excluded))
 
     def sql(self) -> Iterable[str]:
         """Return the block's and that of the blocks before it."""

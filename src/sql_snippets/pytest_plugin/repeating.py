@@ -12,7 +12,7 @@ import pytest
 from sql_snippets.blame import find_migration
 from sql_snippets.database.ground import Incident
 from sql_snippets.database.recipes import MigrationFailed
-from sql_snippets.model import Failure
+from sql_snippets.model import Failure, Snippet
 from sql_snippets.project import recipe_of
 from sql_snippets.pytest_plugin.claims import ClaimsFailed
 from sql_snippets.pytest_plugin.run import run_of
@@ -68,13 +68,18 @@ def _produced_again(item: SqlItem, template: Template) -> Iterator[Incident | No
         yield Incident(database, value)
 
 
+def _stands_on_a_failure(item: SqlItem) -> bool:
+    """Whether it was not tested, because a block above it in its order failed: that one tells."""
+    return isinstance(item.part, Snippet) and item.part.order is not None and not item.trial.tested
+
+
 def blame(item: SqlItem, error: ClaimsFailed) -> None:
     """Add to a failure the migration since which there is one."""
     run = run_of(item.config)
     opened = item.workplace.opened
     if run.settings.no_blame or not run.blames_left or opened is None or not error.failures:
         return
-    if item.texts() is None:
+    if item.texts() is None or _stands_on_a_failure(item):
         return
     if any(failure.sqlstate == _CANCELLED for failure in error.failures):
         # It would take as long at every revision.

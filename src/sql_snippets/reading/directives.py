@@ -11,7 +11,7 @@ import shlex
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from sql_snippets.model import BlockColumn, Claims, Column, Failure, Location, Step
+from sql_snippets.model import BlockColumn, Claims, Column, Failure, Location, Order, Step
 from sql_snippets.sqltext.nearest import nearest
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ BLOCK_WORDS = (
     "skip",
 )
 TABLE_WORDS = ("table", "facts", "name")
-HEADING_WORDS = ("drill", "confirm", "resolve", "verify")
+HEADING_WORDS = ("drill", "confirm", "resolve", "verify", "in-order", "skip")
 PAGE_WORDS = ("not-sql",)
-_FLAGS = frozenset({"once"})
+_FLAGS = frozenset({"once", "in-order"})
 _KNOWN = tuple(dict.fromkeys((*BLOCK_WORDS, *TABLE_WORDS, *HEADING_WORDS, *PAGE_WORDS)))
 _FILL = "fill."
 
@@ -43,7 +43,7 @@ _SPACE = re.compile(r"\s*")
 _TOKEN = re.compile(r"""(?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')+""", re.DOTALL)
 
 _ALMOST = re.compile(r"\s*(?P<word>[A-Za-z]{2,6})(?P<colon>\s*[:;])?(?P<rest>.*)", re.DOTALL)
-_WORDS_FOLLOW = re.compile(r"\s*(?:[A-Za-z][\w.-]*=\S|once\s*$)")
+_WORDS_FOLLOW = re.compile(r"\s*(?:[A-Za-z][\w.-]*=\S|(?:once|in-order)\s*$)")
 
 _SLUG = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*")
 _PLACEHOLDER_NAME = re.compile(r"[a-z_][a-z0-9_]*")
@@ -82,8 +82,7 @@ class BlockDirective:
     claims: Claims
     name: Word | None
     skip: str | None
-    step: Word | None
-    after: Word | None
+    words: Mapping[str, Word]
     taken: Mapping[str, Word]
     problems: tuple[Failure, ...]
 
@@ -103,9 +102,13 @@ class HeadingDirective:
     """What directives say about a heading; ``scenario`` is None where they make no drill of it.
 
     ``elsewhere`` has the blocks of other sections that are steps of this drill too, by name.
+    ``order`` and ``skip`` are about all blocks of the section.
     """
 
     scenario: str | None
+    order: Order | None
+    skip: str | None
+    words: Mapping[str, Word]
     elsewhere: Mapping[Step, tuple[tuple[str, Word], ...]]
     problems: tuple[Failure, ...]
 
@@ -188,8 +191,7 @@ def bind_block(directives: Sequence[Directive]) -> BlockDirective:
         claims=claims,
         name=name,
         skip=skip,
-        step=words.get("step") if step else None,
-        after=words.get("after") if claims.after else None,
+        words=words,
         taken={name: words[_FILL + name] for name in claims.taken},
         problems=tuple(problems),
     )
@@ -219,7 +221,9 @@ def bind_heading(directives: Sequence[Directive]) -> HeadingDirective:
             read.reject(step.value, "it names blocks that a drill follows, so it goes with drill=")
         elif names is not None:
             elsewhere[step] = tuple((name, words[step.value]) for name in names)
-    return HeadingDirective(scenario, elsewhere, tuple(problems))
+    order = read.value("in-order", _order)
+    skip = read.value("skip", _text)
+    return HeadingDirective(scenario, order, skip, words, elsewhere, tuple(problems))
 
 
 def split_page_words(directive: Directive) -> tuple[Directive, tuple[Word, ...]]:
@@ -321,6 +325,14 @@ def _flag(value: str | None) -> bool:
     if value is not None:
         raise ValueError("it takes no value")
     return True
+
+
+def _order(value: str | None) -> Order:
+    if value is None:
+        return Order.SESSIONS
+    if value != "session":
+        raise ValueError("it takes no value, or `session` for all blocks in one session")
+    return Order.SESSION
 
 
 def _filling(value: str | None) -> str | BlockColumn:

@@ -25,6 +25,7 @@ from sql_snippets.model import (
 )
 from sql_snippets.reading.cells import place_codes, place_row
 from sql_snippets.reading.directives import (
+    BlockDirective,
     Directive,
     Word,
     bind_block,
@@ -39,6 +40,7 @@ from sql_snippets.reading.facts_file import FactsError, read_facts
 from sql_snippets.reading.fences import Comment, Fence, Pipeline, Trail, is_sql
 from sql_snippets.reading.rendered import Block, Heading, Item, Rendered, Table, Text, read_html
 from sql_snippets.reading.rendered import Directive as DirectiveMark
+from sql_snippets.reading.scopes import Scopes
 from sql_snippets.reading.site import Site, SiteError
 from sql_snippets.reading.source import (
     PageError,
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PageError", "SiteError", "read_page"]
 
+NOT_IN_ORDER = ("after", "scenario", "step")
 TOP = "top"
 DRILL = "drill"
 OUTPUT_LANGUAGE = "text"
@@ -101,6 +104,7 @@ class _OpenDrill:
     location: Location
     elsewhere: Mapping[Step, tuple[tuple[str, Word], ...]]
     problems: tuple[Failure, ...]
+    excluded: str | None
     steps: list[Snippet] = field(default_factory=list)
 
 
@@ -118,6 +122,8 @@ class _Assembly:
         self._section = TOP
         self._mark: Mark | None = None
         self._pending: list[int] = []
+        self._scopes = Scopes()
+        self._excluded: str | None = None
         self._drills: list[_OpenDrill] = []
         self._done_drills: list[_OpenDrill] = []
         self._snippets: list[Snippet] = []
@@ -146,6 +152,7 @@ class _Assembly:
             self._mark = item.mark if isinstance(item, Text) else None
         self._drop_pending("the end of the page")
         self._close_drills(level=1)
+        self._problems += self._scopes.leave(level=1)
         self._find_broken_comments()
         self._find_almost_directives()
         not_rendered = find_unshown(self._trail, self._rendered, self._location_of)
@@ -158,6 +165,7 @@ class _Assembly:
             not_sql=tuple(self._not_sql),
             drills=tuple(self._finish_drill(drill) for drill in self._done_drills),
             not_rendered=not_rendered,
+            excluded=self._excluded,
             problems=tuple(sorted(self._problems, key=lambda problem: problem.location)),
         )
 
@@ -246,15 +254,19 @@ class _Assembly:
     def _take_heading(self, heading: Heading) -> None:
         self._section = heading.anchor or TOP
         self._close_drills(heading.level)
+        self._problems += self._scopes.leave(heading.level)
         follower = self._follower()
         directives = self._take_pending()
         if not directives:
             return
         bound = bind_heading(directives)
+        location = self._prose_location(follower) or directives[-1].location
+        self._problems += self._scopes.enter(heading.level, bound, location)
+        if heading.level == 1:
+            self._excluded = self._excluded or bound.skip
         if bound.scenario is None:
             self._problems += bound.problems
             return
-        location = self._prose_location(follower) or directives[-1].location
         problems = bound.problems
         if self._drills:
             outer = self._drills[-1]
@@ -274,7 +286,13 @@ class _Assembly:
         self._taken.add((self._section, DRILL))
         self._drills.append(
             _OpenDrill(
-                heading.level, self._section, bound.scenario, location, bound.elsewhere, problems
+                heading.level,
+                self._section,
+                bound.scenario,
+                location,
+                bound.elsewhere,
+                problems,
+                self._scopes.skipped,
             )
         )
 
@@ -303,6 +321,7 @@ class _Assembly:
             scenario=drill.scenario,
             steps=tuple(steps),
             location=drill.location,
+            excluded=drill.excluded,
             problems=tuple(problems),
         )
 
@@ -318,6 +337,9 @@ class _Assembly:
                     problems.append(
                         Failure(word.location, f"`{word}`: {self._not_one(name, ' of the page')}.")
                     )
+                elif found[0].order is not None:
+                    why = f"`{name}` is run in order, with the blocks above it"
+                    problems.append(Failure(word.location, f"`{word}`: {why}."))
                 elif found[0] in drill.steps:
                     why = f"`{name}` is a step of this section already"
                     problems.append(Failure(word.location, f"`{word}`: {why}."))
@@ -347,11 +369,11 @@ class _Assembly:
         claims = replace(bound.claims, mark=self._mark, output=self._expected_output(following))
         if claims.step is not None and claims.scenario is None:
             claims = replace(claims, scenario=self._drills[-1].scenario if self._drills else None)
-            if claims.scenario is None and bound.step is not None:
+            if claims.scenario is None and self._scopes.order is None:
                 problems.append(
                     Failure(
-                        bound.step.location,
-                        f"`{bound.step}` needs an incident: add scenario=FIXTURE here, or "
+                        bound.words["step"].location,
+                        f"`{bound.words['step']}` needs an incident: add scenario=FIXTURE here, or "
                         "drill=FIXTURE above the heading of the section.",
                     )
                 )
@@ -360,11 +382,7 @@ class _Assembly:
             drill = None
         if drill is None and claims.step is Step.RESOLVE:
             claims = replace(claims, ends=True)
-        # One that is needed twice runs once, at its first place.
-        needed = [self._earlier(bound.after, claims.after, problems)]
-        for name, word in bound.taken.items():
-            needed.append(self._earlier(word, claims.taken[name].block, problems))
-        earlier = tuple({one.id: one for group in needed for one in group}.values())
+        problems += self._scopes.misfits([bound.words.get(word) for word in NOT_IN_ORDER])
         snippet = Snippet(
             page=self._page,
             section=self._section,
@@ -374,24 +392,37 @@ class _Assembly:
             fence=opening,
             end_line=self._location_of(fence.end - 1).line,
             claims=claims,
-            excluded=bound.skip,
-            earlier=earlier,
+            excluded=bound.skip or self._scopes.skipped,
+            earlier=self._all_earlier(bound, problems),
+            order=self._scopes.order,
             problems=tuple(problems),
         )
         self._snippets.append(snippet)
+        self._scopes.add(snippet)
         if drill is not None:
             drill.steps.append(snippet)
 
-    def _earlier(
-        self, word: Word | None, name: str | None, problems: list[Failure]
-    ) -> tuple[Snippet, ...]:
+    def _all_earlier(self, bound: BlockDirective, problems: list[Failure]) -> tuple[Snippet, ...]:
+        """Return what must have run before; one that is needed twice, once, at its first place."""
+        claims, words = bound.claims, bound.words
+        needed = [self._scopes.before()]
+        if self._scopes.order is None and claims.after is not None:
+            needed.append(self._earlier(words["after"], claims.after, problems))
+        for name, word in bound.taken.items():
+            block = claims.taken[name].block
+            if self._scopes.order is None:
+                needed.append(self._earlier(word, block, problems))
+            elif [one.name for one in needed[0]].count(block) != 1:
+                why = "it needs the name of one block above it in the same order"
+                problems.append(Failure(word.location, f"`{word}`: {why}."))
+        return tuple({one.id: one for group in needed for one in group}.values())
+
+    def _earlier(self, word: Word, name: str, problems: list[Failure]) -> tuple[Snippet, ...]:
         """Return what must have run before: the block named, and what that one needs itself."""
-        if word is None:
-            return ()
-        found = self._named(name or "")
+        found = self._named(name)
         if len(found) == 1:
             return (*found[0].earlier, found[0])
-        problems.append(Failure(word.location, f"`{word}`: {self._not_one(name or '', ' above')}."))
+        problems.append(Failure(word.location, f"`{word}`: {self._not_one(name, ' above')}."))
         return ()
 
     def _named(self, name: str) -> list[Snippet]:
@@ -483,6 +514,7 @@ class _Assembly:
                     header=table.header,
                     rows=rows,
                     location=location,
+                    excluded=self._scopes.skipped,
                     problems=tuple(problems),
                 )
             )
@@ -524,6 +556,7 @@ class _Assembly:
                 header=header,
                 rows=rows,
                 location=location,
+                excluded=self._scopes.skipped,
                 problems=tuple(problems),
             )
         )

@@ -10,7 +10,7 @@ settings, prepared statements), is READ.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sql_snippets.model import Danger, Mark
@@ -80,6 +80,18 @@ class RowCounts:
     updated: int = 0
     deleted: int = 0
 
+    def since(self, before: RowCounts) -> RowCounts:
+        """Leave out what was counted before; a count that was set back to zero starts there."""
+        return replace(
+            self,
+            inserted=max(self.inserted - before.inserted, 0),
+            updated=max(self.updated - before.updated, 0),
+            deleted=max(self.deleted - before.deleted, 0),
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.inserted or self.updated or self.deleted)
+
 
 @dataclass(frozen=True, slots=True)
 class Lock:
@@ -113,6 +125,22 @@ class Facts:
     notified: bool = False
     reloaded: bool = False
     executed_plan: bool = False
+
+    def without(self, standing: Facts) -> Facts:
+        """Leave out what the session held and had counted before."""
+        counted = {count.relation: count for count in standing.counts}
+        counts = [
+            count.since(counted.get(count.relation, RowCounts(count.relation)))
+            for count in self.counts
+        ]
+        return replace(
+            self,
+            took_xid=self.took_xid and not standing.took_xid,
+            counts=tuple(filter(None, counts)),
+            locks=tuple(lock for lock in self.locks if lock not in standing.locks),
+            advisory_locks=max(self.advisory_locks - standing.advisory_locks, 0),
+            replaced=tuple(r for r in self.replaced if r not in standing.replaced),
+        )
 
     @property
     def moved_sequence(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from psycopg.pq import ExecStatus, TransactionStatus
@@ -84,6 +84,51 @@ def run_as_editor(
     if danger.level is Mark.READ and outcome.error is None:
         again = _facts_in_transaction(database, before, sql, options)
         danger = danger_of(again or facts, options.effects)
+    return replace(outcome, danger=danger)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session that goes on from block to block, as in psql; ``began`` is before it was there."""
+
+    connection: psycopg.Connection[tuple[object, ...]]
+    began: float
+
+
+def open_session(database: Database, options: RunOptions) -> Session:
+    """Open a session that goes on.  Raises ServerUnavailable when the role cannot log in."""
+    began = time.monotonic()
+    return Session(_session(database, options), began)
+
+
+def run_in_session(
+    session: Session, database: Database, sql: str, options: RunOptions, *, watched: bool = False
+) -> Outcome:
+    """Run ``sql`` as one simple-query message in a session that others ran in, and more will.
+
+    What it did is measured when it is ``watched``, without what the session did before.
+    """
+    connection = session.connection
+    if not watched or connection.closed:
+        reply = messages.send(connection, sql, timeout=options.timeout)
+        return _outcome(connection, sql, reply, "session")
+    was_open = connection.info.transaction_status != TransactionStatus.IDLE
+    before, standing = watching.look_within(connection, database)
+    reply = messages.send(connection, sql, timeout=options.timeout)
+    outcome = _outcome(connection, sql, reply, "session")
+    is_open = connection.info.transaction_status != TransactionStatus.IDLE
+    if was_open and not is_open:
+        # What the transaction did from its beginning is what others see now.
+        standing = replace(standing, counts=(), took_xid=False)
+    # The counts of an open transaction are told at its end and not before.
+    began = float("-inf") if was_open else session.began
+    facts = watching.after_commit(connection, database, before, reply, sql=sql, began=began)
+    facts = facts.without(standing)
+    danger = danger_of(facts, options.effects)
+    if danger.level is Mark.READ and outcome.error is None and not (was_open or is_open):
+        again = _again(connection, before, sql, options)
+        messages.send(connection, "rollback")
+        danger = danger_of(again.without(standing) if again else facts, options.effects)
     return replace(outcome, danger=danger)
 
 
@@ -168,18 +213,29 @@ def _facts_in_transaction(
 
     A block that makes its own transactions runs without them.
     """
+    with _session(database, options) as connection:
+        facts = _again(connection, before, sql, options)
+        _leave(connection)
+    return facts
+
+
+def _again(
+    connection: psycopg.Connection[tuple[object, ...]],
+    before: watching.Before,
+    sql: str,
+    options: RunOptions,
+) -> Facts | None:
+    """Run a block in a transaction, which stays open, and look what it did."""
     inner = ";".join(
         sql[statement.start : statement.end]
         for statement in lexer.statements(sql)
         if not _TRANSACTION_WORDS & set(statement.words[:1])
     )
-    with _session(database, options) as connection:
-        reply = messages.send(connection, f"{_BEGIN}{inner}", timeout=options.timeout)
-        facts = None
-        if reply.error is None and connection.info.transaction_status == TransactionStatus.INTRANS:
-            reply = replace(reply, results=reply.results[1:])
-            facts = watching.after_in_transaction(connection, before, reply)
-        _leave(connection)
+    reply = messages.send(connection, f"{_BEGIN}{inner}", timeout=options.timeout)
+    facts = None
+    if reply.error is None and connection.info.transaction_status == TransactionStatus.INTRANS:
+        reply = replace(reply, results=reply.results[1:])
+        facts = watching.after_in_transaction(connection, before, reply)
     return facts
 
 

@@ -14,7 +14,7 @@ import psycopg
 from sql_snippets.database.catalog import is_about_a_name, suggest
 from sql_snippets.evidence import BlockRun, Evidence, Probed, Sight
 from sql_snippets.plan import Look, Plan, Probe, Send, Stage, Where, fill_in, own_values
-from sql_snippets.running.editor import run_as_editor, run_isolated
+from sql_snippets.running.editor import open_session, run_as_editor, run_in_session, run_isolated
 from sql_snippets.running.parameters import describe, syntax_errors
 from sql_snippets.servers.server import ServerUnavailable
 from sql_snippets.sqltext.hostile import hostile_values, same_statements
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from sql_snippets.database.databases import Database
     from sql_snippets.database.ground import Ground, Incident
     from sql_snippets.model import Outcome, ServerError
+    from sql_snippets.plan import RunOptions
+    from sql_snippets.running.editor import Session
 
 _POLL_SECONDS = 0.1
 
@@ -65,6 +67,7 @@ class _Execution:
     stack: ExitStack
     databases: dict[Where, Database] = field(default_factory=dict)
     outcomes: dict[Where, dict[str, Outcome]] = field(default_factory=lambda: defaultdict(dict))
+    sessions: dict[tuple[Where, str], Session] = field(default_factory=dict)
 
     def run(self, stage: Stage) -> tuple[tuple[BlockRun | Sight | Probed, ...], bool]:
         """Run the steps of a stage, but for those that need what failed."""
@@ -97,6 +100,15 @@ class _Execution:
             self.databases[where] = self.stack.enter_context(self.ground.template.clone())
         return self.databases[where]
 
+    def _session(self, where: Where, options: RunOptions) -> Session:
+        """Return the session that goes on from block to block, as their role."""
+        key = where, options.role
+        if key not in self.sessions:
+            opened = open_session(self._database(where), options)
+            self.stack.callback(opened.connection.close)
+            self.sessions[key] = opened
+        return self.sessions[key]
+
     def _send(self, step: Send) -> BlockRun:
         values = self.incident.scenario.values if self.incident is not None else {}
         filled = fill_in(step.snippet, values, self.outcomes[step.where])
@@ -107,7 +119,12 @@ class _Execution:
             self.just_before(database)
         deadline = monotonic() + step.within
         while True:
-            if step.where is Where.ROLLED_BACK:
+            if step.in_session:
+                session = self._session(step.where, step.options)
+                outcome = run_in_session(
+                    session, database, filled.sql, step.options, watched=step.watched
+                )
+            elif step.where is Where.ROLLED_BACK:
                 template = self.ground.template
                 outcome = run_isolated(template, database, filled.sql, step.options)
             else:
@@ -139,7 +156,12 @@ class _Execution:
         values = self.incident.scenario.values if self.incident is not None else {}
         own = own_values(snippet, self.outcomes[step.where])
         known = {**values, **(own if isinstance(own, dict) else {})}
-        with database.connect(step.options.role, "sql-snippets") as connection:
+        with ExitStack() as stack:
+            if step.in_session:
+                connection = self._session(step.where, step.options).connection
+            else:
+                role = step.options.role
+                connection = stack.enter_context(database.connect(role, "sql-snippets"))
             parameters = describe(connection, snippet, known)
             hostile = hostile_values(parameters, known)
             filled = fill(snippet.sql, hostile or known)
@@ -148,7 +170,11 @@ class _Execution:
         usual = fill(snippet.sql, known).sql
         if hostile is None or refused or not same_statements(usual, filled.sql):
             return probed
-        error = run_as_editor(database, filled.sql, step.options).error
+        if step.in_session:
+            session = self._session(step.where, step.options)
+            error = run_in_session(session, database, filled.sql, step.options).error
+        else:
+            error = run_as_editor(database, filled.sql, step.options).error
         return replace(probed, error=_in_the_block(error, filled))
 
 
