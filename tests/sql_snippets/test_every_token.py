@@ -48,6 +48,7 @@ VALUES = {"webhook_url": "https://a.example/x", "heartbeat_url": "https://a.exam
 BEGIN = "begin;"
 LOOKS_AHEAD = {"not", "nulls", "with", "without"}
 SAMPLE = 8
+PATIENCE = 300  # seconds, for a machine that is busy with other tests
 
 
 @cache
@@ -147,8 +148,8 @@ class Session:
         return run_isolated(self._template, self._database, sql, role=role).error
 
     def error_of(self, sql: str) -> ServerError | None:
-        reply = messages.send(self._connection, BEGIN + sql, timeout=30)
-        messages.send(self._connection, "rollback", timeout=30)
+        reply = messages.send(self._connection, BEGIN + sql, timeout=PATIENCE)
+        messages.send(self._connection, "rollback", timeout=PATIENCE)
         error = reply.error
         if error is None or error.offset is None:
             return error
