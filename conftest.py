@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 pytest_plugins = [
     "tests.sql_snippets.scenarios",
     "tests.sql_snippets.faults.reporting",
+    "tests.sql_snippets.walks.reporting",
     "pytester",
 ]
 

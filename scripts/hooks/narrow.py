@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
 # Those that are read on a phone.
-PAGES = frozenset({"operations/cron-reminder-runbook.md", "verification.md", "drills.md"})
+PAGES = frozenset({"operations/cron-reminder-runbook.md", "verification.md"})
 FEWEST = 3  # columns: two fit
 SHORT = 20  # letters
 _TABLE = re.compile(r"<table>\n?<thead>.*?</table>", re.DOTALL)

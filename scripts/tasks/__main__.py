@@ -7,7 +7,17 @@ import sys
 
 from scripts.tasks.common import TaskError, say_error
 
-TASKS = ("bench", "lock", "mutate", "offline", "screenshots", "serve", "test")
+TASKS = (
+    "bench",
+    "lock",
+    "mutate",
+    "offline",
+    "rename_tables",
+    "screenshots",
+    "serve",
+    "test",
+    "try_out",
+)
 INTERRUPTED = 130
 
 

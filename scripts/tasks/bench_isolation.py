@@ -20,6 +20,7 @@ from scripts.tasks.common import TaskError
 from scripts.tasks.measured import Aim, Findings, Table, run_section
 from sql_snippets.database.databases import open_template
 from sql_snippets.database.recipes import Recipe
+from sql_snippets.plan import RunOptions
 from sql_snippets.running.editor import run_isolated
 from sql_snippets.servers.binaries import find_binaries
 
@@ -189,7 +190,7 @@ def _runner(place: _Place, _: str, blocks: Sequence[str]) -> float:
 
 
 def _must_pass(template: Template, shared: Database, block: str) -> None:
-    outcome = run_isolated(template, shared, block, role=ROLE)
+    outcome = run_isolated(template, shared, block, RunOptions(ROLE))
     if outcome.error is not None:
         raise TaskError(f"{block}\n{outcome.error}")
 

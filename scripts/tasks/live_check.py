@@ -77,7 +77,7 @@ class LiveCheck:
         def open_it() -> None:
             # Why it cannot be opened is said to whoever asks for it.
             with suppress(Exception):
-                workplace.open()
+                _ = workplace.ground.shared
 
         self._opening = Thread(target=open_it)
         self._opening.start()
@@ -91,7 +91,7 @@ class LiveCheck:
         if not self._changed or not items:
             return
         with suppress(pytest.fail.Exception), in_one_sentence():
-            definitions = run_of(config).workplace.definitions
+            definitions = run_of(config).workplace.ground.definitions
             names = touched_names(self._changed, definitions)
             items.sort(key=lambda item: not is_touched(item, names, definitions))
 

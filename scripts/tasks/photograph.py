@@ -33,7 +33,6 @@ PAGES = {
     "fill-in": f"{RUNBOOK}#correct-one-assignment",
     "alerts": f"{RUNBOOK}#alerts-and-where-they-lead",
     "verification": "verification/",
-    "drills": "drills/",
     "authors": "authors-guide/",
     "maintainers": "maintainers/",
     "missing": "missed_run",

@@ -50,8 +50,8 @@ _MOST_BLAMED = 3
 _BLAME = "= migration: "
 # What a check imports when it needs it, and would have to import each time.
 _NEEDED = (
-    "sql_snippets.judging.blame",
-    "sql_snippets.pytest_plugin.checking",
+    "sql_snippets.blame",
+    "sql_snippets.checking",
     "sql_snippets.pytest_plugin.opening",
     "sql_snippets.reading.pages",
 )

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TextIO
 from sql_snippets.mkdocs_site import is_page, load_site
 from sql_snippets.reading.pages import PageError, read_page
 from sql_snippets.reading.site import Site, SiteError
-from sql_snippets.sqltext.parameters import source_of
 from sql_snippets.sqltext.placeholders import find
 
 if TYPE_CHECKING:
@@ -24,9 +23,9 @@ if TYPE_CHECKING:
         Claims,
         Drill,
         FactsTable,
+        Failure,
         Location,
         Page,
-        Problem,
         Snippet,
     )
 
@@ -192,7 +191,7 @@ def _block(snippet: Snippet) -> dict[str, Any]:
 def _placeholders(snippet: Snippet) -> list[dict[str, str]]:
     """Return each placeholder and what gives its value; types are known when it is run."""
     names = dict.fromkeys(placeholder.name for placeholder in find(snippet.sql))
-    return [{"name": name, "source": source_of(snippet, name)} for name in names]
+    return [{"name": name, "source": snippet.claims.source_of(name)} for name in names]
 
 
 def _lines(snippet: Snippet) -> tuple[int, int]:
@@ -203,7 +202,7 @@ def _place(location: Location) -> dict[str, Any]:
     return asdict(location)
 
 
-def _all_problems(page: Page) -> list[Problem]:
+def _all_problems(page: Page) -> list[Failure]:
     owners: tuple[Snippet | BoundTable | FactsTable | Drill, ...]
     owners = (*page.snippets, *page.tables, *page.facts, *page.drills)
     problems = [*page.problems, *(problem for owner in owners for problem in owner.problems)]

@@ -2,22 +2,26 @@
 
 The server of ``mkdocs serve`` is asked for them by a script that only its pages have.  A block's
 verdict comes with the text that was run, which takes the place of the text shown if that is older.
-The rest of what an author writes waits for the build, and a verdict on it too.
+The rest of what an author writes waits for the build, and a verdict on it too.  Where the build
+fails, the open page says why, and requests are answered with what there is instead of waiting.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
+from mkdocs.exceptions import MkDocsException
+from mkdocs.plugins import get_plugin_logger
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers.sql import SqlLexer
@@ -28,24 +32,19 @@ from sql_snippets.project import ProjectError, present_settings, recipe_of
 from sql_snippets.reading.known_pages import read_known_page
 from sql_snippets.reading.site import SiteError
 from sql_snippets.reading.source import PageError
-from sql_snippets.results.report import hash_sql
-from sql_snippets.results.stamps import (
-    ReportError,
-    compare_with,
-    places_to_fill,
-    read_report,
-    stamp,
-    summary,
-)
+from sql_snippets.results.report import ReportError, hash_sql, read_report
+from sql_snippets.results.stamps import compare_with, places_to_fill, stamp, summary
 from sql_snippets.results.underway import is_underway
 from sql_snippets.settings import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from mkdocs.livereload import LiveReloadServer
 
     from sql_snippets.model import Page, Snippet
+
+_log = get_plugin_logger("sql-snippets")
 
 ADDRESS = "/sql-snippets-stamps.json"
 # It stays when the theme puts another page in the place of this one, which brings its own data.
@@ -64,6 +63,13 @@ window.sqlSnippetsLive ??= (async () => {
     const answer = await fetch(`ADDRESS?${asked}`).catch(() => null)
     const said = answer?.ok ? await answer.json().catch(() => null) : null
     if (!said || find() !== element) continue
+    if (said.failure) {
+      const top = document.querySelector(".sql-summary") ?? document.createElement("p")
+      if (!top.isConnected) document.querySelector("h1").after(top)
+      top.className = "sql-summary sql-summary--failed"
+      if (top.innerText !== said.failure) top.innerText = said.failure
+      continue
+    }
     const {version, summary, blocks} = said
     page.version = version
     // Where a block was added or removed, only a build can show what stands where.
@@ -95,6 +101,20 @@ window.sqlSnippetsLive ??= (async () => {
   }
 })()
 </script>""".replace("ADDRESS", ADDRESS)
+_FAILED = "The site cannot be built. What you see is older than what was saved."
+# In the place of a page that the failed build took away: loaded again when there is another answer.
+_NO_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>The site cannot be built</title>
+<h1>The site cannot be built</h1>
+<pre>FAILURE</pre>
+<script>
+(async () => {
+  for (;; await new Promise((resolve) => setTimeout(resolve, 200))) {
+    const answer = await fetch("ADDRESS").then((each) => each.json()).catch(() => ({failure: true}))
+    if (!answer?.failure) return location.reload()
+  }
+})()
+</script></html>""".replace("ADDRESS", ADDRESS)
 # As the build colours it, with the default of its highlighter.
 _LEXER, _FORMATTER = SqlLexer(stripnl=False), HtmlFormatter(nowrap=True)
 _LOOK_SECONDS = 0.05
@@ -140,7 +160,7 @@ def stamps_of(root: Path, path: Path) -> dict[str, dict[str, Any]]:
     settings = present_settings(root)
     report = compare_with(report, recipe_of(settings))
     site = load_site(root)
-    names = {item.partition("::")[0] for item in report.runs}
+    names = {item.partition("::")[0] for item in report.by_id}
     pages = [
         read_known_page(site.root / name, site, settings.cache_dir)
         for name in sorted(names)
@@ -183,27 +203,69 @@ class LiveStamps:
         self._built_from = self._database()
         self._differs = False
         self._next_look = 0.0
+        self._failure: str | None = None
         self._signals = tempfile.TemporaryDirectory(prefix="sql-snippets-")
 
     def attach(self, server: LiveReloadServer) -> None:
-        """Let a server that does not run yet answer for the stamps, and build when it is asked."""
+        """Let a server that does not run yet answer for the stamps, and build when it is asked.
+
+        A build that fails does not keep it from answering: to its own loop it has ended.
+        """
         server.watch(self._signals.name, recursive=False)
+        server.builder = self._build_or_say_why(server.builder)
         others: Any = server.get_app()
 
         def app(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-            if environ.get("PATH_INFO") != ADDRESS:
-                answer: Iterable[bytes] = others(environ, start)
-                return answer
-            asked = parse_qs(environ.get("QUERY_STRING", ""))
-            answers = self._answers
-            content = answers.pages.get(asked.get("page", [""])[0])
-            if answers.version <= _number(asked.get("seen", [""])[0]):
-                content = None
-            headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
-            start("200 OK", headers)
-            return [content or b"null"]
+            if environ.get("PATH_INFO") == ADDRESS:
+                headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
+                start("200 OK", headers)
+                return [self._answer(parse_qs(environ.get("QUERY_STRING", "")))]
+
+            failure = self._failure
+
+            def begin(status: str, headers: list[tuple[str, str]]) -> Any:
+                if failure and status.startswith("404"):
+                    headers = [("Content-Type", "text/html; charset=utf-8")]
+                    return start("500 Internal Server Error", headers)
+                return start(status, headers)
+
+            answer: Iterable[bytes] = others(environ, begin)
+            return answer
 
         server.set_app(app)
+        not_found = server.error_handler
+
+        def error_page(code: int) -> bytes | None:
+            if self._failure is None:
+                return not_found(code)
+            return _NO_PAGE.replace("FAILURE", escape(self._failure)).encode()
+
+        server.error_handler = error_page
+
+    def _answer(self, asked: Mapping[str, list[str]]) -> bytes:
+        if self._failure is not None:
+            return json.dumps({"failure": f"{_FAILED}\n{self._failure}"}).encode()
+        answers = self._answers
+        content = answers.pages.get(asked.get("page", [""])[0])
+        if answers.version <= _number(asked.get("seen", [""])[0]):
+            content = None
+        return content or b"null"
+
+    def _build_or_say_why(self, builder: Callable[[], None]) -> Callable[[], None]:
+        def build() -> None:
+            with _errors_logged() as errors:
+                try:
+                    builder()
+                except Exception as err:  # noqa: BLE001 - whatever a theme or a plugin raises
+                    said = str(err) or type(err).__name__
+                    # What MkDocs raises at last says less than what it logged on the way.
+                    self._failure = "\n".join(errors) or said
+                    if not errors:
+                        _log.error("%s", said, exc_info=not isinstance(err, MkDocsException))
+                else:
+                    self._failure = None
+
+        return build
 
     def follow(self) -> None:
         """Take up every new report from now on, in a thread that ends with the process."""
@@ -275,6 +337,24 @@ class LiveStamps:
             time.sleep(_LOOK_SECONDS)
             self.take_up()
             self.ask_for_build()
+
+
+@contextmanager
+def _errors_logged() -> Iterator[list[str]]:
+    """Give the messages that MkDocs and its plugins log as errors meanwhile."""
+    messages: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            messages.append(record.getMessage())
+
+    listener = Listener(logging.ERROR)
+    logger = logging.getLogger("mkdocs")
+    logger.addHandler(listener)
+    try:
+        yield messages
+    finally:
+        logger.removeHandler(listener)
 
 
 def _number(text: str) -> int:

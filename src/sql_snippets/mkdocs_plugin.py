@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mkdocs.config import config_options
 from mkdocs.config.base import Config
+from mkdocs.config.config_options import ExtraScriptValue
 from mkdocs.exceptions import PluginError
 from mkdocs.plugins import BasePlugin, event_priority, get_plugin_logger
 from mkdocs.structure.files import File
@@ -40,18 +41,16 @@ from sql_snippets.reading.pages import read_page
 from sql_snippets.reading.site import Site, SiteError
 from sql_snippets.reading.source import PageError
 from sql_snippets.results.drill_log import DrillLogError, read_drill_log
+from sql_snippets.results.report import Report, ReportError, read_report
 from sql_snippets.results.stamps import (
-    Report,
-    ReportError,
     block_anchor,
     compare_with,
     mark_place,
     places_to_fill,
-    read_report,
     stamp,
     summary,
 )
-from sql_snippets.results.verification import Pages, drills_page, verification_page
+from sql_snippets.results.verification import Pages, verification_page
 from sql_snippets.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -68,8 +67,11 @@ if TYPE_CHECKING:
 
 _log = get_plugin_logger("sql-snippets")
 _TITLE_END = re.compile(r"</h1>")
-_STYLES = Path(__file__).with_suffix(".css")
-_STYLES_URI = "assets/stylesheets/sql-snippets.css"
+# What a page needs beside its HTML: how stamps look, let them look their age, and fill values in.
+_ASSETS = Path(__file__).with_name("site_assets")
+_STYLES = ("stamps.css", "fill.css")
+_SCRIPTS = ("age.js", "fill.js")
+_FOLDER = "assets/sql-snippets"
 _HIGHLIGHT = "search.highlight"
 _ENDS = (signal.SIGTERM, signal.SIGHUP)
 
@@ -77,13 +79,12 @@ _ENDS = (signal.SIGTERM, signal.SIGHUP)
 class SqlSnippetsConfig(Config):  # type: ignore[no-untyped-call]  # untyped base
     """The plugin's options.
 
-    ``report`` and ``drill_log`` are relative to the folder of ``mkdocs.yml``.  ``verification`` and
-    ``drills`` are the names, as ``x.md``, of the pages to generate; without one there is none.
+    ``report`` and ``drill_log`` are relative to the folder of ``mkdocs.yml``.  ``verification`` is
+    the name, as ``x.md``, of the page to generate; without one there is none.
     """
 
     report = config_options.Type(str, default=".cache/sql-snippets/report.json")
     verification = config_options.Type(str, default="")
-    drills = config_options.Type(str, default="")
     drill_log = config_options.Type(str, default="")
 
 
@@ -206,12 +207,16 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
                     signal.signal(end, signal.default_int_handler)
 
     def on_config(self, config: MkDocsConfig) -> MkDocsConfig:
-        """Put the style sheet before those of the site, and keep the theme from changing blocks.
+        """Put the plugin's files before those of the site, and keep the theme from changing blocks.
 
         Material marks the words of a search in what it has written as HTML: who has searched for
         "39" would copy ``&#39;`` where a quote was checked.
         """
-        config.extra_css.insert(0, _STYLES_URI)
+        config.extra_css[:0] = [f"{_FOLDER}/{name}" for name in _STYLES]
+        for place, name in enumerate(_SCRIPTS):
+            script = ExtraScriptValue(f"{_FOLDER}/{name}")
+            script.defer = True
+            config.extra_javascript.insert(place, script)
         features = config.theme.get("features", [])
         if _HIGHLIGHT in features:
             config.theme["features"] = [name for name in features if name != _HIGHLIGHT]
@@ -281,32 +286,28 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
             )
 
     def on_files(self, files: Files, /, *, config: MkDocsConfig) -> Files:
-        """Add the style sheet, and the pages that are generated from the report."""
-        files.append(File.generated(config, _STYLES_URI, abs_src_path=str(_STYLES)))
+        """Add the plugin's files, and the page that is generated from the report."""
+        for name in (*_STYLES, *_SCRIPTS):
+            path = str(_ASSETS / name)
+            files.append(File.generated(config, f"{_FOLDER}/{name}", abs_src_path=path))
         self._files = files.documentation_pages()
-        wanted = {
-            self.config.verification: verification_page,
-            self.config.drills: drills_page,
-        }
-        if not any(wanted):
+        name = self.config.verification
+        if not name:
             return files
         pages = [
             self._read(file.src_uri, file.abs_src_path) for file in files.documentation_pages()
         ]
         checked = [page for page in pages if page.snippets or page.tables or page.facts]
         log = self._read_log(config, {drill.section for page in checked for drill in page.drills})
-        for name, write in wanted.items():
-            if not name:
-                continue
-            made = File.generated(config, name, content="")
+        here = File.generated(config, name, content="").url
 
-            def address(page: str, anchor: str, here: str = made.url) -> str:
-                file = files.get_file_from_path(self._uris[page])
-                url = get_relative_url(file.url, here) if file else ""
-                return f"{url}#{anchor}" if anchor else url
+        def address(page: str, anchor: str) -> str:
+            file = files.get_file_from_path(self._uris[page])
+            url = get_relative_url(file.url, here) if file else ""
+            return f"{url}#{anchor}" if anchor else url
 
-            given = Pages(checked, address, self._report, self._command(config), log=log)
-            files.append(File.generated(config, name, content=write(given)))
+        given = Pages(checked, address, self._report, self._command(config), log=log)
+        files.append(File.generated(config, name, content=verification_page(given)))
         return files
 
     def _read_log(self, config: MkDocsConfig, sections: set[str]) -> Sequence[DoneDrill] | None:

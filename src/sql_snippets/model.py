@@ -9,12 +9,9 @@ counts characters (not bytes) of the author's own line.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping  # noqa: TC003 - `codec` reads the types of fields
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -49,12 +46,44 @@ class Step(StrEnum):
     VERIFY = "verify"
 
 
+class Order(StrEnum):
+    """How blocks that are run in order share their database: with a session each, or with one."""
+
+    SESSIONS = "sessions"
+    SESSION = "session"
+
+
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """Something wrong with what the author wrote, found before anything was run."""
+class Fix:
+    """New text for a part of a page that makes the page true.
+
+    Without ``columns``, ``new`` replaces the lines from ``line`` to ``last_line``, where the output
+    of a block stands without its fences; where that is empty, the last line is the one before.
+    With ``columns``, only the characters of ``line`` from the first of them to before the second
+    are replaced; with (0, 0), ``new`` is put in below ``line``.
+    """
+
+    path: str
+    line: int
+    last_line: int
+    old: str
+    new: str
+    columns: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One reason why something on a page is not true, or cannot be checked.
+
+    ``notes`` are drawn below the source, each ``label: text`` (detail, hint, nearest).  ``fixes``
+    are the changes that would mend it, where the page can be mended by itself.
+    """
 
     location: Location
     message: str
+    sqlstate: str | None = None
+    notes: tuple[str, ...] = ()
+    fixes: tuple[Fix, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +145,22 @@ class Claims:
     taken: Mapping[str, BlockColumn] = field(default_factory=dict)
     output: ExpectedOutput | None = None
 
+    def source_of(self, name: str) -> str:
+        """Return where a placeholder's value comes from, as the page says it."""
+        if name in self.fill:
+            return f"fill.{name}"
+        if name in self.taken:
+            return f"@{self.taken[name].block}.{self.taken[name].column}"
+        return f"scenario {self.scenario}" if self.scenario else "nothing"
+
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
     """One SQL block that the site shows, with its claims and its way back to the source.
 
     ``sql`` is exactly what the copy button gives.  ``earlier`` are the blocks that must run before
-    it, in order.  ``problems`` belong to this block alone: they fail its item and no other.
+    it, in order.  ``order`` is that of the section whose blocks are run one after the other.
+    ``problems`` belong to this block alone: they fail its item and no other.
     """
 
     page: str
@@ -135,12 +173,18 @@ class Snippet:
     claims: Claims = Claims()
     excluded: str | None = None
     earlier: tuple[Snippet, ...] = ()
-    problems: tuple[Problem, ...] = ()
+    order: Order | None = None
+    problems: tuple[Failure, ...] = ()
 
     @property
     def id(self) -> str:
         """Name of the item, stable when text above it changes."""
         return f"{self.page}::{self.section}::{self.name}"
+
+    @property
+    def location(self) -> Location:
+        """The place of the fence, from which the block is looked for."""
+        return self.fence
 
     @property
     def start(self) -> Location:
@@ -220,7 +264,8 @@ class BoundTable:
     header: tuple[str, ...]
     rows: tuple[TableRow, ...]
     location: Location
-    problems: tuple[Problem, ...] = ()
+    excluded: str | None = None
+    problems: tuple[Failure, ...] = ()
 
     @property
     def id(self) -> str:
@@ -259,7 +304,8 @@ class FactsTable:
     header: tuple[str, ...]
     rows: tuple[TableRow, ...]
     location: Location
-    problems: tuple[Problem, ...] = ()
+    excluded: str | None = None
+    problems: tuple[Failure, ...] = ()
 
     @property
     def id(self) -> str:
@@ -284,12 +330,22 @@ class Drill:
     scenario: str
     steps: tuple[Snippet, ...]
     location: Location
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[Failure, ...] = ()
+    excluded: str | None = None
+    name: str = "drill"
 
     @property
     def id(self) -> str:
         """Name of the item, stable when text above it changes."""
-        return f"{self.page}::{self.section}::drill"
+        return f"{self.page}::{self.section}::{self.name}"
+
+    def having(self, step: Step) -> tuple[Snippet, ...]:
+        """Return the blocks that play a part."""
+        return tuple(snippet for snippet in self.steps if snippet.claims.step is step)
+
+
+PagePart = Snippet | BoundTable | FactsTable | Drill
+"""What is checked by itself, and stands at a place of its page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,7 +361,8 @@ class Page:
     """Everything the checker found on one page.
 
     ``problems`` are those that belong to no block: a directive with nothing below it, say.
-    ``not_sql`` are the words that the author says are no names of the database.
+    ``not_sql`` are the words that the author says are no names of the database.  ``excluded`` is
+    why the page says that nothing on it is checked.
     """
 
     path: str
@@ -316,7 +373,8 @@ class Page:
     not_sql: tuple[InlineCode, ...] = ()
     drills: tuple[Drill, ...] = ()
     not_rendered: tuple[NotRendered, ...] = ()
-    problems: tuple[Problem, ...] = ()
+    excluded: str | None = None
+    problems: tuple[Failure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,8 +386,22 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class CatalogColumn:
+    """A column of a relation; ``type`` as ``format_type`` prints it."""
+
+    name: str
+    type: str
+    nullable: bool
+    default: str | None
+    comment: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class ServerError:
-    """An error the server reported.  ``offset`` counts characters of the block's SQL from 0."""
+    """An error the server reported.  ``offset`` counts characters of the block's SQL from 0.
+
+    ``nearest`` is the name of the catalog that was most likely meant, where it is about a name.
+    """
 
     sqlstate: str
     message: str
@@ -337,6 +409,7 @@ class ServerError:
     hint: str | None = None
     context: str | None = None
     offset: int | None = None
+    nearest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,22 +441,6 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """One reason why a block, table or drill is not true.
-
-    ``notes`` are drawn below the source, each ``label: text`` (detail, hint, nearest).
-    One that is not ``is_own`` came before anything could be said of it: its incident did not come
-    about, or a block that must run before it failed.
-    """
-
-    location: Location
-    message: str
-    sqlstate: str | None = None
-    notes: tuple[str, ...] = ()
-    is_own: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class Parameter:
     """One placeholder: the type of its value, and the word or block that gives it."""
 
@@ -394,36 +451,17 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What one item gave.  ``outcome`` is that of a block that could be sent."""
+    """What the check of one item came to.
 
-    failures: list[Failure] = field(default_factory=list)
+    One that was not ``tested`` could not be: its incident did not come about, or a block before it
+    failed.  ``outcome`` is that of a block that was sent; ``seconds`` is the time of the SQL alone.
+    """
+
+    failures: tuple[Failure, ...] = ()
+    tested: bool = True
     outcome: Outcome | None = None
     seconds: float = 0.0
     parameters: tuple[Parameter, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Fix:
-    """A change of one line of a page that makes it true.
-
-    The characters from column ``start`` to before ``end`` become ``new``; they were ``old``.  With
-    ``start`` 0, the lines of ``new`` are put in below the line.
-    """
-
-    path: str
-    line: int
-    start: int
-    end: int
-    old: str
-    new: str
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A failure, and the changes that would mend it, where the page can be mended by itself."""
-
-    failure: Failure
-    fixes: tuple[Fix, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ _KINDS = {"block", "table", "facts"}
 
 
 @dataclass(slots=True)
-class Trial:
+class Tried:
     """One item: what is tried on it, and what came of it."""
 
     item: SqlItem
@@ -72,11 +72,6 @@ class Trial:
         )
 
 
-def _is_late(item: SqlItem) -> bool:
-    """Whether something runs before the block, which must not notice in its place."""
-    return isinstance(item, BlockItem) and bool(item.scenario_name() or item.snippet.earlier)
-
-
 @dataclass(slots=True)
 class MutationRun:
     """A pytest plugin that breaks the database instead of running the items once."""
@@ -84,7 +79,7 @@ class MutationRun:
     seed: int
     tries: int
     threshold: float
-    trials: list[Trial] = field(default_factory=list)
+    trials: list[Tried] = field(default_factory=list)
     seconds: float = 0.0
 
     @pytest.hookimpl(tryfirst=True)
@@ -98,7 +93,7 @@ class MutationRun:
         ]
         if not items:
             raise session.Failed("there is no block, table or list of facts to try")
-        self.trials = [Trial(item) for item in items]
+        self.trials = [Tried(item) for item in items]
         workplace = items[0].workplace
         self._choose(workplace)
         while any(trial.is_open for trial in self.trials):
@@ -109,9 +104,9 @@ class MutationRun:
         return True
 
     def _choose(self, workplace: Workplace) -> None:
-        mutations = find_mutations(workplace.shared)
-        definitions = workplace.definitions
-        with unchanged(workplace.template) as template:
+        mutations = find_mutations(workplace.ground.shared)
+        definitions = workplace.ground.definitions
+        with unchanged(workplace.ground.template) as template:
             for trial in self.trials:
                 item = trial.item
                 texts = item.mutable_texts()
@@ -135,23 +130,24 @@ class MutationRun:
                     trial.reason = f"it fails as it is: {failures[0].message}".partition("\n")[0]
 
     def _try_next(self, workplace: Workplace) -> None:
-        groups: dict[Mutation, list[Trial]] = defaultdict(list)
+        groups: dict[Mutation, list[Tried]] = defaultdict(list)
         for trial in self.trials:
             if trial.is_open:
                 first, *rest = trial.candidates
                 trial.candidates = tuple(rest)
                 groups[first].append(trial)
         for mutation, group in groups.items():
-            late = [trial for trial in group if _is_late(trial.item)]
+            # What runs before a block must not notice in its place.
+            late = [t for t in group if isinstance(t.item, BlockItem) and t.item.needs_more]
             early = [trial for trial in group if trial not in late]
             for trial in late:
                 failures = failures_on(
-                    trial.item, workplace.template, functools.partial(apply, mutation)
+                    trial.item, workplace.ground.template, functools.partial(apply, mutation)
                 )
                 trial.note(mutation, failures)
             if not early:
                 continue
-            with mutated(workplace.template, mutation) as template:
+            with mutated(workplace.ground.template, mutation) as template:
                 if template is None:
                     continue
                 for trial in early:
@@ -177,7 +173,7 @@ class MutationRun:
         return result
 
     def _scores(self) -> list[tuple[str, int, int]]:
-        pages: dict[str, list[Trial]] = defaultdict(list)
+        pages: dict[str, list[Tried]] = defaultdict(list)
         for trial in self.trials:
             if trial.reason is None:
                 pages[trial.item.place.path].append(trial)

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sql_snippets.database.recipes import Command, RecipeError
-from sql_snippets.running.danger import NAMED_EFFECTS
+from sql_snippets.plan import DEFAULT_TIMEOUT, NAMED_EFFECTS, RunOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ENVIRONMENT_PREFIX = "SQL_SNIPPETS_"
 DEFAULT_SERVER = "embedded"
-DEFAULT_TIMEOUT = 30.0
 # Which inline code must name objects of the database: qualified names, bare ones too, or none.
 IDENTIFIERS = ("qualified", "all", "off")
 _TRUE = frozenset({"1", "true", "yes", "on"})
@@ -45,6 +44,11 @@ class Settings:
     mkdocs: tuple[Path, ...] = ()
     no_cache: bool = False
     no_blame: bool = False
+
+    @property
+    def run_options(self) -> RunOptions:
+        """How blocks are run that say nothing else."""
+        return RunOptions(self.role, self.timeout, self.effects)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,13 @@ create table public.assignments (
   started_on date not null default (now() at time zone 'utc')::date,
   last_contact_date date,
   created_at timestamptz not null default now(),
-  -- No infinity, with which no days can be counted.
+  -- No infinity, with which no days can be counted.  Without "between", whose parentheses are lost
+  -- when reminder.redeploy() makes the constraint from its own text.
   constraint assignments_dates_are_plausible check (
-    started_on between '1900-01-01' and '2199-12-31'
-    and last_contact_date between '1900-01-01' and '2199-12-31'
+    started_on >= '1900-01-01'
+    and started_on <= '2199-12-31'
+    and last_contact_date >= '1900-01-01'
+    and last_contact_date <= '2199-12-31'
   ),
   -- A walk begins after the lowest key there could be.
   constraint assignments_id_is_above_the_lowest check (id > -9223372036854775808)

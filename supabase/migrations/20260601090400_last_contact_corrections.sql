@@ -13,7 +13,8 @@ create table reminder.last_contact_corrections (
   corrected_by text not null check (btrim(corrected_by) <> ''),
   corrected_at timestamptz not null default clock_timestamp(),
   constraint last_contact_corrections_dates_are_plausible check (
-    new_date between '1900-01-01' and (corrected_at at time zone 'utc')::date + 1
+    new_date >= '1900-01-01'
+    and new_date <= (corrected_at at time zone 'utc')::date + 1
     and corrected_at < 'infinity'
   )
 );

@@ -84,7 +84,10 @@ begin
   return query
     select
       'reminder', r.dispatched_on,
-      format('written by run %s, fell due on %s', r.run_id, r.due_on)
+      case
+        when r.passed_over then format('passed over before the first run, fell due on %s', r.due_on)
+        else format('written by run %s, fell due on %s', r.run_id, r.due_on)
+      end
     from reminder.dispatched_reminders r
     where r.assignment_id = p_assignment_id
     order by r.dispatched_on desc;

@@ -14,6 +14,7 @@
 --   drop function reminder.check_failures();
 --   drop function reminder.check_watchdog();
 --   drop function reminder.check_lock();
+--   drop view reminder.blocking_session;
 --   drop view reminder.stuck_lock;
 --   drop function reminder.watch();
 --   drop function reminder.missed_run(timestamptz);
@@ -270,8 +271,44 @@ comment on column reminder.stuck_lock.in_transaction is 'Whether work that is no
 comment on column reminder.stuck_lock.state is 'What the session is doing.';
 comment on column reminder.stuck_lock.since is 'How long ago its last statement began.';
 
--- Beside the lock of the job: a transaction that somebody left open keeps what it has locked, and the
--- run, the watchdog or a registration waits for it.  One that only reads keeps nobody waiting.
+-- A transaction that somebody left open keeps what it has locked, and the run, the watchdog or a
+-- registration waits for it.  One that only reads keeps nobody waiting.
+create view reminder.blocking_session with (security_invoker = true) as
+  select
+    a.pid,
+    a.usename::text as role,
+    a.application_name,
+    a.client_addr,
+    a.state,
+    -- Not clock_timestamp(): one and the same statement is to see one age.
+    now() - a.state_change as since,
+    string_agg(distinct o.name, ', ' order by o.name) as locks
+  from pg_catalog.pg_locks l
+  join pg_catalog.pg_stat_activity a on a.pid = l.pid
+  join (
+    select r.oid as id, format('%I.%I', n.nspname, r.relname) as name
+    from pg_catalog.pg_class r
+    join pg_catalog.pg_namespace n on n.oid = r.relnamespace
+    where r.relkind = 'r'
+      and (n.nspname = 'reminder' or n.nspname = 'public'
+        and r.relname in ('assignments', 'activities', 'activity_types', 'cron_execution_logs'))
+  ) o on o.id = l.relation
+  where l.locktype = 'relation'
+    and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = current_database())
+    and l.granted
+    and l.mode <> 'AccessShareLock'
+    and a.pid not in (pg_backend_pid(), coalesce(reminder.lock_holder(), 0))
+  group by a.pid, a.usename, a.application_name, a.client_addr, a.state, a.state_change;
+comment on view reminder.blocking_session is
+  'The sessions that have locked a table of the system, the run itself left out. One row each.';
+comment on column reminder.blocking_session.pid is 'Process of the session.';
+comment on column reminder.blocking_session.role is 'Role it is logged in as.';
+comment on column reminder.blocking_session.application_name is 'Program.';
+comment on column reminder.blocking_session.client_addr is 'Where it is connected from; null on the server itself.';
+comment on column reminder.blocking_session.state is 'What the session is doing; idle in transaction: nothing, and it keeps its locks.';
+comment on column reminder.blocking_session.since is 'How long it has been in that state.';
+comment on column reminder.blocking_session.locks is 'The tables.';
+
 create function reminder.check_lock() returns table (ok boolean, finding text, section text)
 language sql stable rows 1
 set search_path = pg_catalog, pg_temp
@@ -280,32 +317,17 @@ as $$
     s.pid is null and b.pid is null,
     case
       when s.pid is null and b.pid is not null
-        then format('process %s left a transaction open that locks %s', b.pid, b.relations)
+        then format('process %s left a transaction open that locks %s', b.pid, b.locks)
       else coalesce('held by process ' || reminder.lock_holder(), 'free')
     end,
     case when s.pid is null and b.pid is not null then 'service-timeout' else 'stuck-lock' end
   from (select) as always
   left join (select k.pid from reminder.stuck_lock k limit 1) s on true
   left join (
-    select a.pid, string_agg(distinct o.name, ', ' order by o.name) as relations
-    from pg_locks l
-    join pg_stat_activity a on a.pid = l.pid
-    join (
-      select r.oid as id, format('%I.%I', n.nspname, r.relname) as name
-      from pg_class r
-      join pg_namespace n on n.oid = r.relnamespace
-      where r.relkind = 'r'
-        and (n.nspname = 'reminder' or n.nspname = 'public'
-          and r.relname in ('assignments', 'activities', 'activity_types', 'cron_execution_logs'))
-    ) o on o.id = l.relation
-    where l.locktype = 'relation'
-      and l.database = (select d.oid from pg_database d where d.datname = current_database())
-      and l.granted
-      and l.mode <> 'AccessShareLock'
-      and a.state like 'idle in transaction%'
-      and a.state_change < clock_timestamp() - interval '5 seconds'
-    group by a.pid
-    order by a.pid
+    select k.pid, k.locks
+    from reminder.blocking_session k
+    where k.state like 'idle in transaction%' and k.since > interval '5 seconds'
+    order by k.pid
     limit 1
   ) b on true
 $$;
@@ -391,7 +413,7 @@ as $$
 $$;
 comment on function reminder.check_last_success() is 'Whether a run has succeeded since the job was last due.';
 
-revoke all on reminder.watchdog_log, reminder.stuck_lock from public, anon, authenticated, service_role;
+revoke all on reminder.watchdog_log, reminder.stuck_lock, reminder.blocking_session from public, anon, authenticated, service_role;
 revoke all on sequence reminder.watchdog_log_id_seq from public, anon, authenticated, service_role;
 revoke all on function
   reminder.expected_run(timestamptz),

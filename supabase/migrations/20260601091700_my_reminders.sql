@@ -16,9 +16,9 @@
 alter table reminder.dispatched_reminders enable row level security;
 create policy dispatched_reminders_read on reminder.dispatched_reminders
   for select to authenticated
-  using (mentor_id = (select auth.uid()));
+  using (mentor_id = (select auth.uid()) and not passed_over);
 comment on policy dispatched_reminders_read on reminder.dispatched_reminders is
-  'A mentor reads own reminders.';
+  'A mentor reads own reminders, without those passed over before the first run.';
 create index dispatched_reminders_mentor_id_idx
   on reminder.dispatched_reminders (mentor_id, due_on desc);
 

@@ -11,6 +11,7 @@
 -- To undo, after every later migration:
 --   drop function reminder.register_jobs(boolean);
 --   drop function reminder.change_job(text, text, text, text, boolean);
+--   drop function reminder.job_state(text);
 --   drop function reminder.job_drift();
 --   drop function reminder.latest_change(text);
 --   drop function reminder.deployed_jobs();
@@ -114,6 +115,36 @@ $$;
 comment on function reminder.job_drift() is
   'What differs between the jobs in cron.job and those of the system, field by field, and surplus jobs that call into the system.';
 
+create function reminder.job_state(p_job text)
+returns table (job text, scheduler_runs boolean, last_start text)
+language plpgsql stable rows 1
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select
+      coalesce(
+        (
+          select case when j.active then 'active' else 'disabled' end
+          from cron.job j
+          where j.jobname = p_job and j.username = current_user
+        ),
+        'not registered'),
+      exists (select from pg_stat_activity a where a.application_name = 'pg_cron scheduler'),
+      (
+        select concat_ws(', ', date_trunc('minute', d.start_time),
+          d.status || ': ' || coalesce(d.return_message, 'no message'))
+        from cron.job_run_details d
+        join cron.job j on j.jobid = d.jobid
+        where j.jobname = p_job and j.username = current_user
+        order by d.runid desc
+        limit 1
+      );
+end
+$$;
+comment on function reminder.job_state(text) is
+  'Whether a job is registered and active, whether the scheduler of pg_cron runs, and how the last start of the job ended.';
+
 create function reminder.change_job(
   job text, changed_by text, reason text, schedule text default null, active boolean default null
 ) returns table (jobname text, now_scheduled text, now_active boolean)
@@ -167,6 +198,7 @@ declare
   v_schedule text;
   v_active boolean;
   v_differs text;
+  v_as_deployed text[];
 begin
   for v_job in
     select e.jobname, e.schedule, e.command, j.jobid, j.schedule as found_schedule, j.active
@@ -181,15 +213,23 @@ begin
       select format('job %s: %s', v_job.jobname, f)
       from unnest('{command,database,nodename,nodeport}'::text[]) f);
     -- Of a job that is gone, the log of changes knows what was meant.
+    -- When the run takes place is the operator's; nobody means another time for the other two who
+    -- does not write it down.
+    v_as_deployed := array(
+      select split_part(d.object, ': ', 2)
+      from reminder.job_drift() d
+      where v_job.jobname <> 'peer-mentor-reminders'
+        and not d.on_purpose
+        and starts_with(d.object, format('job %s: ', v_job.jobname)));
     v_schedule := case
-      when as_deployed then v_job.schedule
+      when as_deployed or 'schedule' = any (v_as_deployed) then v_job.schedule
       when v_job.jobid is not null then v_job.found_schedule
       else coalesce(
         (select c.new_value from reminder.latest_change(format('job %s: schedule', v_job.jobname)) c),
         v_job.schedule)
     end;
     v_active := case
-      when as_deployed then true
+      when as_deployed or 'active' = any (v_as_deployed) then true
       when v_job.jobid is not null then v_job.active
       else coalesce(
         (select c.new_value::boolean from reminder.latest_change(format('job %s: active', v_job.jobname)) c),
@@ -234,12 +274,13 @@ begin
 end
 $$;
 comment on function reminder.register_jobs(boolean) is
-  'Registers the three jobs as they were deployed and says what it changed. Keeps schedule and switch as they are; as_deployed sets those back too.';
+  'Registers the three jobs as they were deployed and says what it changed. Keeps schedule and switch of the run, and what was written down of the others; as_deployed sets those back too.';
 
 revoke all on function
   reminder.deployed_jobs(),
   reminder.latest_change(text),
   reminder.job_drift(),
+  reminder.job_state(text),
   reminder.change_job(text, text, text, text, boolean),
   reminder.register_jobs(boolean)
   from public;

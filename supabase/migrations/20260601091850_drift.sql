@@ -291,7 +291,7 @@ as $$
   join pg_roles r on r.oid = m.roleid and r.rolname in ('anon', 'authenticated', 'service_role')
   union all
   -- Data of the migrations: an alert whose kind is not there cannot be raised.
-  select 'data', 'alert kind ' || k.kind, k.runbook_anchor
+  select 'data', 'alert kind ' || k.kind, k.runbook_anchor || ': ' || k.meaning
   from reminder.alert_kinds k
   union all
   select 'setting', 'setting ' || v.key, v.value

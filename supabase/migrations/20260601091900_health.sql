@@ -21,8 +21,10 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
   select
-    coalesce(bool_or(g.holds), false),
+    coalesce(bool_or(g.holds), false) and min(f.assignment_id) is null,
     case
+      when bool_or(g.holds) and min(f.assignment_id) is not null
+        then 'reminders are dated in the future, such as of assignment ' || min(f.assignment_id)
       when bool_or(g.holds) then 'in place'
       when count(g.name) > 0 then 'does not guard: ' || string_agg(g.definition, '; ' order by g.name)
       else 'missing'
@@ -44,8 +46,19 @@ as $$
       and k.conname = 'dispatched_reminders_pkey'
       and k.contype = 'p'
   ) g
+  -- One that is dated in the future guards the wrong day: the next run would remind once more.
+  right join (
+    select min(a.id) as assignment_id
+    from (
+      select a.id from public.assignments a where a.status = 'active' order by a.id limit 5000
+    ) a
+    where exists (
+      select from reminder.dispatched_reminders r
+      where r.assignment_id = a.id and r.dispatched_on > (now() at time zone 'utc')::date
+    )
+  ) f on true
 $$;
-comment on function reminder.check_guard() is 'Row of health: whether one assignment can have only one reminder on one day.';
+comment on function reminder.check_guard() is 'Row of health: whether one assignment can have only one reminder on one day, and none is dated in the future.';
 
 create function reminder.check_deployment() returns table (ok boolean, finding text, section text)
 language plpgsql stable
@@ -114,7 +127,7 @@ begin
   section := case
     when v_wrong is null and v_paused is not null then 'enable-the-job'
     when v_wrong[1] like 'surplus job %' then 'surplus-job'
-    when v_wrong[1] like '%: active is false' then 'missed-runs'
+    when v_wrong[1] = 'job peer-mentor-reminders: active is false' then 'missed-runs'
     else 'register-again'
   end;
   return next;
@@ -136,14 +149,15 @@ as $$
       where (b.setdatabase = 0 or b.setdatabase = (select d.oid from pg_database d where d.datname = current_database()))
         and b.setrole in (0, (select n.nspowner from pg_namespace n where n.nspname = 'reminder'))
     ),
+    -- Each begins with the setting, as reminder.reset_setting() takes it.
     problem(text) as (
       select 'no row of settings' where not exists (select from s)
       union all
-      select 'run_time_limit lets a run do nothing' from s where s.run_time_limit < '10 seconds'
+      select 'run_time_limit: a run does nothing' from s where s.run_time_limit < '10 seconds'
       union all
-      select 'manual_run_time_limit lets a run by hand do nothing' from s where s.manual_run_time_limit < '5 seconds'
+      select 'manual_run_time_limit: a run by hand does nothing' from s where s.manual_run_time_limit < '5 seconds'
       union all
-      select 'a run of batch_size ' || s.batch_size || ' will not come to its end' from s where s.batch_size < 100
+      select 'batch_size: a run in batches of ' || s.batch_size || ' will not come to its end' from s where s.batch_size < 100
       union all
       select 'failure_threshold: nobody hears of failures for ' || s.failure_threshold || ' days'
       from s where s.failure_threshold > 7
@@ -163,10 +177,16 @@ as $$
       select 'alert_max_attempts: an alert is lost with one failure of the receiver' from s where s.alert_max_attempts < 2
       union all
       -- A longer time has no beginning that a timestamp could hold.
-      select 'kept for longer than a hundred years' from s
-      where greatest(s.keep_logs, s.keep_reminders, s.keep_cron_history) > '100 years'
+      select k.name || ': longer than a hundred years'
+      from s
+      cross join lateral (values
+        ('keep_logs', s.keep_logs),
+        ('keep_reminders', s.keep_reminders),
+        ('keep_cron_history', s.keep_cron_history)
+      ) k(name, value)
+      where k.value > '100 years'
       union all
-      select 'keep_reminders is shorter than the wait for the next reminder' from s
+      select 'keep_reminders: shorter than the wait for the next reminder' from s
       where s.keep_reminders <= (s.reminder_after_days + 2 * s.repeat_every_days) * interval '1 day'
       union all
       select format('%s of the role that runs the job is %s', r.name, r.value)
@@ -197,9 +217,8 @@ as $$
 $$;
 comment on function reminder.check_settings() is 'Row of health: whether the settings make sense, each by itself and together.';
 
--- The promise, asked of at most 10,000 assignments: all of them in a small organisation, else 5,000
--- from the beginning and some of every stretch of 1/250, so that no lost batch slips through.  Whoever
--- wants to know it of all asks reminder.unkept.
+-- The promise, asked of all assignments up to 10,000, and else of ten from every stretch of 1/250, so
+-- that no lost batch slips through.  reminder.unkept answers for all of them, in seconds.
 --
 -- Before the run of the day those who fell due today wait for it, so this looks as the run did that
 -- was last due.  An assignment made since, and those who fell due by a setting changed since, wait
@@ -216,6 +235,7 @@ declare
   v_repeat integer;
   v_first bigint;
   v_width numeric;
+  v_of_each integer;
   v_looked_at bigint;
   v_waiting bigint;
   v_example bigint;
@@ -253,17 +273,11 @@ begin
   select min(a.id), (max(a.id)::numeric - min(a.id) + 1) / 250 into v_first, v_width
   from public.assignments a
   where a.status = 'active';
+  v_of_each := case when exists (select from public.assignments a where a.status = 'active' offset 10000)
+    then 10 else 10000 end;
 
   with
     looked_at as materialized (
-      (
-        select a.id, a.created_at, coalesce(a.last_contact_date, a.started_on) as since
-        from public.assignments a
-        where a.status = 'active'
-        order by a.id
-        limit 5000
-      )
-      union
       select w.id, w.created_at, w.since
       from generate_series(0, 249) n
       cross join lateral (
@@ -273,7 +287,7 @@ begin
           and a.id >= v_first + ceil(n * v_width)::bigint
           and a.id < v_first + ceil((n + 1) * v_width)::bigint
         order by a.id
-        limit 20
+        limit v_of_each
       ) w
     ),
     due as (
@@ -370,7 +384,8 @@ begin
       ok := false;
       finding := format('cannot be told: %s (SQLSTATE %s)', sqlerrm, sqlstate);
       -- Where a session has locked the table that the check reads, it is the same that a run meets.
-      section := case sqlstate when '55P03' then 'service-timeout' else v_check.anchor end;
+      -- With anything else it is the check that is broken.
+      section := case sqlstate when '55P03' then 'service-timeout' else 'what-differs' end;
     end;
     ok := coalesce(ok, false);
     return next;

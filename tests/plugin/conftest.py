@@ -9,7 +9,7 @@ import pytest
 
 # A run inside of this process forgets what it was the first to import, and Markdown's extensions
 # are not made to be imported twice.
-import sql_snippets.pytest_plugin.checking
+import sql_snippets.checking
 import sql_snippets.reading.pages  # noqa: F401 - see above
 from sql_snippets.database import databases
 from tests.plugin.small_project import PROJECT, write_files

@@ -25,6 +25,8 @@ from sql_snippets.model import (
     Step,
     TableRow,
 )
+from sql_snippets.plan import RunOptions
+from sql_snippets.running.asking import ask_relation
 from sql_snippets.running.editor import run_as_editor
 
 if TYPE_CHECKING:
@@ -53,8 +55,8 @@ def _snippet(claims: Claims | None = None) -> Snippet:
     return Snippet("x.md", "s", "n", SQL, ORIGINS, Location("x.md", 10), 13, claims or Claims())
 
 
-def _error(sqlstate: str, offset: int | None = 16) -> Outcome:
-    error = ServerError(sqlstate, "no", detail="d", hint="h", offset=offset)
+def _error(sqlstate: str, offset: int | None = 16, nearest: str | None = None) -> Outcome:
+    error = ServerError(sqlstate, "no", detail="d", hint="h", offset=offset, nearest=nearest)
     return Outcome(None, (), "", error, (), 0.1, "clone")
 
 
@@ -71,7 +73,7 @@ def _messages(failures: list[Failure]) -> list[str]:
 
 
 def test_an_error_is_a_failure_at_its_place() -> None:
-    (failure,) = check_snippet(_snippet(), _error("42P01"), suggest=lambda *_: "three")
+    (failure,) = check_snippet(_snippet(), _error("42P01", nearest="three"))
     assert failure == Failure(
         Location("x.md", 12, 10),
         "no",
@@ -190,7 +192,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     cache = tmp_path_factory.mktemp("cache")
     recipe = Recipe((), (), None, "supabase_admin")
     with open_template("embedded", recipe, cache_dir=cache) as template, template.clone() as clone:
-        assert run_as_editor(clone, TABLES, role="supabase_admin").error is None
+        assert run_as_editor(clone, TABLES, RunOptions("supabase_admin")).error is None
         yield clone
 
 
@@ -203,7 +205,7 @@ def _table(text: str, relation: str = "public.item") -> BoundTable:
 
 
 def _failures(text: str, database: Database, relation: str = "public.item") -> list[Failure]:
-    return [finding.failure for finding in check_table(_table(text, relation), database)]
+    return check_table(_table(text, relation), ask_relation(database, relation))
 
 
 RIGHT = """
@@ -233,7 +235,7 @@ BARE = "bare | text | yes | | "
     ],
 )
 def test_tables_that_are_right(database: Database, text: str) -> None:
-    assert check_table(_table(text), database) == []
+    assert _failures(text, database) == []
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from sql_snippets.database.databases import open_template
 from sql_snippets.database.keys import server_key
 from sql_snippets.database.recipes import Command, MigrationFailed, Recipe, RecipeError
 from sql_snippets.results import stamps
+from sql_snippets.results.report import Report, ServerFacts
 from sql_snippets.results.verification import Pages, verification_page
 from sql_snippets.servers.server import Server
 from sql_snippets.settings import SettingsError, decide
@@ -251,7 +252,7 @@ def test_a_command_that_fails_fails_the_blocks_in_one_sentence(project: pytest.P
 def test_the_verification_page_does_not_say_unchanged_of_what_nobody_knows(folder: Path) -> None:
     def shown(setting: str) -> str:
         recipe = _recipe(folder, setting)
-        report = stamps.Report(datetime.now(UTC), "17.1", (), {}, recipe=recipe.digest())
+        report = Report(datetime.now(UTC), ServerFacts("embedded", "17.1"), recipe=recipe.digest())
         report = stamps.compare_with(report, recipe)
         return verification_page(Pages([], lambda page, _: page, report))
 

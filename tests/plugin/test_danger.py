@@ -14,8 +14,9 @@ import psycopg
 import pytest
 
 from sql_snippets.database.databases import Database, Template, open_template
+from sql_snippets.judging.marks import contradiction
 from sql_snippets.model import Danger, Mark, Outcome
-from sql_snippets.running.danger import contradiction
+from sql_snippets.plan import RunOptions
 from sql_snippets.running.editor import run_as_editor, run_isolated
 from tests.plugin.small_recipe import require, write_recipe
 
@@ -131,7 +132,7 @@ def test_looking_waits_for_no_lock_of_an_incident(template: Template) -> None:
         database.connect("postgres", autocommit=False) as incident,
     ):
         incident.execute("lock table orders; alter sequence ticket increment 2")
-        outcome = run_as_editor(database, "select 1", role="postgres", watched=True)
+        outcome = run_as_editor(database, "select 1", RunOptions("postgres"), watched=True)
         incident.rollback()
     assert outcome.danger == Danger(Mark.READ)
 
@@ -150,7 +151,7 @@ def test_what_others_write_meanwhile_is_not_the_blocks(template: Template) -> No
         thread.start()
         try:
             for sql, level in (("call only_looks()", Mark.READ), ("call appends()", Mark.WRITE)):
-                outcome = run_as_editor(database, sql, role="postgres", watched=True)
+                outcome = run_as_editor(database, sql, RunOptions("postgres"), watched=True)
                 assert outcome.danger is not None
                 assert outcome.danger.level is level, outcome.danger
         finally:
@@ -159,11 +160,14 @@ def test_what_others_write_meanwhile_is_not_the_blocks(template: Template) -> No
 
 
 def test_relations_are_named_as_what_their_rows_order(template: Template, shared: Database) -> None:
-    effects = {"public.lines": "print ordered"}
+    options = RunOptions("postgres", effects={"public.lines": "print ordered"})
     for outcome in (
-        run_isolated(template, shared, "delete from lines", role="postgres", effects=effects),
+        run_isolated(template, shared, "delete from lines", options),
         run_isolated(
-            template, shared, "do 'begin delete from lines; end'", role="postgres", effects=effects
+            template,
+            shared,
+            "do 'begin delete from lines; end'",
+            options,
         ),
     ):
         assert outcome.danger == Danger(Mark.WRITE, ("print ordered (public.lines, 2 rows)",))
@@ -219,10 +223,10 @@ def test_what_a_wrong_mark_is_told(
 def test_danger_as_a_block_is_run(template: Template, shared: Database, case: Case) -> None:
     # Twice, because what the first leaves behind would change the second.
     for _ in range(2):
-        _check(case, run_isolated(template, shared, case.sql, role=case.role))
+        _check(case, run_isolated(template, shared, case.sql, RunOptions(case.role)))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_danger_with_an_incident(template: Template, case: Case) -> None:
     with template.clone() as database, _beside(case, database):
-        _check(case, run_as_editor(database, case.sql, role=case.role, watched=True))
+        _check(case, run_as_editor(database, case.sql, RunOptions(case.role), watched=True))

@@ -16,6 +16,7 @@ from sql_snippets.database.databases import (
     open_template,
 )
 from sql_snippets.database.recipes import MigrationFailed, Recipe, RecipeError
+from sql_snippets.plan import RunOptions
 from sql_snippets.running.editor import run_as_editor
 from sql_snippets.servers import prepared
 from sql_snippets.servers.server import ServerUnavailable
@@ -138,7 +139,7 @@ def test_what_a_block_does_to_roles_goes_with_its_clone(template: Template) -> N
             run_as_editor(
                 database,
                 "alter role postgres set statement_timeout = '10min'; create role left_behind",
-                role="postgres",
+                RunOptions("postgres"),
             ).error
             is None
         )
@@ -182,7 +183,7 @@ def test_real_cron_can_be_used_in_a_clone_and_nothing_fires(folder: Path, recipe
                 "select cron.alter_job(1, active := false);"
                 "select cron.unschedule('second');"
                 "select jobname, database, nodeport, active from cron.job",
-                role="postgres",
+                RunOptions("postgres"),
             )
             assert outcome.error is None
             assert outcome.rows == (("nightly", "postgres", "5432", "f"),)

@@ -8,6 +8,7 @@ from sql_snippets.database.catalog import columns_of, suggest
 from sql_snippets.database.databases import Database, open_template
 from sql_snippets.database.recipes import Recipe
 from sql_snippets.model import Failure, Location
+from sql_snippets.plan import RunOptions
 from sql_snippets.results.diagnostics import draw, draw_failure, github_annotation
 from sql_snippets.running.editor import run_as_editor
 
@@ -119,7 +120,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     cache = tmp_path_factory.mktemp("cache")
     recipe = Recipe((), (), None, "supabase_admin")
     with open_template("embedded", recipe, cache_dir=cache) as template, template.clone() as clone:
-        assert run_as_editor(clone, TABLES, role="supabase_admin").error is None
+        assert run_as_editor(clone, TABLES, RunOptions("supabase_admin")).error is None
         yield clone
 
 
@@ -158,7 +159,7 @@ def test_the_nearest_name(
     sql: str,
     nearest: str | None,
 ) -> None:
-    error = run_as_editor(database, sql, role="supabase_admin").error
+    error = run_as_editor(database, sql, RunOptions("supabase_admin")).error
     assert error is not None
     assert suggest(connection, error, sql) == nearest
 

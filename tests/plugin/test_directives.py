@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sql_snippets.mkdocs_site import load_site
-from sql_snippets.model import BlockColumn, Column, Location, Mark, Page, Problem, Step
+from sql_snippets.model import BlockColumn, Column, Failure, Location, Mark, Page, Step
 from sql_snippets.reading.directives import Directive, bind_block, parse_directive
 from sql_snippets.reading.pages import read_page
 
@@ -31,7 +31,7 @@ def read(folder: Path, text: str) -> Page:
     return read_page(path, load_site(path))
 
 
-def only_message(problems: tuple[Problem, ...]) -> str:
+def only_message(problems: tuple[Failure, ...]) -> str:
     (problem,) = problems
     return f"{problem.location}: {problem.message}"
 
@@ -318,6 +318,68 @@ def test_a_drill_inside_of_a_drill_is_a_problem(tmp_path: Path) -> None:
 def test_a_drill_names_no_bad_fixture(tmp_path: Path) -> None:
     page = read(tmp_path, "<!-- sql: drill=a-b -->\n## B\n")
     assert "`drill=a-b`: it needs the name of a fixture" in only_message(page.problems)
+    assert page.drills == ()
+
+
+ELSEWHERE = (
+    "## A\n\n<!-- sql: name=look -->\n\n```sql\nselect 1;\n```\n\n```text\n1\n```\n\n"
+    "<!-- sql: name=fix rows=0 -->\n\n```sql\nselect 2;\n```\n\n"
+)
+FOLLOWED = "## B\n\n<!-- sql: step=resolve name=own -->\n\n```sql\nselect 3;\n```\n\n"
+
+
+def test_a_drill_follows_blocks_of_other_sections(tmp_path: Path) -> None:
+    later = "## C\n\n<!-- sql: name=done -->\n\n```sql\nselect 4;\n```\n"
+    page = read(
+        tmp_path,
+        f"{ELSEWHERE}<!-- sql: drill=stuck confirm=look resolve=fix verify=done -->\n"
+        f"{FOLLOWED}{later}",
+    )
+    (drill,) = page.drills
+    assert drill.problems == page.problems == ()
+    assert [(step.name, step.claims.step) for step in drill.steps] == [
+        ("look", Step.CONFIRM),
+        ("own", Step.RESOLVE),
+        ("fix", Step.RESOLVE),
+        ("done", Step.VERIFY),
+    ]
+    # What their own section shows is not what comes back with the incident.
+    assert {(step.claims.rows, step.claims.output) for step in drill.steps} == {(None, None)}
+    assert {step.claims.scenario for step in drill.steps} == {"stuck"}
+    # In their own section they stay what they are.
+    in_place = {snippet.name: snippet.claims for snippet in page.snippets}
+    assert in_place["fix"].rows == 0
+    assert in_place["look"].output
+    assert {in_place[name].step for name in ("look", "fix", "done")} == {None}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            "drill=stuck resolve=fx",
+            "page.md:19:23: `resolve=fx`: no block of the page has this name; did you mean `fix`",
+        ),
+        ("drill=stuck resolve=own", "`own` is a step of this section already"),
+        ("drill=stuck resolve=fix,fix", "it names a block twice"),
+        ("drill=stuck resolve=", "it needs the names of blocks"),
+        ("drill=stuck resolve=a_!", "it needs the names of blocks"),
+    ],
+)
+def test_a_block_that_a_drill_cannot_follow(tmp_path: Path, words: str, message: str) -> None:
+    page = read(tmp_path, f"{ELSEWHERE}<!-- sql: {words} -->\n{FOLLOWED}")
+    assert message in only_message(page.drills[0].problems)
+
+
+def test_a_drill_does_not_guess_which_block_it_follows(tmp_path: Path) -> None:
+    again = ELSEWHERE.replace("## A", "## Again")
+    page = read(tmp_path, f"{ELSEWHERE}{again}<!-- sql: drill=stuck resolve=fix -->\n{FOLLOWED}")
+    assert "2 blocks of the page have this name" in only_message(page.drills[0].problems)
+
+
+def test_steps_elsewhere_need_a_drill(tmp_path: Path) -> None:
+    page = read(tmp_path, f"{ELSEWHERE}<!-- sql: resolve=fix -->\n## B\n")
+    assert "`resolve=fix`: it names blocks that a drill follows" in only_message(page.problems)
     assert page.drills == ()
 
 

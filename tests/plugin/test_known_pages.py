@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sql_snippets.cache import hash_of
 from sql_snippets.mkdocs_site import load_site
 from sql_snippets.reading import known_pages
 from sql_snippets.reading.known_pages import read_known_page
@@ -162,8 +163,11 @@ def test_a_damaged_entry_is_as_none(site: Site) -> None:
     damaged.append(json.dumps({**content, "facts": 3}))
     damaged += ["[]", "null", "{}", "[" * 100_000, whole.replace("select 2", "select 4")]
     broken: object
-    for broken in (None, 3, [99], [-1], [-7, 1], [0], content["page"][:-1], [[[]]]):
-        check = known_pages.hash_of(broken)
+    page_of = content["page"]
+    lacking = {name: part for name, part in page_of.items() if name != "path"}
+    wrong = {**page_of, "snippets": [{**page_of["snippets"][0], "claims": {"mark": "SAFE"}}]}
+    for broken in (None, 3, [], "path", {}, lacking, {**page_of, "tables": [3]}, wrong):
+        check = hash_of(broken)
         damaged.append(json.dumps({**content, "page": broken, "check": check}))
     for text in damaged:
         entry.write_text(text, encoding="utf-8")

@@ -17,15 +17,23 @@ PACKAGE = Path(sql_snippets.__file__).parent
 # A part, and the parts it may import. Each stands below those that it knows.
 MAY_IMPORT = {
     "model": set[str](),
+    "codec": set[str](),
+    "cache": set[str](),
     "sqltext": {"model"},
-    "reading": {"model", "sqltext"},
-    "servers": set[str](),
-    "database": {"model", "sqltext", "servers"},
-    "running": {"model", "sqltext", "database"},
-    "judging": {"model", "sqltext", "servers", "database", "running"},
-    "results": {"model", "sqltext", "database"},
-    "settings": {"database", "running"},
+    "reading": {"model", "codec", "cache", "sqltext"},
+    "plan": {"model", "sqltext"},
+    "evidence": {"model", "plan"},
+    "servers": {"cache"},
+    "database": {"model", "codec", "sqltext", "servers"},
+    # The only part that talks to a server about a page, and the part that must not: neither knows
+    # the other.
+    "running": {"model", "sqltext", "plan", "evidence", "servers", "database"},
+    "judging": {"model", "sqltext", "plan", "evidence"},
+    "checking": {"model", "plan", "running", "judging", "database"},
+    "results": {"model", "codec", "cache", "sqltext", "database"},
+    "settings": {"database", "plan"},
     "mutations": {"database"},
+    "blame": {"database", "servers"},
 }
 EDGES = {
     "cli": set[str](),

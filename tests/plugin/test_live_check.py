@@ -9,11 +9,11 @@ import pytest
 
 from scripts.tasks.live_check import LiveCheck, changed_statements, touched_names
 from sql_snippets.database.reach import Definitions
-from sql_snippets.results.stamps import read_report
+from sql_snippets.results.report import read_report
 from tests.plugin.small_project import write_files
 
 if TYPE_CHECKING:
-    from sql_snippets.results.stamps import Report
+    from sql_snippets.results.report import Report
     from sql_snippets.sqltext.lexer import Statement
 
 MIGRATION = """\
@@ -103,7 +103,7 @@ def _order(project: pytest.Pytester, changed: list[Statement]) -> list[list[str]
     seen = _Seen(report)
     project.inline_run("docs", "--assert=plain", plugins=[LiveCheck(report, changed), seen])
     return [
-        [item.split("::")[1] for item in state.runs] if state is not None else []
+        [item.split("::")[1] for item in state.by_id] if state is not None else []
         for state in seen.states
     ]
 
@@ -141,6 +141,6 @@ def test_a_migration_that_does_not_apply_is_said_once(
     report = read_report(empty_project.path / "report.json")
     assert report is not None
     assert "2.sql:1:" in (report.database_error or "")
-    assert {(run.drawn, run.reason) for run in report.runs.values()} == {
+    assert {(run.drawn, run.reason) for run in report.by_id.values()} == {
         (None, "not run: the database cannot be built")
     }

@@ -28,8 +28,15 @@ from sql_snippets.mkdocs_site import load_site
 from sql_snippets.project import find_project, present_recipe
 from sql_snippets.reading.built_html import add_class, add_id, insert, read_blocks
 from sql_snippets.reading.pages import read_page
-from sql_snippets.results.report import FORMAT, hash_claims, hash_sql
-from sql_snippets.results.stamps import ReportError, Verdict, read_report, show_seconds, verdict_of
+from sql_snippets.results.report import (
+    FORMAT,
+    ReportError,
+    Verdict,
+    hash_claims,
+    hash_sql,
+    read_report,
+)
+from sql_snippets.results.stamps import show_seconds, verdict_of
 from sql_snippets.results.underway import underway
 
 if TYPE_CHECKING:
@@ -200,8 +207,9 @@ def test_style_sheet_comes_along_before_those_of_the_site(project: Path) -> None
     (project / "docs" / "own.css").write_text("", encoding="utf-8")
     (project / "mkdocs.yml").write_text(f"{CONFIG}\nextra_css: [own.css]\n", encoding="utf-8")
     sheets = re.findall(r'<link href="([^"]+\.css)" rel="stylesheet"', _build(project))
-    assert sheets[-2:] == ["../assets/stylesheets/sql-snippets.css", "../own.css"]
-    styles = (project / "site" / "page" / sheets[-2]).read_text(encoding="utf-8")
+    own = ["../assets/sql-snippets/stamps.css", "../assets/sql-snippets/fill.css"]
+    assert sheets[-3:] == [*own, "../own.css"]
+    styles = (project / "site" / "page" / sheets[-3]).read_text(encoding="utf-8")
     # It looks the same without the style sheets of this repository.
     used = set(re.findall(r"var\((--[a-z-]+)", styles))
     assert {name for name in used if not re.search(rf"^ *{name}:", styles, re.MULTILINE)} == {
@@ -428,7 +436,8 @@ def test_nothing_else_of_the_page_changes(project: Path) -> None:
     for added in ('class="sql-mark sql-mark--read"', 'class="sql-mark sql-mark--stop"'):
         stamped = stamped.replace(f"<p {added}>", "<p>")
     stamped = stamped.replace("sql-block ", "").replace("sql-output ", "")
-    stamped = re.sub(r"\s*<link href=[^>]*sql-snippets\.css[^>]*>", "", stamped)
+    stamped = re.sub(r"\s*<link href=[^>]*/sql-snippets/[^>]*>", "", stamped)
+    stamped = re.sub(r"\s*<script src=[^>]*/sql-snippets/[^>]*></script>", "", stamped)
     stamped = re.sub(r' (?:id="block-|data-sql-fill=")[^"]*"', "", stamped)
     while (start := stamped.find('<p class="sql-')) >= 0:
         end = stamped.index("</p>", start) + len("</p>")
@@ -863,7 +872,7 @@ def test_settings_are_read_where_pytest_has_them(tmp_path: Path, name: str, text
 
 GENERATED = CONFIG.replace(
     "  - sql-snippets\n",
-    "  - sql-snippets: {verification: seen.md, drills: drills.md, drill_log: log.yml}\n",
+    "  - sql-snippets: {verification: seen.md, drill_log: log.yml}\n",
 )
 
 DRILL = """
@@ -925,11 +934,15 @@ def test_generated_page_tells_changed_blocks_from_new_ones(generated: Path) -> N
     assert sum("the SQL was changed after its last run" in row for row in rows) == 1
 
 
-def test_generated_pages_without_a_report_say_so(generated: Path) -> None:
+def test_generated_page_without_a_report_says_so(generated: Path) -> None:
     _build(generated)
-    for name in ("seen", "drills"):
-        assert "No run yet." in _page(generated, name)
-        assert "sql-verdict--passed" not in _page(generated, name)
+    assert "No run yet." in _page(generated, "seen")
+    assert "sql-verdict--passed" not in _page(generated, "seen")
+
+
+def _drill_row(project: Path) -> str:
+    (row,) = re.findall(r'<tr><td><a href="../page/#gone">.*', _page(project, "seen"))
+    return str(row)
 
 
 def test_drill_whose_step_was_changed_is_not_checked(generated: Path) -> None:
@@ -939,11 +952,11 @@ def test_drill_whose_step_was_changed_is_not_checked(generated: Path) -> None:
     drill = {"id": "docs/page.md::gone::drill", "kind": "drill", "verdict": "passed"}
     _with_recipe(generated, *steps, {**drill, "seconds": 2.5, "reason": None})
     _build(generated)
-    assert re.search(r"Passed</span>\. In all 2\.5 s", _page(generated, "drills"))
+    assert "Passed" in _drill_row(generated)
     page = generated / "docs" / "page.md"
     page.write_text(PAGE + DRILL.replace("select 11", "select 12"), encoding="utf-8")
     _build(generated)
-    assert "Passed" not in _page(generated, "drills")
+    assert "Not checked" in _drill_row(generated)
 
 
 DONE = "{date: 2026-11-02, section: gone, by: Me, minutes: 3, result: done, notes: Well}"
@@ -954,7 +967,7 @@ def test_log_shows_drills_latest_first(generated: Path) -> None:
         f"drills:\n- {DONE}\n- {DONE.replace('11-02', '11-03')}\n", encoding="utf-8"
     )
     _build(generated)
-    html = _page(generated, "drills")
+    html = _page(generated, "seen")
     assert html.index("2026-11-03</time>") < html.index("2026-11-02</time>")
 
 

@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sql_snippets.model import Claims, LineOrigin, Location, Snippet
+from sql_snippets.evidence import Probed
+from sql_snippets.judging.hostile import check_probed
+from sql_snippets.model import Claims, Failure, LineOrigin, Location, Outcome, Snippet
+from sql_snippets.plan import Probe, RunOptions, Where
+from sql_snippets.running.parameters import describe, syntax_errors
 from sql_snippets.servers.cluster import open_cluster
 from sql_snippets.sqltext import placeholders
-from sql_snippets.sqltext.parameters import HOSTILE, check_structure, describe
+from sql_snippets.sqltext.hostile import HOSTILE
 from tests.plugin.small_recipe import require
 
 if TYPE_CHECKING:
@@ -57,12 +61,22 @@ def test_types_come_from_the_server(
     assert {parameter.name: parameter.type for parameter in found} == types
 
 
+def _check(
+    connection: psycopg.Connection[tuple[object, ...]], sql: str, values: dict[str, object]
+) -> list[Failure]:
+    snippet, options = _snippet(sql), RunOptions("postgres")
+    hostile = {**values, "b": HOSTILE}
+    refused = syntax_errors(connection, placeholders.fill(sql, hostile).sql)
+    probed = Probed(Probe(snippet, Where.CLONE, options), (), values, hostile, refused)
+    return check_probed(snippet, Outcome(None, (), "SELECT 1", None, (), 0.1, "clone"), probed)
+
+
 def test_hostile_values_change_no_statement(
     connection: psycopg.Connection[tuple[object, ...]],
 ) -> None:
     sql = "select '<b>', E'<b>', U&'<b>', \"name\" as \"<b>\" from t where id = <a>;\nselect 1"
-    values = {"a": "5", "b": "x"}
-    assert check_structure(connection, _snippet(sql), values, {**values, "b": HOSTILE}) == []
+    values: dict[str, object] = {"a": "5", "b": "x"}
+    assert _check(connection, sql, values) == []
 
 
 @pytest.mark.parametrize("careless", [lambda text: text, lambda text: text.replace("'", "\\'")])
@@ -76,8 +90,7 @@ def test_a_value_that_breaks_out_is_seen(
         "_write",
         lambda _sql, _placeholder, value: careless(str(value)),  # type: ignore[operator]  # not for null here
     )
-    snippet = _snippet("select 1 as n,\n  '<b>' as said")
-    failures = check_structure(connection, snippet, {"b": "x"}, {"b": HOSTILE})
+    failures = _check(connection, "select 1 as n,\n  '<b>' as said", {"b": "x"})
     assert {str(failure.location) for failure in failures} == {"x.md:3:4"}
     assert any("would change the statement" in failure.message for failure in failures)
     assert any(failure.sqlstate == "42601" for failure in failures)

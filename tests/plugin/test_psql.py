@@ -9,6 +9,7 @@ import pytest
 from sql_snippets.database.databases import Database, open_template
 from sql_snippets.database.recipes import Recipe
 from sql_snippets.model import Column, Outcome, ServerError
+from sql_snippets.plan import RunOptions
 from sql_snippets.running.editor import run_as_editor
 from sql_snippets.servers.binaries import Binaries, find_binaries
 from sql_snippets.sqltext.psql import Difference, accept, compare, format_outcome
@@ -88,7 +89,7 @@ def test_output_is_what_psql_prints(database: Database, sql: str) -> None:
     if sql.startswith("create"):
         _psql(find_binaries("embedded"), database, "drop table t")
 
-    outcome = run_as_editor(database, sql, role="supabase_admin")
+    outcome = run_as_editor(database, sql, RunOptions("supabase_admin"))
 
     assert outcome.error is None
     assert format_outcome(outcome) == printed.removesuffix("\n\n").removesuffix("\n")

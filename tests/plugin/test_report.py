@@ -6,16 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from sql_snippets.model import Fix
+from sql_snippets.plan import NAMED_EFFECTS
 from sql_snippets.results.report import (
     Entry,
+    RanOn,
     ReportError,
     ServerFacts,
+    Verdict,
     hash_sql,
     make_report,
+    read_report,
     write_report,
 )
 from sql_snippets.results.rewrite import Edit, digest_of, write_back
-from sql_snippets.running.danger import NAMED_EFFECTS
 from sql_snippets.settings import Settings, SettingsError, decide
 
 FACTS = ServerFacts("embedded", "17.10", ("pg_cron 1.6",), ("pg_net",))
@@ -23,12 +27,22 @@ FACTS = ServerFacts("embedded", "17.10", ("pg_cron 1.6",), ("pg_net",))
 
 def _entry(line: int, name: str = "n") -> Entry:
     here = f"x.md::s::{name}"
-    return Entry(here, here, "x.md", "x.md", "s", name, line, "block", "passed")
+    return Entry(
+        id=here,
+        nodeid=here,
+        page="x.md",
+        file="x.md",
+        section="s",
+        name=name,
+        line=line,
+        kind="block",
+        verdict=Verdict.PASSED,
+    )
 
 
 def test_a_report_is_in_the_order_of_the_pages(tmp_path: Path) -> None:
     entries = [_entry(30, "c"), _entry(4, "ä"), _entry(4, "b")]
-    report = make_report(entries, server=FACTS, migration_head="7_x", recipe="abc")
+    report = make_report(entries, RanOn(FACTS, "7_x", "abc"))
     write_report(report, tmp_path / "new" / "report.json")
     content = json.loads((tmp_path / "new" / "report.json").read_text(encoding="utf-8"))
     facts = ["format", "created", "server", "migration_head", "recipe", "database_error"]
@@ -61,11 +75,12 @@ def test_a_report_is_in_the_order_of_the_pages(tmp_path: Path) -> None:
     age = datetime.now(UTC) - datetime.fromisoformat(content["created"])
     assert timedelta(seconds=-1) < age < timedelta(minutes=5)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["report.json"]
+    assert read_report(tmp_path / "new" / "report.json") == report
 
 
 def test_a_report_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
-    report = make_report([], server=FACTS, migration_head=None, recipe=None)
+    report = make_report([], RanOn(FACTS))
     with pytest.raises(ReportError, match=r"file/report\.json: the report cannot be written"):
         write_report(report, tmp_path / "file" / "report.json")
 
@@ -175,7 +190,7 @@ no end"""
 
 
 def _edit(path: Path, first: int, last: int, old: str, new: str) -> Edit:
-    return Edit(path, first, last, old, new, digest_of(path))
+    return Edit(path, Fix(path.name, first, last, old, new), digest_of(path))
 
 
 @pytest.fixture
@@ -192,7 +207,7 @@ def test_only_the_output_changes(page: Path) -> None:
         _edit(page, 9, 11, "two\n\nlines", "one"),
     ]
     written, refused = write_back([*edits, edits[0]])
-    assert (sorted(written), refused) == (sorted(edits), [])
+    assert (written, refused) == (edits, [])
     assert (
         page.read_bytes()
         == PAGE.replace("old", "new\r\n\r\nand longer")

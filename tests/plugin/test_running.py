@@ -9,6 +9,7 @@ import pytest
 
 from sql_snippets.database.databases import Database, Template, open_template
 from sql_snippets.model import Column, Outcome
+from sql_snippets.plan import RunOptions
 from sql_snippets.running.editor import (
     APPLICATION_NAME,
     needs_clone,
@@ -75,7 +76,7 @@ def test_the_session_is_the_editors(database: Database) -> None:
         database,
         "select current_setting('application_name') as app, session_user::text as login, "
         "current_setting('statement_timeout') as cap",
-        role="postgres",
+        RunOptions("postgres"),
     )
     assert outcome.columns == (
         Column("app", "text"),
@@ -90,7 +91,7 @@ def test_values_are_the_servers_own_text(database: Database) -> None:
         database,
         "create type mood as enum ('fine'); select true, null::int, 1.50::numeric(6,2), "
         "'{1,2}'::int[], interval '90 min', '\\x00ff'::bytea, 'fine'::mood, 'x'::varchar(9), 'ü'",
-        role="postgres",
+        RunOptions("postgres"),
     )
     assert outcome.error is None
     assert outcome.rows == (("t", None, "1.50", "{1,2}", "01:30:00", "\\x00ff", "fine", "x", "ü"),)
@@ -110,18 +111,18 @@ def test_values_are_the_servers_own_text(database: Database) -> None:
 
 def test_the_last_rows_are_shown_whatever_follows(database: Database) -> None:
     outcome = run_as_editor(
-        database, "select 1 as a; select 2 as b; update item set name = 'x'", role="postgres"
+        database, "select 1 as a; select 2 as b; update item set name = 'x'", RunOptions("postgres")
     )
     assert (outcome.columns, outcome.rows) == ((Column("b", "integer"),), (("2",),))
     assert outcome.tag == "UPDATE 2"
     assert _count(database) == 2
-    empty = run_as_editor(database, "-- nothing", role="postgres")
+    empty = run_as_editor(database, "-- nothing", RunOptions("postgres"))
     assert (empty.columns, empty.rows, empty.tag, empty.error) == (None, (), "", None)
 
 
 def test_several_statements_are_one_transaction(database: Database) -> None:
     outcome = run_as_editor(
-        database, "insert into item (name) values ('gone'); select 1 / 0", role="postgres"
+        database, "insert into item (name) values ('gone'); select 1 / 0", RunOptions("postgres")
     )
     assert outcome.error is not None
     assert outcome.error.sqlstate == "22012"
@@ -130,11 +131,11 @@ def test_several_statements_are_one_transaction(database: Database) -> None:
 
 def test_a_lone_committing_call_works_and_not_after_another_statement(database: Database) -> None:
     alone = run_as_editor(
-        database, "-- by hand\ncall public.add_committing('third');", role="postgres"
+        database, "-- by hand\ncall public.add_committing('third');", RunOptions("postgres")
     )
     assert (alone.error, alone.tag) == (None, "CALL")
     assert _count(database) == 3
-    after = run_as_editor(database, "select 1; call add_committing('no')", role="postgres")
+    after = run_as_editor(database, "select 1; call add_committing('no')", RunOptions("postgres"))
     assert after.error is not None
     assert after.error.sqlstate == "2D000"
     assert _count(database) == 3
@@ -142,20 +143,20 @@ def test_a_lone_committing_call_works_and_not_after_another_statement(database: 
 
 def test_session_locks_and_settings_vanish(database: Database) -> None:
     first = run_as_editor(
-        database, "set work_mem = '7MB'; select pg_try_advisory_lock(7)", role="postgres"
+        database, "set work_mem = '7MB'; select pg_try_advisory_lock(7)", RunOptions("postgres")
     )
     assert first.rows == (("t",),)
     second = run_as_editor(
         database,
         "select count(*), current_setting('work_mem') from pg_locks where locktype = 'advisory' "
         "and database = (select oid from pg_database where datname = current_database())",
-        role="postgres",
+        RunOptions("postgres"),
     )
     assert second.rows == (("0", "5MB"),)
 
 
 def test_an_error_has_its_place_and_words(database: Database) -> None:
-    outcome = run_as_editor(database, "select 'ü';\nselect nam from item", role="postgres")
+    outcome = run_as_editor(database, "select 'ü';\nselect nam from item", RunOptions("postgres"))
     error = outcome.error
     assert error is not None
     assert (error.sqlstate, error.offset) == ("42703", len("select 'ü';\nselect "))
@@ -165,7 +166,7 @@ def test_an_error_has_its_place_and_words(database: Database) -> None:
         database,
         "do $$ begin raise notice 'first'; raise exception using errcode = 'P9999', "
         "message = 'no', detail = 'why', hint = 'how'; end $$",
-        role="postgres",
+        RunOptions("postgres"),
     )
     assert thrown.notices == ("NOTICE:  first",)
     assert thrown.error is not None
@@ -182,7 +183,7 @@ def test_an_error_has_its_place_and_words(database: Database) -> None:
     )
     assert thrown.error.context is not None
     # The server gives no position: the statement that failed.
-    later = run_as_editor(database, "select 1;\n  select 1 / 0;\nselect 2", role="postgres")
+    later = run_as_editor(database, "select 1;\n  select 1 / 0;\nselect 2", RunOptions("postgres"))
     assert later.error is not None
     assert later.error.offset == len("select 1;\n  ")
 
@@ -191,8 +192,8 @@ def test_a_run_that_takes_too_long_is_cancelled_on_the_server(
     template: Template, database: Database, shared: Database
 ) -> None:
     for outcome in (
-        run_as_editor(database, "select pg_sleep(60)", role="postgres", timeout=0.2),
-        run_isolated(template, shared, "select pg_sleep(60)", role="postgres", timeout=0.2),
+        run_as_editor(database, "select pg_sleep(60)", RunOptions("postgres", timeout=0.2)),
+        run_isolated(template, shared, "select pg_sleep(60)", RunOptions("postgres", timeout=0.2)),
     ):
         assert outcome.error is not None
         assert outcome.error.sqlstate == "57014"
@@ -206,7 +207,7 @@ def test_a_run_that_takes_too_long_is_cancelled_on_the_server(
 
 def test_a_limit_of_the_server_keeps_its_own_words(database: Database) -> None:
     outcome = run_as_editor(
-        database, "set statement_timeout = '50ms'; select pg_sleep(60)", role="postgres"
+        database, "set statement_timeout = '50ms'; select pg_sleep(60)", RunOptions("postgres")
     )
     assert outcome.error is not None
     assert outcome.error.message == "canceling statement due to statement timeout"
@@ -214,8 +215,9 @@ def test_a_limit_of_the_server_keeps_its_own_words(database: Database) -> None:
 
 def test_a_terminated_backend_is_an_outcome(database: Database) -> None:
     found: list[Outcome] = []
+    options = RunOptions("postgres")
     thread = threading.Thread(
-        target=lambda: found.append(run_as_editor(database, "select pg_sleep(60)", role="postgres"))
+        target=lambda: found.append(run_as_editor(database, "select pg_sleep(60)", options))
     )
     thread.start()
     with database.server.connect(database.name) as admin:
@@ -231,7 +233,7 @@ def test_a_terminated_backend_is_an_outcome(database: Database) -> None:
     assert found
     assert found[0].error is not None
     assert found[0].error.sqlstate == "57P01"
-    assert run_as_editor(database, "select 1", role="postgres").rows == (("1",),)
+    assert run_as_editor(database, "select 1", RunOptions("postgres")).rows == (("1",),)
 
 
 def test_a_server_that_dies_is_an_error_and_no_hang() -> None:
@@ -250,18 +252,18 @@ def test_a_server_that_dies_is_an_error_and_no_hang() -> None:
 
         thread = threading.Thread(target=stop)
         thread.start()
-        outcome = run_as_editor(database, "select pg_sleep(600)", role="supabase_admin")
+        outcome = run_as_editor(database, "select pg_sleep(600)", RunOptions("supabase_admin"))
         thread.join()
         watching.close()
         assert outcome.error is not None
         assert outcome.error.sqlstate in {"57P01", "08006"}
         with pytest.raises(ServerUnavailable, match="Cannot log in"):
-            run_as_editor(database, "select 1", role="supabase_admin")
+            run_as_editor(database, "select 1", RunOptions("supabase_admin"))
 
 
 def test_copy_is_refused_as_the_editor_cannot_do_it(database: Database) -> None:
     for sql in ("copy item to stdout", "copy item from stdin"):
-        outcome = run_as_editor(database, sql, role="postgres", timeout=180)
+        outcome = run_as_editor(database, sql, RunOptions("postgres", timeout=180))
         assert outcome.error is not None
         assert outcome.error.sqlstate == "0A000"
 
@@ -328,12 +330,12 @@ def test_isolated_has_the_outcome_of_a_clone_and_leaves_nothing(
 ) -> None:
     before = _state(shared)
     with template.clone() as fresh:
-        expected = run_as_editor(fresh, sql, role="postgres", watched=True)
+        expected = run_as_editor(fresh, sql, RunOptions("postgres"), watched=True)
     with template.server.connect(template.maintenance) as admin:
         admin.execute("drop database if exists another")
     # Twice, because what the first leaves behind would change the second.
     for _ in range(2):
-        found = run_isolated(template, shared, sql, role="postgres")
+        found = run_isolated(template, shared, sql, RunOptions("postgres"))
         assert _but_how(found) == _but_how(expected)
         assert found.danger is not None
         assert expected.danger is not None
@@ -378,4 +380,4 @@ def test_what_needs_a_clone(sql: str, expected: bool) -> None:  # noqa: FBT001 -
 
 def test_a_role_that_cannot_log_in_is_no_outcome(database: Database) -> None:
     with pytest.raises(ServerUnavailable, match="as nobody_known"):
-        run_as_editor(database, "select 1", role="nobody_known")
+        run_as_editor(database, "select 1", RunOptions("nobody_known"))

@@ -51,12 +51,13 @@ import os, sys
 from pathlib import Path
 from sql_snippets.database.databases import open_template
 from sql_snippets.database.recipes import Recipe
+from sql_snippets.plan import RunOptions
 from sql_snippets.running.editor import run_as_editor
 folder, cache = Path(sys.argv[1]), Path(sys.argv[2])
 recipe = Recipe.from_folders(platform=folder / "platform", migrations=folder / "migrations",
                              seed=folder / "seed.sql", role="postgres")
 with open_template("embedded", recipe, cache_dir=cache) as template, template.clone() as database:
-    outcome = run_as_editor(database, "select count(*) from item", role="postgres")
+    outcome = run_as_editor(database, "select count(*) from item", RunOptions("postgres"))
     print(os.geteuid(), outcome.rows[0][0], Path(template.server.host).owner())
 """
 

@@ -232,7 +232,7 @@ def test_what_is_set_back_is_set_back_alone(template: Template) -> None:
         def make_a_role() -> None:
             # Not seen to reach further, and does so all the same.
             other.begin("select 1")
-            with other.template.clone() as database:
+            with other.ground.template.clone() as database:
                 with template.server.connect(database.name) as connection:
                     connection.execute("create role passer_by")
                 entered.set()

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sql_snippets.results.verdicts import KEPT, Kept, Verdicts, key_of, now
+from sql_snippets.results.report import Entry, RanOn, ServerFacts, Verdict
+from sql_snippets.results.verdicts import KEPT, Kept, Verdicts, key_of
 from tests.plugin.small_project import write_files
 
 if TYPE_CHECKING:
@@ -132,13 +133,13 @@ def test_no_server_is_started_for_it(
 def test_what_runs_and_renders_is_not_even_imported_for_it(project: pytest.Pytester) -> None:
     ask = (
         "import sys\n\ndef pytest_sessionfinish():\n"
-        '    late = ("psycopg", "sql_snippets.judging.trials", "sql_snippets.reading.pages")\n'
+        '    late = ("psycopg", "sql_snippets.running.execute", "sql_snippets.reading.pages")\n'
         '    print("imported:", *(name for name in late if name in sys.modules))\n'
     )
     (project.path / "conftest.py").write_text(f"{CONFTEST}\n{ask}", encoding="utf-8")
     first, second = (project.runpytest_subprocess("docs", "-s") for _ in range(2))
     first.assert_outcomes(passed=2)
-    assert "imported: psycopg sql_snippets.judging.trials sql_snippets.reading.pages" in str(
+    assert "imported: psycopg sql_snippets.running.execute sql_snippets.reading.pages" in str(
         first.stdout
     )
     second.assert_outcomes(passed=2)
@@ -225,7 +226,7 @@ def test_another_server_or_another_program_runs_it_again(
         changed.setattr("sql_snippets.pytest_plugin.kept.server_key", lambda *_: None)
         assert _run(project) == RAN
     with monkeypatch.context() as changed:
-        changed.setattr("sql_snippets.results.verdicts._own_digest", lambda: "another")
+        changed.setattr("sql_snippets.results.verdicts.own_digest", lambda: "another")
         assert _run(project) == RAN
     with monkeypatch.context() as changed:
         changed.setattr("sql_snippets.results.verdicts.sys.version", "another")
@@ -259,12 +260,17 @@ def test_what_fails_when_it_is_torn_down_is_not_kept(project: pytest.Pytester) -
 # ---- the file --------------------------------------------------------------------------------
 
 
-def _kept(at: str) -> Kept:
-    return Kept(at, {"id": "x"}, {})
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _kept(at: datetime) -> Kept:
+    entry = Entry(id="x", kind="block", verdict=Verdict.PASSED)
+    return Kept(at, entry, RanOn(ServerFacts("embedded")))
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"k": 1}', '{"k": ["yesterday", {}, {}]}', "\x00", '{"k": [1, 2, 3]}']
+    "text", ["", "{", "[1]", '{"k": 1}', '{"k": {"at": "yesterday"}}', "\x00", '{"k": {}}']
 )
 def test_a_damaged_file_is_no_file(tmp_path: Path, text: str) -> None:
     verdicts = Verdicts(tmp_path, tmp_path)
@@ -277,8 +283,8 @@ def test_a_damaged_file_is_no_file(tmp_path: Path, text: str) -> None:
 
 
 def test_old_verdicts_and_those_of_the_future_are_none(tmp_path: Path) -> None:
-    def ago(**age: int) -> str:
-        return (datetime.now(UTC) - timedelta(**age)).isoformat()
+    def ago(**age: int) -> datetime:
+        return now() - timedelta(**age)
 
     Verdicts(tmp_path, tmp_path).keep(
         {"new": _kept(ago(hours=23)), "old": _kept(ago(hours=25)), "future": _kept(ago(hours=-1))}
@@ -301,7 +307,7 @@ def test_a_file_of_another_user_is_not_believed(
 ) -> None:
     Verdicts(tmp_path, tmp_path).keep({"k": _kept(now())})
     owner = os.geteuid()
-    monkeypatch.setattr("sql_snippets.results.verdicts.os.geteuid", lambda: owner + 1)
+    monkeypatch.setattr("sql_snippets.cache.os.geteuid", lambda: owner + 1)
     found = Verdicts(tmp_path, tmp_path).find("k")
     # Root is believed by everyone.
     assert (found is None) == (owner != 0)

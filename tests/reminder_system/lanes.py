@@ -117,3 +117,9 @@ class OwnServer:
         """Stop at once, as by a failure, and start again."""
         self.cluster.stop(immediately=True)
         self.server = self.cluster.start(self.settings, tcp=True)
+
+    def become_standby(self) -> None:
+        """Stop, and start again as a replica, which can only be read."""
+        self.cluster.stop()
+        (self.cluster.data / "standby.signal").touch()
+        self.server = self.cluster.start({**self.settings, "hot_standby": "on"}, tcp=True)

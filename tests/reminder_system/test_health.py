@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from tests.reminder_system.lanes import open_own_server
 from tests.reminder_system.people import AMARA
 from tests.reminder_system.runs import one, run
 
@@ -104,6 +105,28 @@ def test_reading_changes_nothing(database: Database) -> None:
                 assert one(connection, "select pg_current_xact_id_if_assigned()") is None
             if view == "health":
                 assert not [row for row in rows if "cannot be told" in str(row[3])]
+
+
+def test_a_replica_answers_as_its_primary() -> None:
+    """A server in recovery, where some functions refuse to work that a read-only session allows."""
+
+    def read() -> dict[str, list[Any]]:
+        with own.database.connect() as connection:
+            return {
+                view: connection.execute(f"select * from reminder.{view}".encode()).fetchall()
+                for view in ("health", "drift", "unkept")
+            }
+
+    with open_own_server("embedded", wal_level="replica") as own:
+        with own.database.connect() as postgres:
+            postgres.execute("insert into auth.users (id) values (%s)", (AMARA,))
+            postgres.execute(ASSIGNMENT, (AMARA, "2026-01-01"))
+        on_primary = read()
+        own.become_standby()
+        with own.database.connect() as postgres:
+            assert one(postgres, "select pg_is_in_recovery()")
+        assert read() == on_primary
+    assert on_primary["unkept"]
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def write_report(
                     "claims_sha256": hash_claims(snippet),
                     "seconds": 0.012,
                     "isolation": "transaction",
-                    "danger": {"level": mark, "seen": []},
+                    "danger": {"level": mark, "seen": []} if mark else None,
                     "placeholders": (types or {}).get(snippet.id, []),
                     "reason": None,
                 }

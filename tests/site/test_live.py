@@ -285,6 +285,34 @@ def test_warning_of_the_site_is_shown_beside_it(page: Page, project: Path, live:
     assert "INFO" not in log.read_text(encoding="utf-8")
 
 
+def test_build_that_fails_is_said_on_the_open_page(page: Page, project: Path, live: str) -> None:
+    page.goto(live + "authors-guide/")
+    top = page.locator(".sql-summary")
+    expect(top).not_to_contain_text("cannot be built")
+
+    configuration = project / "mkdocs.yml"
+    _replace(configuration, "nav:\n", "nav: [\n")
+    expect(top).to_contain_text("The site cannot be built", timeout=LONG)
+    expect(top).to_contain_text("mkdocs.yml")
+    # What there is is served, without waiting.
+    assert page.request.get(live + "maintainers/").ok
+    _replace(configuration, "nav: [\n", "nav:\n")
+    expect(top).not_to_contain_text("cannot be built", timeout=LONG)
+
+    runbook = project / "docs" / "operations" / "cron-reminder-runbook.md"
+    text = runbook.read_text(encoding="utf-8")
+    page.goto(live + "operations/cron-reminder-runbook/")
+    runbook.unlink()
+    said = page.locator("body").get_by_text("cannot be built")
+    expect(said.first).to_be_visible(timeout=LONG)
+    expect(page.locator("body")).to_contain_text("cron-reminder-runbook.md")
+    answer = page.request.get(live + "operations/cron-reminder-runbook/")
+    assert answer.ok or "cannot be built" in answer.text()
+    runbook.write_text(text, encoding="utf-8")
+    expect(said).to_have_count(0, timeout=LONG)
+    expect(page.get_by_role("heading", name="Check health").first).to_be_attached()
+
+
 def _wait_until(is_so: Callable[[], bool]) -> None:
     end = time.monotonic() + LONG / 1000
     while not is_so():

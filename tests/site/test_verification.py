@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from scripts.tasks.local_site import build, serve_folder
 from sql_snippets.mkdocs_site import load_site
 from sql_snippets.reading.pages import read_page
 from tests.site.opening import open_page
-from tests.site.project_copy import PAGES, RUN_AT, copy_project, write_report
+from tests.site.project_copy import PAGES, REPORT, RUN_AT, copy_project, write_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,11 +83,12 @@ def test_verification_page_has_every_block_and_leads_to_it(page: Page, passed: P
     ):
         expect(facts).to_contain_text(words)
     expect(page.locator(".md-sidebar--secondary")).to_have_attribute("hidden", "")
-    row = rows.filter(has_text="resolve-stuck-lock")
-    for words in ("STOP", "12 ms", "Stuck lock"):
+    row = rows.filter(has_text="release-lock")
+    for words in ("STOP", "12 ms", "Release a stuck lock"):
         expect(row).to_contain_text(words)
+    page.locator(".sql-folded").first.locator("summary").click()
     row.locator("a").first.click()
-    expect(page.locator("#block-stuck-lock-resolve-stuck-lock")).to_be_in_viewport()
+    expect(page.locator("#block-release-a-stuck-lock-release-lock")).to_be_in_viewport()
     links = page.evaluate(
         """async address => {
             const text = await (await fetch(address)).text()
@@ -101,13 +103,15 @@ def test_verification_page_has_every_block_and_leads_to_it(page: Page, passed: P
     assert missing == []
 
 
-def test_drill_page_has_steps_times_and_an_empty_log(page: Page, passed: Passed) -> None:
-    open_page(page, passed.address + "drills/")
+def test_every_drill_has_its_verdict_and_leads_to_its_section(page: Page, passed: Passed) -> None:
+    open_page(page, passed.address + "verification/")
     drills = read_page(passed.project / PAGES[0], load_site(passed.project)).drills
-    assert page.locator(".sql-table--drill").count() == len(drills) >= 7
-    assert page.locator(".sql-table--drill tbody tr").count() == sum(len(d.steps) for d in drills)
-    assert page.locator(".md-content .sql-verdict--passed").count() == len(drills)
-    expect(page.locator("#drill-stuck-lock + p")).to_contain_text("In all 340 ms.")
+    assert page.locator(".sql-table--drills tbody tr").count() == len(drills) >= 7
+    assert page.locator(".sql-table--drills .sql-verdict--passed").count() == len(drills)
+    links = page.locator(".sql-table--drills a")
+    assert {str(link.get_attribute("href")).partition("#")[2] for link in links.all()} == {
+        drill.section for drill in drills
+    }
     expect(page.locator("#log + p")).to_have_text("None yet.")
 
 
@@ -119,40 +123,54 @@ def test_drills_by_people_are_listed(
         " result: done, notes: Looked for the <pid>}\n",
         encoding="utf-8",
     )
-    open_page(page, build_again() + "drills/")
+    open_page(page, build_again() + "verification/")
     log = page.locator(".sql-table--log tbody tr")
     assert log.count() == 1
     for words in ("2026-11-02", "Stuck lock", "A stranger", "7", "done", "Looked for the <pid>"):
         expect(log).to_contain_text(words)
 
 
-def test_both_pages_say_when_there_was_no_run(
+def test_page_says_when_there_was_no_run(page: Page, build_again: Callable[[], str]) -> None:
+    open_page(page, build_again() + "verification/")
+    expect(page.locator("article")).to_contain_text("No run yet.")
+    assert page.locator(".sql-verdict--passed").count() == 0
+    assert page.locator(".sql-verdict--unchecked").count() > 0
+    expect(page.locator(".sql-folded")).to_have_count(0)
+    # The path is the one that the build reads.
+    expect(page.locator("article")).to_contain_text(
+        "pytest docs --sql-report .cache/sql-snippets/report.json"
+    )
+
+
+def test_what_passed_is_folded_and_what_did_not_is_not(
     page: Page, project: Path, build_again: Callable[[], str]
 ) -> None:
-    address = build_again()
-    for path in ("verification/", "drills/"):
-        open_page(page, address + path)
-        expect(page.locator("article")).to_contain_text("No run yet.")
-        assert page.locator(".sql-verdict--passed").count() == 0
-        assert page.locator(".sql-verdict--unchecked").count() > 0
-        # The path is the one that the build reads.
-        expect(page.locator("article")).to_contain_text(
-            "pytest docs --sql-report .cache/sql-snippets/report.json"
-        )
-    assert project
+    report = write_report(project)
+    block = next(each for each in report["items"] if each["kind"] == "block")
+    block["verdict"], block["reason"] = "failed", "it did not end the session"
+    (project / REPORT).write_text(json.dumps(report), encoding="utf-8")
+    open_page(page, build_again() + "verification/")
+    failed = page.locator(".sql-table--blocks tr").filter(has_text=block["name"])
+    expect(failed).to_be_visible()
+    expect(failed).to_contain_text("Failed")
+    passed = page.locator(".sql-folded").first
+    row = passed.locator("tbody tr").first
+    expect(row).to_be_hidden()
+    passed.locator("summary").click()
+    expect(row).to_be_visible()
 
 
-def test_no_table_of_the_generated_pages_is_wider_than_a_phone(page: Page, passed: Passed) -> None:
+def test_no_generated_table_is_wider_than_a_phone(page: Page, passed: Passed) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
-    for path in ("verification/", "drills/"):
-        open_page(page, passed.address + path)
-        assert page.locator(".sql-table table").count() >= 2
-        wide = page.evaluate(
-            """() => [...document.querySelectorAll(".md-typeset__scrollwrap")]
-                .filter(e => e.scrollWidth > e.clientWidth).map(e => e.textContent.slice(0, 80))"""
-        )
-        assert wide == []
-        assert page.evaluate("document.documentElement.scrollWidth") == 390
+    open_page(page, passed.address + "verification/")
+    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
+    assert page.locator(".sql-table table").count() >= 3
+    wide = page.evaluate(
+        """() => [...document.querySelectorAll(".md-typeset__scrollwrap")]
+            .filter(e => e.scrollWidth > e.clientWidth).map(e => e.textContent.slice(0, 80))"""
+    )
+    assert wide == []
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
 def _look(page: Page) -> list[str]:
@@ -187,9 +205,8 @@ def test_stamps_say_their_age_and_look_it(page: Page, passed: Passed) -> None:
     expect(page.locator(STAMP)).to_contain_text("Passed long ago")
 
 
-@pytest.mark.parametrize("path", ["verification/", "drills/"])
-def test_verdicts_of_generated_pages_look_their_age(page: Page, passed: Passed, path: str) -> None:
-    address = passed.address
+def test_verdicts_of_the_generated_page_look_their_age(page: Page, passed: Passed) -> None:
+    address, path = passed.address, "verification/"
     run, verdicts = page.locator(".sql-run"), page.locator(".sql-verdict--passed")
     for days, words in ((0, ""), (1, ", 1 day ago"), (30, ", 30 days ago")):
         page.clock.set_fixed_time(RUN_AT + dt.timedelta(days=days, hours=1))
@@ -208,7 +225,7 @@ def test_verdicts_of_generated_pages_look_their_age(page: Page, passed: Passed, 
     expect(old).to_have_count(count + 1)
 
 
-@pytest.mark.parametrize("path", [RUNBOOK, "verification/", "drills/"])
+@pytest.mark.parametrize("path", [RUNBOOK, "verification/"])
 def test_page_that_stays_open_grows_old(page: Page, passed: Passed, path: str) -> None:
     page.clock.install(time=RUN_AT)
     open_page(page, passed.address + path)

@@ -3,6 +3,8 @@
 A node is a step of a section: a block with the list below it, or a table whose last column says
 what to do.  What may come back there are its outcomes, and each leads on: to an end, to the next
 step, to the same step once more, or to the section it links to.
+
+What the page says once for all blocks is an outcome of each block that it is about.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ ESCALATE = "escalate"  # the anchor of the section that says how
 NEXT = "next"
 AGAIN = "again"
 ENDS = {DONE, ESCALATE}
+RULES = "how-to-run-a-block"  # the anchor of the section whose list is about every block
 
 
 class Kind(Enum):
@@ -29,6 +32,9 @@ class Kind(Enum):
     NO_ROW = "no row"
     ERROR = "any error"
     SILENCE = "no answer"
+    REFUSAL = "an error about what was filled in"
+    REPEATED = "the same answer again"
+    REST = "anything else"
     OTHER = "what came back"
 
 
@@ -36,16 +42,20 @@ _LINK = re.compile(r"\[[^\]]*\]\(#([^)]+)\)")
 _NAMED_BY_OUTPUT = re.compile(r"\bgo to the section it names\b")
 _WORDS = {
     DONE: re.compile(r"\bdone\b|^nothing\b"),
-    NEXT: re.compile(r"\bblocks? below\b|\bgo on\b|\bread on\b|\blines? of the table\b"),
-    AGAIN: re.compile(r"\brun (?:the [\w ]*block|the [\w ]*query|it) (?:again|once more)\b"),
+    NEXT: re.compile(r"\bblocks? below\b|\b[Gg]o on\b|\bread on\b|\blines? of the table\b"),
+    AGAIN: re.compile(r"\b[Rr]un (?:the [\w ]*block|the [\w ]*query|it) (?:again|once more)\b"),
 }
 _KINDS = {
     Kind.TRUE: re.compile(r"^(?:All )?`t`|`\w+` is `t`|\ball active\b"),
     Kind.FALSE: re.compile(r"^(?:An )?`f`|`\w+` is `f`"),
     Kind.NO_ROW: re.compile(r"\bno row\b|\bno trigger\b|\brow is missing\b", re.IGNORECASE),
-    Kind.ERROR: re.compile(r"^An(?:y other)? error\b"),
+    Kind.ERROR: re.compile(r"^An(?:y other)? error\b(?! that names)"),
     Kind.SILENCE: re.compile(r"^No answer\b"),
+    Kind.REFUSAL: re.compile(r"^An error that names what you filled in\b"),
+    Kind.REPEATED: re.compile(r"^The same answer again\b"),
+    Kind.REST: re.compile(r"^Anything else that is not listed\b"),
 }
+_MARKS_OF_RULE = re.compile(r"\berror of a (READ|WRITE)(?: or (STOP))?\b")
 _LEADING_COLUMNS = ("Go to", "What to do", "Resolve", "Section")
 _BLOCK = re.compile(r"\*\*(READ|WRITE|STOP)\*\* · (.*)")
 _ESCALATE = re.compile(r"\*\*Escalate\*\* (?:to [\w ]+ )?(?:if|with) .{20,}\[[^\]]+\]\(#escalate\)")
@@ -75,6 +85,8 @@ class Node:
     sql: str = ""
     output: str = ""
     outcomes: list[Outcome] = field(default_factory=list)
+    # What the page says once, for all blocks such as this one.
+    general: list[Outcome] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -99,6 +111,8 @@ class Section:
     nodes: list[Node] = field(default_factory=list)
     links: set[str] = field(default_factory=set)
     below: list[str] = field(default_factory=list)
+    # Where the part "Verify" leads, which is what follows the last step.
+    verify: list[str] = field(default_factory=list)
     escalates: bool = False
 
     @property
@@ -138,6 +152,12 @@ def _head(item: str) -> str:
     return head.replace("\0", ":") if colon else ""
 
 
+def _is_about(rule: Outcome, node: Node) -> bool:
+    """Whether a rule for all blocks is about this one: some are about blocks of a mark."""
+    marks = _MARKS_OF_RULE.search(rule.text)
+    return not marks or node.mark in marks.groups()
+
+
 class _Reader:
     """Takes a page line by line."""
 
@@ -148,6 +168,7 @@ class _Reader:
         self._table: Node | None = None
         self._block: Node | None = None
         self._fence: str | None = None
+        self._rules: list[Outcome] = []
         for number, line in enumerate(text.splitlines(), 1):
             heading = re.fullmatch(r"(#{1,3}) (.+)", line)
             if line.startswith("```"):
@@ -158,6 +179,14 @@ class _Reader:
                 self._begin(Section(len(heading[1]), heading[2], slug(heading[2]), number))
             elif self.sections:
                 self._take(number, line)
+        self._spread_rules()
+
+    def _spread_rules(self) -> None:
+        """Give each block the outcomes that the page lists for all of its kind."""
+        for section in self.sections:
+            for node in section.nodes:
+                if node.mark:
+                    node.general = [rule for rule in self._rules if _is_about(rule, node)]
 
     def _begin(self, section: Section) -> None:
         if section.level == 3:
@@ -185,14 +214,18 @@ class _Reader:
             section.nodes.append(self._block)
         elif re.match(r"\*\*[A-Z][a-z]+", line):
             section.escalates |= bool(_ESCALATE.match(line))
+            if line.startswith("**Verify."):
+                section.verify = _LINK.findall(line)
             self._block = None  # the next part of a troubleshooting section
         elif self._block and line.startswith("<!-- sql: "):
             self._block.claim = line
-        elif self._block and line.startswith("- ") and _head(line):
+        elif line.startswith("- ") and _head(line):
             text = line.removeprefix("- ")
-            self._block.outcomes.append(
-                Outcome(number, text, _exits(text, self._named), _kinds(_head(text)))
-            )
+            outcome = Outcome(number, text, _exits(text, self._named), _kinds(_head(text)))
+            if self._block:
+                self._block.outcomes.append(outcome)
+            elif section.anchor == RULES:
+                self._rules.append(outcome)
 
     def _take_row(self, section: Section, number: int, line: str) -> None:
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
@@ -221,6 +254,11 @@ def outcomes_of(section: Section, node: Node) -> list[Outcome]:
     return node.outcomes
 
 
+def answers_of(section: Section, node: Node) -> list[Outcome]:
+    """Return all that the page says of a node: what stands below it, then what it says once."""
+    return [*outcomes_of(section, node), *node.general]
+
+
 def dead_ends(sections: dict[str, Section]) -> list[str]:
     """Return what leads nowhere, each as a sentence that names the line."""
     found = []
@@ -237,9 +275,11 @@ def dead_ends(sections: dict[str, Section]) -> list[str]:
             outcomes = outcomes_of(section, node)
             if not outcomes:
                 found.append(f"{node} says of no result where it leads")
-            elif node.mark and not any(outcome.exits - {DONE, NEXT, AGAIN} for outcome in outcomes):
+            elif node.mark and not any(
+                outcome.exits - {DONE, NEXT, AGAIN} for outcome in answers_of(section, node)
+            ):
                 found.append(f"{node} has no link to go by when it is not as it should be")
-            if node is section.nodes[-1]:
+            if node is section.nodes[-1] and not section.verify:
                 found += [
                     f"{outcome} goes on below, where nothing follows"
                     for outcome in outcomes
@@ -258,11 +298,13 @@ def ends_from(sections: dict[str, Section], start: str) -> set[str]:
         if id(node) in seen:
             continue
         seen.add(id(node))
-        for exit_ in {exit_ for each in outcomes_of(section, node) for exit_ in each.exits}:
+        for exit_ in {exit_ for each in answers_of(section, node) for exit_ in each.exits}:
             if exit_ in ENDS:
                 ends.add(exit_)
             elif exit_ == NEXT and index + 1 < len(section.nodes):
                 todo.append((section, index + 1))
+            elif exit_ == NEXT:
+                todo += [step for anchor in section.verify for step in _enter(sections, anchor)]
             elif exit_ not in {NEXT, AGAIN}:
                 todo += _enter(sections, exit_)
     return ends

@@ -118,6 +118,28 @@ select reminder.open_run('cron', 'peer-mentor-reminders', null);
 select reminder.watch();
 """
 
+LAST_RUN_FAILED = """
+select status <> 'succeeded'
+from public.cron_execution_logs
+where status not in ('running', 'skipped')
+order by id desc
+limit 1
+"""
+
+LOST_GRANT = """
+-- A restore took a grant away that the job needs.
+revoke insert on reminder.dispatched_reminders from postgres;
+
+delete from reminder.dispatched_reminders;
+"""
+# In the checks three runs really fail.  This leaves the same rows.
+_FAILED_RUNS = """
+select reminder.close_run(
+  (reminder.open_run('cron', 'peer-mentor-reminders', null)).run_id,
+  'failed', '42501', 'permission denied for table dispatched_reminders')
+from generate_series(1, 3);
+"""
+
 ALERT_NOT_DELIVERED = """
 -- The secret with the webhook's address is gone, and an alert waits for it.
 delete from vault.secrets where name = 'REMINDER_ALERT_WEBHOOK_URL';
@@ -151,6 +173,14 @@ update reminder.heartbeat set sent_at = null, accepted_at = null;
 """
 HEARTBEAT_UNSET_IS_PRESENT = """
 select not exists (select from vault.secrets where name = 'REMINDER_HEARTBEAT_URL')
+"""
+
+BEFORE_FIRST_RUN = """
+-- The system is deployed, and has reminded nobody yet.
+delete from reminder.dispatched_reminders;
+"""
+NOBODY_WAS_REMINDED = """
+select not exists (select from reminder.dispatched_reminders where not passed_over)
 """
 
 DUPLICATE_REMINDERS = """
@@ -218,6 +248,11 @@ PRACTICE: dict[str, Incident | Impossible] = {
         _ABANDONED_RUN,
         ABANDONED_RUN_IS_PRESENT,
         note="No session was ended for this: the rows are those that an ended one leaves.",
+    ),
+    "lost_grant": Incident(
+        LOST_GRANT + _FAILED_RUNS,
+        LAST_RUN_FAILED,
+        note="No run has failed for this: the rows are those that three failed ones leave.",
     ),
     "duplicate_reminders": Incident(DUPLICATE_REMINDERS, DUPLICATE_REMINDERS_ARE_PRESENT),
     "hook_disabled": Incident(HOOK_DISABLED, HOOK_DISABLED_IS_PRESENT),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -19,29 +19,43 @@ from tests.sql_snippets.http_receiver import http_receiver
 from tests.sql_snippets.incidents import (
     ABANDONED_RUN_IS_PRESENT,
     ALERT_NOT_DELIVERED,
+    BEFORE_FIRST_RUN,
     DUPLICATE_REMINDERS,
     DUPLICATE_REMINDERS_ARE_PRESENT,
     HEARTBEAT_UNSET,
     HEARTBEAT_UNSET_IS_PRESENT,
     HOOK_DISABLED,
     HOOK_DISABLED_IS_PRESENT,
+    LAST_RUN_FAILED,
     LOCK_IS_TAKEN,
     LOCK_KEY,
+    LOST_GRANT,
     MISSED_RUN,
     MISSED_RUN_IS_PRESENT,
+    NOBODY_WAS_REMINDED,
     WATCHDOG_OFF,
     WATCHDOG_OFF_IS_PRESENT,
 )
 from tests.sql_snippets.net_worker import running_net_worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sql_snippets.database.databases import Database
 
-# The page leaves a transaction alone that is younger than 5 seconds.
+# The page leaves a session alone that has waited within its transaction for less than 5 seconds.
 UNTIL_IT_IS_OLD = """
-select pg_sleep_until(xact_start + interval '5.1 seconds') from pg_stat_activity where pid = %s"""
+select pg_sleep_until(state_change + interval '5.1 seconds') from pg_stat_activity where pid = %s"""
+
+
+INCIDENTS: dict[str, Callable[[Database], Scenario | Iterator[Scenario]]] = {}
+"""What produces each incident in a database, and ends what it holds open, by its name."""
+
+
+def incident(produce: Callable[[Database], Any]) -> Any:
+    """Make it a fixture, and keep it for whoever produces it without pytest."""
+    INCIDENTS[produce.__name__] = produce
+    return pytest.fixture(produce)
 
 
 def _is_true(database: Database, condition: str) -> bool:
@@ -88,7 +102,7 @@ def _scheduler_session(database: Database) -> Iterator[None]:
         yield
 
 
-@pytest.fixture
+@incident
 def missed_run(sql_database: Database) -> Iterator[Scenario]:
     """Nothing has succeeded for three days because the job was switched off."""
     _produce(sql_database, MISSED_RUN)
@@ -96,7 +110,7 @@ def missed_run(sql_database: Database) -> Iterator[Scenario]:
         yield Scenario(is_present=lambda: _is_present(sql_database, MISSED_RUN_IS_PRESENT))
 
 
-@pytest.fixture
+@incident
 def watchdog_off(sql_database: Database) -> Iterator[Scenario]:
     """The watchdog was switched off and has not looked for a day."""
     _produce(sql_database, WATCHDOG_OFF)
@@ -104,7 +118,7 @@ def watchdog_off(sql_database: Database) -> Iterator[Scenario]:
         yield Scenario(is_present=lambda: _is_present(sql_database, WATCHDOG_OFF_IS_PRESENT))
 
 
-@pytest.fixture
+@incident
 def surplus_job(sql_database: Database) -> Scenario:
     """Somebody made a job of his own that calls the run."""
     with sql_database.connect() as session:
@@ -116,7 +130,7 @@ def surplus_job(sql_database: Database) -> Scenario:
     )
 
 
-@pytest.fixture
+@incident
 def no_jobs(sql_database: Database) -> Scenario:
     """The database was restored without its jobs."""
     with sql_database.connect() as session:
@@ -124,7 +138,7 @@ def no_jobs(sql_database: Database) -> Scenario:
     return Scenario(is_present=lambda: _is_true(sql_database, "not exists (select from cron.job)"))
 
 
-@pytest.fixture
+@incident
 def given_away(sql_database: Database) -> Scenario:
     """A restore let everybody read the assignments."""
     with sql_database.connect() as session:
@@ -136,7 +150,31 @@ def given_away(sql_database: Database) -> Scenario:
     )
 
 
-@pytest.fixture
+@incident
+def lost_function(sql_database: Database) -> Scenario:
+    """A restore left out a function."""
+    with sql_database.connect() as session:
+        session.execute("drop function reminder.send_heartbeat()")
+    return Scenario(
+        is_present=lambda: _is_true(
+            sql_database, "to_regprocedure('reminder.send_heartbeat()') is null"
+        )
+    )
+
+
+@incident
+def senseless_setting(sql_database: Database) -> Scenario:
+    """Somebody set the threshold so high that nobody hears of failures."""
+    with sql_database.connect() as session:
+        session.execute("update reminder.settings set failure_threshold = 90")
+    return Scenario(
+        is_present=lambda: _is_true(
+            sql_database, "(select failure_threshold from reminder.settings) > 7"
+        )
+    )
+
+
+@incident
 def stuck_lock(sql_database: Database) -> Iterator[Scenario]:
     """A tool took the lock in a session that it keeps open and idle."""
     holder = sql_database.connect(application_name="psql")
@@ -147,17 +185,9 @@ def stuck_lock(sql_database: Database) -> Iterator[Scenario]:
         holder.close()
 
 
-@pytest.fixture
+@incident
 def blocked_service(sql_database: Database) -> Iterator[Scenario]:
     """A session left a transaction open on the assignments; the run gave up on its lock."""
-
-    def last_run_failed() -> bool:
-        return _is_true(
-            sql_database,
-            "(select status <> 'succeeded' from public.cron_execution_logs"
-            " where status not in ('running', 'skipped') order by id desc limit 1)",
-        )
-
     with sql_database.connect() as session:
         session.execute("delete from reminder.dispatched_reminders")
     blocker = sql_database.connect(application_name="psql")
@@ -167,12 +197,12 @@ def blocked_service(sql_database: Database) -> Iterator[Scenario]:
         _run_job_and_expect_failure(sql_database)
         with sql_database.connect() as session:
             session.execute(UNTIL_IT_IS_OLD, [blocker.info.backend_pid])
-        yield Scenario(is_present=last_run_failed)
+        yield Scenario(is_present=lambda: _is_present(sql_database, LAST_RUN_FAILED))
     finally:
         blocker.close()
 
 
-@pytest.fixture
+@incident
 def failing_job(sql_database: Database) -> Scenario:
     """A migration renamed a column the job reads, and three runs have failed since."""
     with sql_database.connect() as session:
@@ -184,7 +214,16 @@ def failing_job(sql_database: Database) -> Scenario:
     )
 
 
-@pytest.fixture
+@incident
+def lost_grant(sql_database: Database) -> Scenario:
+    """A restore took a grant away that the job needs, and three runs have failed since."""
+    _produce(sql_database, LOST_GRANT)
+    for _ in range(3):
+        _run_job_and_expect_failure(sql_database)
+    return Scenario(is_present=lambda: _is_present(sql_database, LAST_RUN_FAILED))
+
+
+@incident
 def alert_not_delivered(sql_database: Database) -> Iterator[Scenario]:
     """The secret with the webhook's address is gone, and an alert waits for it."""
     with http_receiver() as receiver, running_net_worker(sql_database):
@@ -201,7 +240,7 @@ def alert_not_delivered(sql_database: Database) -> Iterator[Scenario]:
         yield Scenario(is_present=not_arrived, values={"webhook_url": receiver.url})
 
 
-@pytest.fixture
+@incident
 def heartbeat_unset(sql_database: Database) -> Iterator[Scenario]:
     """Nobody has set the address of the heartbeat in this project."""
     with http_receiver() as receiver, running_net_worker(sql_database):
@@ -212,33 +251,28 @@ def heartbeat_unset(sql_database: Database) -> Iterator[Scenario]:
         )
 
 
-@pytest.fixture
+@incident
+def before_first_run(sql_database: Database) -> Scenario:
+    """The system is deployed, and has reminded nobody yet."""
+    _produce(sql_database, BEFORE_FIRST_RUN)
+    return Scenario(is_present=lambda: _is_present(sql_database, NOBODY_WAS_REMINDED))
+
+
+@incident
 def duplicate_reminders(sql_database: Database) -> Scenario:
     """The primary key was lost in a restore, and two overlapping runs wrote everything twice."""
     _produce(sql_database, DUPLICATE_REMINDERS)
     return Scenario(is_present=lambda: _is_present(sql_database, DUPLICATE_REMINDERS_ARE_PRESENT))
 
 
-@pytest.fixture
+@incident
 def hook_disabled(sql_database: Database) -> Scenario:
     """A bulk load switched the hook off, wrote a contact, and left the hook off."""
     _produce(sql_database, HOOK_DISABLED)
     return Scenario(is_present=lambda: _is_present(sql_database, HOOK_DISABLED_IS_PRESENT))
 
 
-@pytest.fixture
-def watchdog_pass(sql_database: Database) -> Scenario:
-    """The watchdog has looked and found nothing."""
-    with sql_database.connect(application_name="pg_cron") as session:
-        session.execute("select reminder.watch()")
-    return Scenario(
-        is_present=lambda: _is_true(
-            sql_database, "exists (select from reminder.watchdog_log where missed_since is null)"
-        )
-    )
-
-
-@pytest.fixture
+@incident
 def abandoned_run(sql_database: Database) -> Scenario:
     """The session of a run was ended in mid-run, and the watchdog has closed its row."""
     with sql_database.connect() as session:

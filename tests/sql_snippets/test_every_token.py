@@ -26,8 +26,9 @@ import pytest
 
 from sql_snippets.database import messages
 from sql_snippets.judging.checks import describe_error
-from sql_snippets.judging.trials import fill_in
 from sql_snippets.mkdocs_site import load_site
+from sql_snippets.model import Column, Outcome
+from sql_snippets.plan import RunOptions, fill_in
 from sql_snippets.reading.pages import read_page
 from sql_snippets.running.editor import APPLICATION_NAME, run_isolated
 from sql_snippets.sqltext.lexer import Kind, Token, tokens
@@ -39,12 +40,13 @@ if TYPE_CHECKING:
     import psycopg
 
     from sql_snippets.database.databases import Database, Template
-    from sql_snippets.model import Location, Page, ServerError, Snippet
+    from sql_snippets.model import Failure, Location, Page, ServerError, Snippet
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "docs/operations/cron-reminder-runbook.md"
 # Several blocks take theirs from the scenario of their section.
 VALUES = {"webhook_url": "https://a.example/x", "heartbeat_url": "https://a.example/x"}
+TAKEN = "1"
 BEGIN = "begin;"
 LOOKS_AHEAD = {"not", "nulls", "with", "without"}
 SAMPLE = 8
@@ -92,9 +94,20 @@ class Sent:
         return self.filled.sql
 
 
+def _filled(snippet: Snippet) -> tuple[dict[str, str], Filled | list[Failure]]:
+    """Return the values of a block, those from blocks before it among them, and it with them in."""
+    taken = snippet.claims.taken
+    outcomes = {}
+    for earlier in snippet.earlier:
+        names = [source.column for source in taken.values() if source.block == earlier.name]
+        columns, rows = tuple(Column(name, "text") for name in names), ((TAKEN,) * len(names),)
+        outcomes[earlier.id] = Outcome(columns, rows, "SELECT 1", None, (), 0.0, "clone")
+    values = {**VALUES, **snippet.claims.fill, **dict.fromkeys(taken, TAKEN)}
+    return values, fill_in(snippet, VALUES, outcomes)
+
+
 def _sent(snippet: Snippet, source: Written) -> Sent:
-    values = {**VALUES, **snippet.claims.fill}
-    filled = fill_in(snippet, VALUES)
+    values, filled = _filled(snippet)
     assert isinstance(filled, Filled), filled
     sql, origin, at = "", [], 0
     for match in re.finditer(r"(?<=[ '(])<(\w+)>(?=[',)\n])", source.sql):
@@ -145,7 +158,7 @@ class Session:
     def error_of_checker(self, sql: str) -> ServerError | None:
         """Send it through the checker itself, which opens a session for each block."""
         role = self._database.role
-        return run_isolated(self._template, self._database, sql, role=role).error
+        return run_isolated(self._template, self._database, sql, RunOptions(role)).error
 
     def error_of(self, sql: str) -> ServerError | None:
         reply = messages.send(self._connection, BEGIN + sql, timeout=PATIENCE)
@@ -167,7 +180,7 @@ def _reported(sent: Sent, error: ServerError) -> Location:
     """Return the place that the checker shows for an error whose offset counts in what was sent."""
     assert error.offset is not None
     there = replace(error, offset=sent.filled.to_original(error.offset))
-    return describe_error(sent.snippet, there, sent.sql, None).location
+    return describe_error(sent.snippet, there).location
 
 
 @pytest.mark.parametrize(
@@ -233,7 +246,7 @@ def test_a_fault_in_the_file_itself(session: Session, tmp_path: Path) -> None:
         (tmp_path / NAME).write_text("\n".join(changed), encoding="utf-8")
 
         snippet = read_page(tmp_path / NAME, site).snippets[index]
-        filled = fill_in(snippet, VALUES)
+        _, filled = _filled(snippet)
         # A token of a placeholder leaves a value that nothing asks for, which is found first.
         if not isinstance(filled, Filled):
             assert "<" in old
@@ -242,7 +255,7 @@ def test_a_fault_in_the_file_itself(session: Session, tmp_path: Path) -> None:
         assert error is not None
         assert error.offset is not None
         there = replace(error, offset=filled.to_original(error.offset))
-        place = describe_error(snippet, there, filled.sql, None).location
+        place = describe_error(snippet, there).location
         at = f"{line}:{column} {block[token.start : token.end]!r}, seed {seed}"
         before = old[: column - 1].split()[-1:]
         if not set(before) & LOOKS_AHEAD:

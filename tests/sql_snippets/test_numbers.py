@@ -29,12 +29,6 @@ select substring(schedule from '^\\*/(\\d+) ') from cron.job where jobname = 're
 HARD_LIMIT = "select extract(epoch from run_hard_limit)::integer / 60 from reminder.settings"
 TIME_LIMIT = "select extract(epoch from run_time_limit)::integer from reminder.settings"
 BY_HAND = "select extract(epoch from manual_run_time_limit)::integer from reminder.settings"
-PLATFORM_LIMIT = """
-select reset_val::integer / 60000 from pg_settings where name = 'statement_timeout'"""
-BOTH_LIMITS = """
-select p.reset_val::integer / 60000, extract(epoch from s.run_hard_limit)::integer / 60
-from pg_settings p, reminder.settings s
-where p.name = 'statement_timeout'"""
 GRACE = """
 select case missed_run_grace when '1 hour' then 'an hour' else missed_run_grace::text end
 from reminder.settings"""
@@ -85,50 +79,41 @@ MEASURED = [
     ("cron fires, {} UTC", SCHEDULED),
     ("{} UTC is {} in Berlin in winter and {} in summer", SCHEDULED_IN_BERLIN),
     ('"watchdog, every {} minutes"', WATCHDOG),
-    ("looks every {} minutes. It computes", WATCHDOG),
-    ("`watched` is at most {} minutes old", WATCHDOG),
+    ("looks every {} minutes and keeps", WATCHDOG),
     ("the next full {} minutes", WATCHDOG),
-    ("up to {} minutes until it says `delivered`", WATCHDOG),
-    ("The status becomes `delivered` within {} minutes", WATCHDOG),
-    ("it does what it does every {} minutes", WATCHDOG),
+    ("no undo: as it does every {} minutes", WATCHDOG),
     ("it has not looked for {} minutes; it is due every {}.", SILENCE_AND_TURN),
-    ("close the incident, and again in {} minutes", SILENCE),
-    ("no error for less than {} minutes", UNANSWERED),
-    ("`active` | under {} minutes | a run at work", PLATFORM_LIMIT),
-    ("`active` | {} to {} minutes | a run by hand in a session without time limit", BOTH_LIMITS),
-    ("`active` | over {} minutes | stuck", HARD_LIMIT),
+    ("and again in {} minutes: by then", SILENCE),
+    ("On its way, for {} minutes at most", UNANSWERED),
+    ("`active`, up to {} minutes | A run at work", HARD_LIMIT),
+    ("`active`, over {} minutes | [Release", HARD_LIMIT),
     ("The {} minutes are `run_hard_limit`", HARD_LIMIT),
     ("has said `running` for more than {} minutes", HARD_LIMIT),
-    ("more work than fits into {} seconds", TIME_LIMIT),
-    ("`57014` long before {} seconds", TIME_LIMIT),
+    ("More work than fits into {} seconds", TIME_LIMIT),
     ("1 s, {} s at most", BY_HAND),
     ("no run has finished {} after the scheduled time", GRACE),
     ("the time between two runs and {}: {} hours for a daily run", LONGEST_SILENCE),
-    ("with {} of grace, as the watchdog does", GRACE),
+    ("no run has finished since, with {} of grace", GRACE),
     ("the watchdog alerts `missed_run`, {} after that time at the earliest", GRACE),
     ("a run is older than {} minutes, once a run", LONG_RUN),
     ("At {} the run queues one alert", THRESHOLD),
     ('"The reminder job failed {} times in a row"', THRESHOLD),
-    ("fill in a number from {} to {} and run", THRESHOLDS),
     ("It looks at the {} activities registered last", LOOKED_AT),
-    ("A contact older than those {}:", LOOKED_AT),
 ]
 
 # Words of the page, with a {} for a number in a block, the block, and where the number is in it.
 IN_A_BLOCK = [
-    ("up to {} s · second", "release-lock", r"pid, (\d+)000\)"),
-    ("did not end within {} seconds", "release-lock", r"pid, (\d+)000\)"),
-    ("up to {} s · second", "resolve-stuck-lock", r"pid, (\d+)000\)"),
-    ("did not end within {} seconds", "resolve-stuck-lock", r"pid, (\d+)000\)"),
+    ("up to {} s · no undo: what it had", "release-lock", r"pid, (\d+)000\)"),
+    ("not within {} seconds. Run", "release-lock", r"pid, (\d+)000\)"),
     ("up to {} s a session", "resolve-service-timeout-end", r"pid, (\d+)000\)"),
-    ("a transaction open for over {} seconds", "resolve-service-timeout-end", r"'(\d+) seconds'"),
-    ("`open_for` over {} seconds", "resolve-service-timeout-end", r"'(\d+) seconds'"),
-    ("`open_for` up to {} seconds", "resolve-service-timeout-end", r"'(\d+) seconds'"),
+    ("idle for over {} seconds", "resolve-service-timeout-end", r"'(\d+) seconds'"),
+    ("`since` over {} seconds", "resolve-service-timeout-end", r"'(\d+) seconds'"),
 ]
 
 # What people decide, and what programs outside of the database do.
 NOT_OURS = [
     "No answer within 20 seconds",
+    "No answer within a minute",
     "when you are stuck for 30 minutes",
     "nobody to be had in 10 minutes",
     "No answer after a minute",
@@ -136,8 +121,8 @@ NOT_OURS = [
     "stuck again within a day",
     "One row a day",
     "a day late or later",
-    "fill in a day that has come",
-    "the database took no connection for 10 seconds",  # pg_cron gives a connection that long
+    "· up to 5 s",
+    "· up to 10 s",
     "5 s until the answer is in",  # net.http_post waits that long
     "Wait ten seconds",
 ]
@@ -176,6 +161,13 @@ def test_number_is_the_one_of_the_block(words: str, block: str, number: str) -> 
     found = re.search(number, snippet.sql)
     assert found, f"{snippet.id} has no {number}"
     assert _said(words) == {words.format(found[1])}
+
+
+def test_bounds_in_a_block_are_those_of_the_setting(sql_database: Database) -> None:
+    with sql_database.connect() as session:
+        row = session.execute(THRESHOLDS.encode()).fetchone()
+    assert row is not None
+    assert "number of failures, from {} to {}\n".format(*row) in blocks()["change-threshold"].sql
 
 
 def test_no_number_is_left_unchecked() -> None:

@@ -166,15 +166,29 @@ def test_warning_stands_before_the_first_manual_operation() -> None:
     assert "without telling the team" in below[warning:][:300]
 
 
+def _reads_at(text: str, anchor: str) -> bool:
+    """Whether a text has a READ block, or leads to a section that has one and is no other task."""
+    links = {anchor for anchor in re.findall(r"\]\(#([\w-]+)\)", text) if anchor in _LOOKS}
+    elsewhere = [snippet for link in links for snippet in blocks(link)]
+    here = [snippet for snippet in blocks(anchor) if f"name={snippet.name} " in text]
+    return any(snippet.claims.mark is Mark.READ for snippet in [*here, *elsewhere])
+
+
+# Sections that are there to look at something.
+_LOOKS = {"see-the-registered-jobs", "who-holds-the-lock", "check-health"}
+
+
 @pytest.mark.parametrize("operation", ["Trigger a run", "Disable the job", "Enable the job"])
 def test_manual_operation_is_complete(operation: str) -> None:
     text = section(operation)
-    anchor = operation.lower().replace(" ", "-")
-    marks = [snippet.claims.mark for snippet in blocks(anchor)]
-    assert marks == [Mark.READ, Mark.WRITE, Mark.READ], "before-check, the change, verification"
-    assert "Before" in text
-    assert "Verify" in text
-    assert "Undo" in text
+    anchor = slug(operation)
+    (change,) = [each for each in blocks(anchor) if each.claims.mark is Mark.WRITE]
+    before, after = text.split(f"name={change.name} ")
+    assert "Before" in before
+    assert _reads_at(before, anchor), "nothing to look at before the change"
+    assert "Verify" in after
+    assert _reads_at(after, anchor), "nothing to look at after the change"
+    assert "undo" in text.casefold()
     assert all(snippet.claims.output for snippet in blocks(anchor)), "each shows what comes back"
 
 
@@ -208,31 +222,78 @@ def test_trouble_has_every_part_in_order(trouble: str) -> None:
     assert f"({'#' + trouble.lower().replace(' ', '-')})" in section("Find your symptom")
 
 
+def _urgency(trouble: str) -> set[str]:
+    """Return how bad the table of symptoms says a trouble is, and when to act."""
+    link = f"(#{slug(trouble)}) · "
+    rows = [line.split("|")[2] for line in section("Find your symptom").splitlines() if "|" in line]
+    return {row.partition(link)[2].strip().partition(". ")[0] for row in rows if link in row}
+
+
 @pytest.mark.parametrize("trouble", TROUBLES)
-def test_whoever_lands_in_a_trouble_is_told_where_to_run_its_blocks(trouble: str) -> None:
+def test_whoever_lands_in_a_trouble_is_told_how_bad_it_is_and_how_to_run_its_blocks(
+    trouble: str,
+) -> None:
     text = section(trouble)
-    told = text.index("alone into the SQL Editor")
-    assert told < text.index("](#before-you-change-anything)") < text.index("**Confirm.")
+    said = re.match(r"\s*\*\*(.+?)\.\*\* .*\(#how-to-run-a-block\)", text)
+    assert said, "the first line says how bad it is, when to act, and how to run a block"
+    assert said.end() < text.index("**Symptom.")
+    assert {said[1].lower()} == _urgency(trouble), "the table of symptoms says something else"
+
+
+RULES_SAID_ONCE = [
+    "alone into the SQL Editor",
+    "role `postgres`",
+    "under a second",
+    "An error of a READ",
+    "error of a WRITE or STOP",
+    "Anything else that is not listed",
+    "Dashboard paths are as of",
+]
+
+
+def test_what_holds_for_all_blocks_is_said_once_and_before_the_first() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    for rule in RULES_SAID_ONCE:
+        assert text.count(rule) == 1, rule
+        assert rule in section("How to run a block")
+    assert text.index("### How to run a block") < text.index("```sql")
+
+
+def test_no_block_stands_twice() -> None:
+    texts = [snippet.sql for snippet in page().snippets]
+    assert not {sql for sql in texts if texts.count(sql) > 1}
 
 
 def test_nobody_is_led_to_remind_the_wrong_people() -> None:
     """A run while dates are stale or the duplicate guard is gone cannot be taken back."""
-    running = [snippet for snippet in page().snippets if "run_manually" in snippet.sql]
-    assert len(running) >= 4
-    for snippet in running:
-        (text,) = [s.text for s in sections() if slug(s.title) == snippet.section]
-        before = text[: text.index(f"name={snippet.name} ")]
-        assert re.search(r"rows 1 to 3 of \[Check health\]|health where step <= 3", before), (
-            snippet.id
-        )
-        assert "else the wrong people are reminded" in before, snippet.id
+    (running,) = [snippet for snippet in page().snippets if "run_manually" in snippet.sql]
+    (text,) = [s.text for s in sections() if slug(s.title) == running.section]
+    before = text[: text.index(f"name={running.name} ")]
+    assert "health where step <= 3" in before
+    assert "else the wrong people are reminded" in before
 
 
-@pytest.mark.parametrize("trouble", [t for t in TROUBLES if t != "Repeated failures"])
+@pytest.mark.parametrize("trouble", TROUBLES)
 def test_trouble_is_drilled(trouble: str) -> None:
-    anchor = trouble.lower().replace(" ", "-")
+    anchor = slug(trouble)
     (drill,) = [d for d in page().drills if d.section == anchor]
     assert {snippet.claims.step for snippet in drill.steps} == set(Step)
+    verify = {each.name for each in drill.steps if each.claims.step is Step.VERIFY}
+    leads_on = "(#close-the-incident)" in section(trouble)
+    assert verify == {"close-incident"} or leads_on, "it ends before all is well"
+
+
+def test_a_step_of_a_drill_in_another_section_is_linked_from_its_own() -> None:
+    elsewhere = [
+        (drill, step)
+        for drill in page().drills
+        for step in drill.steps
+        if step.section != drill.section
+    ]
+    assert len(elsewhere) >= 10
+    for drill, step in elsewhere:
+        (text,) = [s.text for s in sections() if slug(s.title) == drill.section]
+        assert f"(#{step.section})" in text, f"{drill.section} never leads to {step.id}"
 
 
 def test_every_block_is_marked_named_and_run() -> None:
@@ -260,22 +321,22 @@ def test_every_block_shows_what_should_come_back() -> None:
 
 
 def _wanting(line: str, role: str = "postgres") -> list[str]:
-    """Return what a mark line does not say, part by part between its dots."""
+    """Return what a mark line does not say, part by part between its dots.
+
+    Role, time and who reads along are said once for all; a line says only what is otherwise.
+    """
     mark, *parts = [part.strip() for part in line.split("·")]
     why = parts[0]
-    long = re.compile(r"(?:under |up to )?\d+ (?:s|minutes)\b")
     undo = re.compile(r"(?:no )?undo: .{8,}")
     said = {
-        "why": len(why.split()) >= 3 and not re.match(r"role|undo|no undo|second", why),
-        "the role": f"role `{role}`" in parts,
-        "how long it takes": any(long.match(part) for part in parts),
+        "why": len(why.split()) >= 3 and not re.match(r"role|undo|no undo|up to|\d", why),
+        "the role": role == "postgres" or f"role `{role}`" in parts,
         "how to undo it, or why not": mark == "**READ**" or any(undo.match(p) for p in parts),
-        "who reads along": mark != "**STOP**" or "second person reads along" in parts,
     }
     return [what for what, found in said.items() if not found]
 
 
-def test_every_mark_says_why_and_how_long() -> None:
+def test_every_mark_says_why_and_how_to_undo_it() -> None:
     assert len(_mark_lines()) == len(page().snippets)
     wanting = {
         f"{PAGE.name}:{number}": _wanting(line, snippet.claims.role or "postgres")
@@ -285,24 +346,16 @@ def test_every_mark_says_why_and_how_long() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "what"),
+    ("line", "role", "what"),
     [
-        ("**READ** · role `postgres` · under 1 s", "why"),
-        ("**READ** · Verify it · role `postgres` · under 1 s", "why"),
-        ("**READ** · The last five runs · under 1 s", "the role"),
-        ("**READ** · Runs of the last 10 s · role `postgres`", "how long it takes"),
-        (
-            "**WRITE** · Set the new time · role `postgres` · under 1 s · no undo",
-            "how to undo it, or why not",
-        ),
-        (
-            "**STOP** · End the session · role `postgres` · up to 5 s · no undo: it is gone",
-            "who reads along",
-        ),
+        ("**READ** · up to 5 s", "postgres", "why"),
+        ("**READ** · Verify it", "postgres", "why"),
+        ("**READ** · The last five runs", "authenticated", "the role"),
+        ("**WRITE** · Set the new time · no undo", "postgres", "how to undo it, or why not"),
     ],
 )
-def test_what_a_mark_does_not_say_is_found(line: str, what: str) -> None:
-    assert _wanting(line) == [what]
+def test_what_a_mark_does_not_say_is_found(line: str, role: str, what: str) -> None:
+    assert _wanting(line, role) == [what]
 
 
 def test_what_is_to_be_filled_in_stands_together_at_the_top() -> None:
@@ -336,13 +389,26 @@ def test_no_paragraph_is_longer_than_three_lines() -> None:
 
 
 def test_dashboard_paths_are_dated() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    path = re.compile(
+        r"\*\*(Integrations|Project Settings|SQL Editor|Observability|Database|Logs)\b.*?\*\*"
+    )
+    dated = re.search(r"Dashboard paths are as of \d{4}-\d\d-\d\d\b", text)
+    assert dated
+    paths = [match.start() for match in path.finditer(text)]
+    assert len(paths) >= 8
+    assert dated.start() < min(paths)
+
+
+def test_a_step_in_the_dashboard_has_sql_or_says_that_there_is_none() -> None:
+    """In its own line, or as a block of its section."""
     for found in sections():
         for line in found.text.splitlines():
-            if re.search(
-                r"\*\*(Integrations|Project Settings|SQL Editor|Observability)\b.*\*\*", line
-            ):
-                at = found.text.index(line)
-                assert re.search(r"\(Path as of \d{4}-\d\d-\d\d\.\)", found.text[at:][:600]), line
+            if "Dashboard" not in line or not re.search(r"\*\*[A-Z][\w ]+( > [\w ]+)*\*\*", line):
+                continue
+            said = re.search(r"no SQL for it|\bor `create extension`|keeps no (name|who)", line)
+            has_block = any(each.claims.mark for each in blocks(slug(found.title)))
+            assert said or has_block, line
 
 
 def test_no_secret_and_no_address_stands_on_the_page() -> None:

@@ -114,8 +114,8 @@ def _registration(operator: Operator, *missing: str) -> Iterator[None]:
     """Register where some jobs are missing, beside others with a schedule of one's own."""
     for number, name in enumerate(JOBS):
         operator.session.execute(
-            "select cron.alter_job(jobid, schedule := %s) from cron.job where jobname = %s",
-            [f"{number} 5 * * *", name],
+            "select * from reminder.change_job(%s, 'Anna', 'a time of her own', schedule => %s)",
+            [name, f"{number} 5 * * *"],
         )
     for name in missing:
         operator.session.execute("select cron.unschedule(%s)", [name])
@@ -129,20 +129,27 @@ def _registration(operator: Operator, *missing: str) -> Iterator[None]:
 
 
 def _threshold(operator: Operator) -> Iterator[None]:
-    (noted,) = operator.runs("show-threshold")
     yield
-    operator.runs("change-threshold")
+    (changed,) = operator.runs("change-threshold")
     yield
-    operator.runs("change-threshold", failures=noted["failure_threshold"])
+    operator.runs("change-threshold", failures=changed["old_number"])
+
+
+def _setting(operator: Operator) -> Iterator[None]:
+    operator.runs("change-threshold", failures=7)
+    yield
+    (reset,) = operator.runs("reset-setting", setting="failure_threshold")
+    yield
+    operator.runs("change-threshold", failures=reset["was"])
 
 
 def _address(operator: Operator) -> Iterator[None]:
     # Both are what the operator keeps outside: the page shows no secret.
-    operator.runs("resolve-alert-secret", webhook_url="https://old.example/hook")
+    operator.runs("set-webhook", webhook_url="https://old.example/hook")
     yield
-    operator.runs("resolve-alert-secret", webhook_url="https://new.example/hook")
+    operator.runs("set-webhook", webhook_url="https://new.example/hook")
     yield
-    operator.runs("resolve-alert-secret", webhook_url="https://old.example/hook")
+    operator.runs("set-webhook", webhook_url="https://old.example/hook")
 
 
 def _heartbeat(operator: Operator) -> Iterator[None]:
@@ -177,12 +184,12 @@ def _correction_of_none(operator: Operator) -> Iterator[None]:
 
 
 def _watchdog(operator: Operator) -> Iterator[None]:
-    off = ("active := true", "active := false")
-    operator.runs("resolve-watchdog-enable", changed=off)
+    off = ("active => true", "active => false")
+    operator.runs("enable-watchdog", changed=off)
     yield
-    operator.runs("resolve-watchdog-enable")
+    operator.runs("enable-watchdog")
     yield
-    operator.runs("resolve-watchdog-enable", changed=off)
+    operator.runs("enable-watchdog", changed=off)
 
 
 def _off(operator: Operator) -> Iterator[None]:
@@ -206,16 +213,12 @@ UNDOS = [
     ("change-schedule", "run it again with the old schedule", _schedule),
     ("register-again", REGISTERED, lambda operator: _registration(operator, "reminder-retention")),
     ("register-again", REGISTERED, lambda operator: _registration(operator, *JOBS)),
-    ("change-threshold", "the same with the old number", _threshold),
+    ("change-threshold", "the same with `old_number`", _threshold),
     ("disable-job", "[Enable the job](#enable-the-job)", _off),
     ("enable-job", "[Disable the job](#disable-the-job)", partial(_on, block="enable-job")),
-    (
-        "resolve-missed-run-enable",
-        "[Disable the job](#disable-the-job)",
-        partial(_on, block="resolve-missed-run-enable"),
-    ),
-    ("resolve-watchdog-enable", "the same with `active := false`", _watchdog),
-    ("resolve-alert-secret", "the same with the old address, if you kept it", _address),
+    ("enable-watchdog", "the same with `active => false`", _watchdog),
+    ("set-webhook", "the same with the old address", _address),
+    ("reset-setting", "as in [Change the threshold](#change-the-threshold), with `was`", _setting),
     ("set-heartbeat", "the same with the old address", _heartbeat),
     ("waive-heartbeat", "the same with `false`", _waived),
     ("correct-one-assignment", CORRECTED, _correction),

@@ -6,19 +6,17 @@ no right on.
 
 from __future__ import annotations
 
-import difflib
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, LiteralString
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from sql_snippets.model import CatalogColumn
+from sql_snippets.sqltext.nearest import nearest
 
+if TYPE_CHECKING:
     import psycopg
 
     from sql_snippets.model import ServerError
 
-_CUTOFF = 0.6
 _UNDEFINED_TABLE = "42P01"
 _UNDEFINED_COLUMN = "42703"
 _UNDEFINED_FUNCTION = "42883"
@@ -28,17 +26,6 @@ _NAME_AT = re.compile(
     r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)(?:\s*\.\s*(?:"(?:[^"]|"")+"|[^\W\d][\w$]*))*'
 )
 _MESSAGE_NAME = re.compile(r'"([^"]+)"|(?:column|function|procedure|type) ([^\s(]+)')
-
-
-@dataclass(frozen=True, slots=True)
-class CatalogColumn:
-    """One column of a relation; ``type`` as ``format_type`` prints it."""
-
-    name: str
-    type: str
-    nullable: bool
-    default: str | None
-    comment: str | None
 
 
 def _all(
@@ -122,12 +109,6 @@ def columns_of(connection: psycopg.Connection, name: str) -> tuple[CatalogColumn
         )
         for column, type_, nullable, default, comment in rows
     )
-
-
-def nearest(name: str, candidates: Iterable[str], *, cutoff: float = _CUTOFF) -> str | None:
-    """Return the candidate most like ``name``, ``None`` when none is like it."""
-    matches = difflib.get_close_matches(name, sorted(set(candidates)), n=1, cutoff=cutoff)
-    return matches[0] if matches else None
 
 
 def relation_names(connection: psycopg.Connection) -> list[str]:
@@ -215,6 +196,14 @@ def _wrong_name(error: ServerError, sql: str) -> str | None:
             return found[0]
     quoted = _MESSAGE_NAME.search(error.message)
     return (quoted[1] or quoted[2]) if quoted else None
+
+
+def is_about_a_name(error: ServerError) -> bool:
+    """Whether `suggest` may know what was meant."""
+    return error.sqlstate in {
+        *(_UNDEFINED_TABLE, _UNDEFINED_COLUMN, _UNDEFINED_FUNCTION),
+        *(_INVALID_SCHEMA, _UNDEFINED_OBJECT),
+    }
 
 
 def suggest(connection: psycopg.Connection, error: ServerError, sql: str) -> str | None:

@@ -6,14 +6,16 @@ import json
 import logging
 import os
 import secrets
+from collections.abc import Callable  # noqa: TC003 - `codec` reads the types of fields
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - `codec` reads the types of fields
 from typing import TYPE_CHECKING, cast
 
 import psycopg
 from psycopg import sql as query
 
+from sql_snippets.codec import NOT_WRITTEN, decode, encode
 from sql_snippets.database.building import WORKER_SETTINGS, Built, build, run_file
 from sql_snippets.database.keys import prepared_key
 from sql_snippets.servers import prepared, url, whole_server
@@ -23,7 +25,7 @@ from sql_snippets.servers.server import Server, ServerUnavailable
 from sql_snippets.servers.whole_server import PREFIX, drop_database, look, put_back
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from sql_snippets.database.recipes import Recipe
 
@@ -92,7 +94,7 @@ class Template:
     whole_server: whole_server.State = field(default=(), repr=False)
     # Entered around what reaches the databases of others on a server that several processes share.
     alone: Callable[[], AbstractContextManager[None]] = field(
-        default=nullcontext, repr=False, compare=False
+        default=nullcontext, repr=False, compare=False, metadata=NOT_WRITTEN
     )
 
     @contextmanager
@@ -134,9 +136,7 @@ class Template:
 
         It holds the server's password, where there is one: hand it on, do not print it.
         """
-        values = asdict(replace(self, alone=nullcontext))
-        del values["alone"]
-        return json.dumps(values | {"seed": self.seed and str(self.seed)})
+        return json.dumps(encode(self))
 
     def _create(self, admin: psycopg.Connection[tuple[object, ...]], name: str) -> None:
         new = query.Identifier(name)
@@ -172,15 +172,7 @@ class Template:
 
 def attach_template(text: str) -> Template:
     """Return the template that another process holds open, from its ``to_json``."""
-    values = json.loads(text)
-    server = values.pop("server")
-    server["real_parts"] = tuple(server["real_parts"])
-    server["parameters"] = tuple((name, value) for name, value in server["parameters"])
-    values["grants"] = tuple(tuple(grant) for grant in values["grants"])
-    values["stand_ins"] = tuple(values["stand_ins"])
-    values["seed"] = values["seed"] and Path(values["seed"])
-    values["whole_server"] = tuple(tuple(row) for row in values["whole_server"])
-    return Template(server=Server(**server), **values)
+    return decode(Template, json.loads(text))
 
 
 @contextmanager

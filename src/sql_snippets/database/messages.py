@@ -42,6 +42,23 @@ class Reply:
     seconds: float
 
 
+def names_of(result: PGresult) -> tuple[str, ...]:
+    """Return what the columns of a result are called."""
+    return tuple((result.fname(column) or b"").decode() for column in range(result.nfields))
+
+
+def rows_of(result: PGresult) -> tuple[tuple[str | None, ...], ...]:
+    """Return the rows of a result in the server's own text form, ``None`` for null."""
+    columns = range(result.nfields)
+    return tuple(
+        tuple(
+            None if (value := result.get_value(row, column)) is None else value.decode()
+            for column in columns
+        )
+        for row in range(result.ntuples)
+    )
+
+
 class _Overdue(Exception):  # noqa: N818 - a way out of the loop, no error
     pass
 

@@ -1,4 +1,4 @@
-"""What one process of a run checks in: the template, its one shared clone, and its turn."""
+"""What one process of a run checks in, and its turn to do so."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sql_snippets.database.ground import Ground
 from sql_snippets.database.keeping import identity, is_alive
-from sql_snippets.database.reach import Definitions, read_definitions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sql_snippets.database.databases import Database, Template
+    from sql_snippets.database.databases import Template
     from sql_snippets.database.keeping import Keeper
 
 
@@ -22,42 +22,25 @@ class Workplace:
     def __init__(self, keeper: Keeper, *, is_shared: bool) -> None:
         self.keeper = keeper
         self.is_shared = is_shared
-        self._template: Template | None = None
-        self._shared: Database | None = None
-        self._definitions: Definitions | None = None
-        self._open = ExitStack()
+        self._ground: Ground | None = None
         self._turn = ExitStack()
         self._is_alone: bool | None = None
 
     @property
-    def template(self) -> Template:
-        """The template.  Raises what opening it raised."""
-        if self._template is None:
-            self._template = replace(self.keeper.get(), alone=self.alone)
-        return self._template
+    def ground(self) -> Ground:
+        """The template and its shared clone.  Raises what opening the template raised."""
+        if self._ground is None:
+            self._ground = self.elsewhere(self.keeper.get())
+        return self._ground
 
-    def open(self) -> None:
-        """Open the template and the clone.  Raises what that raised."""
-        _ = self.shared
-
-    @property
-    def shared(self) -> Database:
-        """The one clone whose runs are rolled back."""
-        if self._shared is None:
-            self._shared = self._open.enter_context(self.template.clone())
-        return self._shared
-
-    @property
-    def definitions(self) -> Definitions:
-        """What the database is made of."""
-        if self._definitions is None:
-            self._definitions = read_definitions(self.shared)
-        return self._definitions
+    def elsewhere(self, template: Template) -> Ground:
+        """Return another template of the same server to run in, to be closed by the caller."""
+        return Ground(replace(template, alone=self.alone))
 
     @property
     def opened(self) -> Template | None:
         """The template, if anything has asked for it."""
-        return self._template
+        return self._ground.template if self._ground is not None else None
 
     def begin(self, text: str | None) -> None:
         """Wait for the turn that running ``text`` takes; many may hold one at once.
@@ -69,7 +52,7 @@ class Workplace:
         # The look at the catalog is itself one of those that many may take.
         self._take(alone=False)
         try:
-            confined = text is not None and self.definitions.is_confined(text)
+            confined = text is not None and self.ground.definitions.is_confined(text)
         except BaseException:
             self.end()
             raise
@@ -100,20 +83,9 @@ class Workplace:
             if held is False:
                 self._take(alone=False)
 
-    @contextmanager
-    def elsewhere(self, template: Template) -> Iterator[None]:
-        """Check in another template of the same server for a while."""
-        before = self._template, self._shared, self._definitions, self._open
-        self._template, self._shared = replace(template, alone=self.alone), None
-        try:
-            with ExitStack() as self._open:
-                yield
-        finally:
-            self._template, self._shared, self._definitions, self._open = before
-
     def has_died(self) -> bool:
         """Look whether the server is gone; if so, what is asked for next is on a new one."""
-        template = self._template
+        template = self.opened
         if template is None or is_alive(template):
             return False
         self._forget()
@@ -133,5 +105,6 @@ class Workplace:
         self._is_alone = alone
 
     def _forget(self) -> None:
-        self._template = self._shared = self._definitions = None
-        self._open.close()
+        ground, self._ground = self._ground, None
+        if ground is not None:
+            ground.close()

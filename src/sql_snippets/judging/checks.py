@@ -3,89 +3,56 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-import psycopg
+from sql_snippets.judging.marks import contradiction
+from sql_snippets.model import Failure, Fix, Step
+from sql_snippets.plan import RESOLVED
+from sql_snippets.sqltext.psql import accept, compare
 
-from sql_snippets.database.catalog import suggest
-from sql_snippets.model import (
-    Column,
-    Failure,
-    Outcome,
-    Problem,
-    ServerError,
-    Snippet,
-    Step,
-)
-from sql_snippets.running.danger import contradiction
-from sql_snippets.servers.server import ServerUnavailable
-from sql_snippets.sqltext.psql import compare
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sql_snippets.model import Column, Outcome, ServerError, Snippet
 
 QUERY_CANCELED = "57014"
-RESOLVED = "resolved"
-
-Suggest = Callable[[ServerError, str], str | None]
-CheckShown = Callable[[Snippet, Outcome], list[Failure]]
-"""What is done about the output a page shows: compare it (`check_output`), or accept another."""
 
 
-class Connectable(Protocol):
-    """A database that can be looked into."""
-
-    def connect(self, role: str | None = None, application_name: str = "") -> psycopg.Connection:
-        """Open a session; ``None`` is the role of the page's reader."""
-
-
-def problems_of(problems: Sequence[Problem]) -> list[Failure]:
-    """Turn what was wrong before the run into failures of the item."""
-    return [Failure(problem.location, problem.message) for problem in problems]
-
-
-def _notes(error: ServerError, found: str | None) -> tuple[str, ...]:
+def _notes(error: ServerError) -> tuple[str, ...]:
     notes = [
         ("detail", error.detail),
         ("hint", error.hint),
         ("context", error.context),
-        ("nearest", f'did you mean "{found}"?' if found else None),
+        ("nearest", f'did you mean "{error.nearest}"?' if error.nearest else None),
     ]
     return tuple(f"{label}: {text}" for label, text in notes if text)
 
 
-def describe_error(
-    snippet: Snippet, error: ServerError, sql: str, suggest: Suggest | None, prefix: str = ""
-) -> Failure:
-    """Return the failure that shows a server error at its place on the page.
-
-    ``sql`` is what was sent, which differs from the block when it has placeholders; ``offset`` of
-    the error already counts in the block.
-    """
+def describe_error(snippet: Snippet, error: ServerError, prefix: str = "") -> Failure:
+    """Return the failure that shows a server error at its place on the page."""
     place = snippet.start if error.offset is None else snippet.locate(error.offset)
     message = error.message
     if error.sqlstate == QUERY_CANCELED:
         message = f'block "{snippet.name}" was stopped: {message}'
-    found = suggest(error, sql) if suggest is not None else None
-    return Failure(place, prefix + message, error.sqlstate, _notes(error, found))
+    return Failure(place, prefix + message, error.sqlstate, _notes(error))
 
 
-def _check_error(
-    snippet: Snippet, outcome: Outcome, sql: str, suggest: Suggest | None
-) -> list[Failure]:
+def _check_error(snippet: Snippet, outcome: Outcome) -> list[Failure]:
     expected = snippet.claims.error
     error = outcome.error
     if expected is None:
-        return [] if error is None else [describe_error(snippet, error, sql, suggest)]
+        return [] if error is None else [describe_error(snippet, error)]
     if error is None:
         message = f"the page says error={expected}, but the block ran without an error"
         return [Failure(snippet.start, message)]
     if error.sqlstate != expected:
         prefix = f"the page says error={expected}, the error is {error.sqlstate}: "
-        return [describe_error(snippet, error, sql, suggest, prefix)]
+        return [describe_error(snippet, error, prefix)]
     wanted = _expected_message(snippet)
     if wanted is not None and wanted not in error.message:
         prefix = f'the page says message="{wanted}", the message is: '
-        return [describe_error(snippet, error, sql, suggest, prefix)]
+        return [describe_error(snippet, error, prefix)]
     return []
 
 
@@ -139,8 +106,11 @@ def check_output(snippet: Snippet, outcome: Outcome) -> list[Failure]:
     if difference is None:
         return []
     message = f"the output is not what the block gives: {difference.text}"
-    place = replace(output.location, line=output.location.line + difference.line)
-    return [Failure(place, message)]
+    start = output.location
+    accepted = accept(output.text, outcome, snippet.claims.volatile)
+    fix = Fix(start.path, start.line, output.end_line, output.text, accepted)
+    place = replace(start, line=start.line + difference.line)
+    return [Failure(place, message, fixes=(fix,))]
 
 
 def check_confirm(snippet: Snippet, outcome: Outcome, *, present: bool) -> list[Failure]:
@@ -180,19 +150,9 @@ def check_verify(snippet: Snippet, outcome: Outcome, *, resolved: bool) -> list[
     return []
 
 
-def check_run(
-    snippet: Snippet,
-    outcome: Outcome,
-    *,
-    sql: str | None = None,
-    suggest: Suggest | None = None,
-) -> list[Failure]:
-    """Check what holds for every run of a block: its error, its columns and its number of rows.
-
-    ``sql`` is what was sent when that is not the block itself.
-    """
-    sent = snippet.sql if sql is None else sql
-    failures = _check_error(snippet, outcome, sent, suggest)
+def check_run(snippet: Snippet, outcome: Outcome) -> list[Failure]:
+    """Check what holds for every run of a block: its error, its columns and its number of rows."""
+    failures = _check_error(snippet, outcome)
     return failures or [*_check_columns(snippet, outcome), *_check_rows(snippet, outcome)]
 
 
@@ -204,21 +164,14 @@ def _check_mark(snippet: Snippet, outcome: Outcome) -> list[Failure]:
     return [] if message is None else [Failure(snippet.start, message)]
 
 
-def check_snippet(
-    snippet: Snippet,
-    outcome: Outcome,
-    *,
-    sql: str | None = None,
-    suggest: Suggest | None = None,
-    shown: CheckShown = check_output,
-) -> list[Failure]:
+def check_snippet(snippet: Snippet, outcome: Outcome) -> list[Failure]:
     """Return everything the page says about the block that the run did not bear out.
 
     A block with a step must have been run against its incident.  Its mark is compared where the
     run was watched.
     What stands below a verification is its output *after* the fix, so only a drill compares it.
     """
-    failures = check_run(snippet, outcome, sql=sql, suggest=suggest)
+    failures = check_run(snippet, outcome)
     if outcome.error is not None and failures:
         return failures
     failures += _check_mark(snippet, outcome)
@@ -226,17 +179,4 @@ def check_snippet(
         return failures + check_verify(snippet, outcome, resolved=False)
     if snippet.claims.step is Step.CONFIRM:
         failures += check_confirm(snippet, outcome, present=True)
-    return failures + shown(snippet, outcome)
-
-
-def suggest_from(database: Connectable) -> Suggest:
-    """Return a look-up of nearest names that never hides the error it is about."""
-
-    def look_up(error: ServerError, sql: str) -> str | None:
-        try:
-            with database.connect(application_name="sql-snippets") as connection:
-                return suggest(connection, error, sql)
-        except (psycopg.Error, ServerUnavailable):
-            return None
-
-    return look_up
+    return failures + check_output(snippet, outcome)

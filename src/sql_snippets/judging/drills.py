@@ -1,34 +1,21 @@
-"""A section followed top to bottom against its incident, and on a database that has none."""
+"""What the evidence of a drill says: its section, followed top to bottom against its incident."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import replace
-from time import monotonic, sleep
+from typing import TYPE_CHECKING
 
-from sql_snippets.judging.checks import (
-    CheckShown,
-    check_confirm,
-    check_output,
-    check_verify,
-    problems_of,
-)
-from sql_snippets.model import Drill, Failure, Location, Outcome, Scenario, Snippet, Step
+from sql_snippets.evidence import BlockRun, Sight
+from sql_snippets.judging.blocks import check_needed, check_reply, not_produced
+from sql_snippets.judging.checks import check_confirm, check_output, check_verify
+from sql_snippets.model import Failure, Snippet, Step, Trial
+from sql_snippets.plan import Need
 
-Run = Callable[[Snippet], Outcome | list[Failure]]
-"""Run one block in a session of its own; failures when `checks.check_run` finds any."""
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-_POLL_SECONDS = 0.1
-
-
-def not_produced(scenario: str, place: Location) -> Failure:
-    """Return that there is no incident to check anything against."""
-    why = "did not produce its incident: is_present() is false right after its set-up"
-    return Failure(place, f'scenario "{scenario}" {why}', is_own=False)
-
-
-def _of(drill: Drill, step: Step) -> tuple[Snippet, ...]:
-    return tuple(snippet for snippet in drill.steps if snippet.claims.step is step)
+    from sql_snippets.evidence import Evidence
+    from sql_snippets.model import Drill
 
 
 def _named(snippet: Snippet, when: str, failures: Sequence[Failure]) -> list[Failure]:
@@ -39,147 +26,79 @@ def _named(snippet: Snippet, when: str, failures: Sequence[Failure]) -> list[Fai
     return [replace(failure, message=prefix + failure.message) for failure in failures]
 
 
-def _check_make_up(drill: Drill) -> list[Failure]:
+def check_make_up(drill: Drill) -> list[Failure]:
     """Refuse a drill that lacks a part: it would be green whatever the page says."""
-    failures = problems_of(drill.problems)
+    failures = list(drill.problems)
     for snippet in drill.steps:
-        failures += _named(snippet, "of the drill", problems_of(snippet.problems))
+        failures += _named(snippet, "of the drill", snippet.problems)
         if snippet.excluded is not None:
             message = f"it is skipped ({snippet.excluded}), so the section cannot be followed"
             failures += _named(snippet, "of the drill", [Failure(snippet.start, message)])
     failures += [
         Failure(drill.location, f"the drill proves nothing: it has no block with step={step.value}")
         for step in Step
-        if not _of(drill, step)
+        if not drill.having(step)
     ]
+    parts = [snippet.claims.step for snippet in drill.steps]
+    if not failures and parts.index(Step.RESOLVE) < parts.index(Step.CONFIRM):
+        message = "the drill proves nothing: no step=confirm stands before its first step=resolve"
+        failures.append(Failure(drill.location, message))
     return failures
 
 
-def _on_healthy(drill: Drill, run: Run) -> list[Failure]:
-    when = "on a healthy database"
-    failures: list[Failure] = []
-    for snippet in _of(drill, Step.CONFIRM):
-        # rows= and the output are claims about the incident.
-        bare = replace(snippet, claims=replace(snippet.claims, rows=None, output=None))
-        result = run(bare)
-        if isinstance(result, Outcome):
-            result = check_confirm(snippet, result, present=False)
-        failures += _named(snippet, when, result)
-    return failures
-
-
-def _verify(
-    drill: Drill, run: Run, when: str, *, resolved: bool, shown: CheckShown
-) -> list[Failure]:
-    failures: list[Failure] = []
-    for snippet in _of(drill, Step.VERIFY):
-        # Before the fix there is nothing to wait for: it must say no at once.
-        deadline = monotonic() + (snippet.claims.within or 0.0 if resolved else 0.0)
-        while True:
-            result = run(snippet)
-            if isinstance(result, Outcome):
-                result = check_verify(snippet, result, resolved=resolved) or result
-            if isinstance(result, Outcome) or monotonic() >= deadline:
-                break
-            sleep(_POLL_SECONDS)
-        if isinstance(result, Outcome):
-            result = shown(snippet, result) if resolved else []
-        failures += _named(snippet, when, result)
-    return failures
-
-
-def _has_gone(drill: Drill, scenario: Scenario) -> bool:
-    """Look whether the incident has ended, as long as its verifications say it may take."""
-    seconds = max((snippet.claims.within or 0.0) for snippet in _of(drill, Step.VERIFY))
-    deadline = monotonic() + seconds
-    while scenario.is_present():
-        if monotonic() >= deadline:
-            return False
-        sleep(_POLL_SECONDS)
-    return True
-
-
-def _follow(drill: Drill, run: Run, shown: CheckShown) -> list[Failure]:
-    """Run everything but the verifications in the order of the page."""
-    before_fix = True
-    failures: list[Failure] = []
-    for snippet in drill.steps:
-        step = snippet.claims.step
-        if step is Step.VERIFY:
-            continue
-        before_fix = before_fix and step is not Step.RESOLVE
-        result = run(snippet)
-        if isinstance(result, Outcome):
-            confirms = step is Step.CONFIRM and before_fix
-            found = check_confirm(snippet, result, present=True) if confirms else []
-            result = found or shown(snippet, result)
-        failures += _named(snippet, "with the incident", result)
-    return failures
-
-
-def _repeat(drill: Drill, run: Run) -> list[Failure]:
-    """Run the fix again, as a reader does who is not sure that it worked."""
-    failures: list[Failure] = []
-    for snippet in _of(drill, Step.RESOLVE):
-        if snippet.claims.once:
-            continue
-        # The second time there is less left to do, so counts and output are no claims about it.
-        bare = replace(snippet, claims=replace(snippet.claims, rows=None, output=None))
-        result = run(bare)
-        if not isinstance(result, Outcome):
-            when = "run a second time (say `once` if it must not be)"
-            failures += _named(snippet, when, result)
-    return failures
-
-
-def run_drill(
-    drill: Drill,
-    scenario: Scenario,
-    *,
-    on_healthy: Run,
-    on_incident: Run,
-    shown: CheckShown = check_output,
-) -> list[Failure]:
-    """Follow the section and return what did not hold, the first broken part of it only.
-
-    A part that broke makes those after it meaningless, so they are not run.
-    """
-    failures = _check_make_up(drill)
-    if failures:
+def _check_step(reply: BlockRun) -> list[Failure]:
+    """Check one step; the output of a verification is what it gives after the fix."""
+    failures, outcome, snippet = check_reply(reply), reply.outcome, reply.step.snippet
+    if failures or outcome is None:
         return failures
-    if not scenario.is_present():
-        return [not_produced(drill.scenario, drill.location)]
-    last_fix = _of(drill, Step.RESOLVE)[-1]
-    fix = ", ".join(f'"{snippet.name}"' for snippet in _of(drill, Step.RESOLVE))
+    match reply.step.need:
+        case Need.ROWS | Need.NO_ROWS as need:
+            failures = check_confirm(snippet, outcome, present=need is Need.ROWS)
+        case Need.RESOLVED | Need.UNRESOLVED as need:
+            failures = check_verify(snippet, outcome, resolved=need is Need.RESOLVED)
+    if failures or reply.step.need is Need.UNRESOLVED:
+        return failures
+    return check_output(snippet, outcome)
 
-    def still_there() -> list[Failure]:
-        if scenario.is_present():
-            return []
+
+def _check_sight(drill: Drill, sight: Sight, when: str) -> list[Failure]:
+    if sight.is_met:
+        return []
+    if sight.step.present:
         message = "the incident ended before the first step=resolve block was run"
         return [Failure(drill.location, message)]
+    resolve = drill.having(Step.RESOLVE)
+    fix = ", ".join(f'"{snippet.name}"' for snippet in resolve)
+    message = f'incident "{drill.scenario}" is still there after resolve {fix} {when}'
+    return [Failure(resolve[-1].start, message)]
 
-    def gone(when: str) -> list[Failure]:
-        if _has_gone(drill, scenario):
-            return []
-        message = f'incident "{drill.scenario}" is still there after resolve {fix} {when}'
-        return [Failure(last_fix.start, message)]
 
-    def verify(when: str, *, resolved: bool) -> list[Failure]:
-        return _verify(drill, on_incident, when, resolved=resolved, shown=shown)
+def judge_drill(drill: Drill, evidence: Evidence) -> Trial:
+    """Return what did not hold, up to the first stage that broke: it makes the rest meaningless.
 
-    parts: tuple[Callable[[], list[Failure]], ...] = (
-        lambda: _on_healthy(drill, on_healthy),
-        lambda: verify("before the fix", resolved=False),
-        still_there,
-        lambda: _follow(drill, on_incident, shown),
-        lambda: gone("ran in page order"),
-        lambda: verify("after the fix", resolved=True),
-        lambda: _repeat(drill, on_incident),
-        lambda: gone("ran a second time"),
-        lambda: verify("after the fix was run twice", resolved=True),
-    )
-    for part in parts:
-        failures = part()
-        if failures:
-            return failures
-    return []
+    An output that is another one breaks nothing, and is told once.
+    """
+    if not evidence.produced:
+        return not_produced(drill.scenario, drill.location)
+    steps = {snippet.id: snippet for snippet in drill.steps}
+    replies = [given for given in evidence.given if isinstance(given, BlockRun)]
+    seconds = sum(reply.outcome.seconds for reply in replies if reply.outcome is not None)
+    failures: dict[object, Failure] = {}
+    for stage, all_given in zip(evidence.plan.stages, evidence.stages, strict=False):
+        for given in all_given:
+            found: list[Failure] = []
+            match given:
+                case Sight():
+                    found = _check_sight(drill, given, stage.when)
+                case BlockRun(step) if step.needed_by is not None:
+                    needing = steps[step.needed_by]
+                    found = _named(needing, stage.when, check_needed(given, needing))
+                case BlockRun(step):
+                    found = _named(step.snippet, stage.when, _check_step(given))
+            for failure in found:
+                failures.setdefault(failure.fixes or failure, failure)
+        if not all(failure.fixes for failure in failures.values()):
+            break
+    if len(evidence.stages) < len(evidence.plan.stages) and all(f.fixes for f in failures.values()):
+        failures[None] = Failure(drill.location, "the drill was not followed to its end")
+    return Trial(tuple(failures.values()), seconds=seconds)

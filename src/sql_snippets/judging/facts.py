@@ -6,29 +6,23 @@ import re
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from psycopg.pq import ExecStatus
-
-from sql_snippets.database import messages
-from sql_snippets.database.catalog import nearest, suggest
 from sql_snippets.model import (
     CellValue,
     Fact,
     FactsTable,
     Failure,
-    Finding,
     Fix,
     Location,
     TableRow,
     Unchecked,
     ValueKind,
 )
+from sql_snippets.sqltext.nearest import did_you_mean, meaning, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import psycopg
-
-    from sql_snippets.judging.checks import Connectable
+    from sql_snippets.evidence import Answer
 
 # What may be written into a cell without becoming something else there.
 _WRITABLE = {
@@ -38,30 +32,24 @@ _WRITABLE = {
     ValueKind.TEXT: re.compile(r"[^`|*_<>\[\]\\&\n]+"),
 }
 
-_Row = list["str | None"]
+_Row = tuple["str | None", ...]
 
 
-def check_facts(table: FactsTable, database: Connectable, *, timeout: float) -> list[Finding]:
-    """Return what the table says and its queries do not, with what would mend it.
-
-    ``timeout`` is that of each query, in seconds.
-    """
-    findings = list(_match_labels(table))
-    with database.connect(application_name="sql-snippets") as connection:
-        connection.autocommit = True
-        connection.execute("set default_transaction_read_only = on")
-        for fact in table.facts:
-            answer = _ask(connection, fact, timeout)
-            if isinstance(answer, Failure):
-                findings.append(Finding(answer))
-            elif fact.label is None:
-                findings += _check_table(table, fact, *answer)
-            else:
-                findings += _check_fact(table, fact, *answer)
-    return sorted(findings, key=lambda finding: finding.failure.location)
+def check_facts(table: FactsTable, answers: Sequence[Answer]) -> list[Failure]:
+    """Return what the table says and the answers to its queries do not."""
+    failures = list(_match_labels(table))
+    for fact, answer in zip(table.facts, answers, strict=True):
+        wrong = _check_answer(fact, answer)
+        if wrong is not None:
+            failures.append(wrong)
+        elif fact.label is None:
+            failures += _check_table(table, fact, *answer.results[0])
+        else:
+            failures += _check_fact(table, fact, *answer.results[0])
+    return sorted(failures, key=lambda failure: failure.location)
 
 
-def _match_labels(table: FactsTable) -> Iterator[Finding]:
+def _match_labels(table: FactsTable) -> Iterator[Failure]:
     """Hold the rows of the table against the labels of the file, both ways."""
     if table.facts and table.facts[0].label is None:
         return
@@ -69,15 +57,14 @@ def _match_labels(table: FactsTable) -> Iterator[Finding]:
     for label, group in groupby(sorted(shown)):
         if len(list(group)) > 1:
             row = table.rows[len(shown) - 1 - shown[::-1].index(label)]
-            yield Finding(Failure(row.location, f'the row "{label}" is there twice'))
+            yield Failure(row.location, f'the row "{label}" is there twice')
     entries: list[Fact | Unchecked] = [*table.facts, *table.unchecked]
     known = [entry.label for entry in entries if entry.label is not None]
     for entry in entries:
         if entry.label is not None and entry.label not in shown:
-            found = nearest(entry.label, shown)
-            meant = f'; did you mean "{found}"?' if found else ""
+            meant = did_you_mean(entry.label, shown)
             message = f'the table at {table.location} has no row "{entry.label}"{meant}'
-            yield Finding(Failure(entry.location, message))
+            yield Failure(entry.location, message)
     for row in table.rows:
         if row.label not in known:
             label = row.label
@@ -85,59 +72,48 @@ def _match_labels(table: FactsTable) -> Iterator[Finding]:
                 f'nothing checks the row "{label}": add `-- fact: {label}` and a query to '
                 f"{table.source}, or `-- unchecked: {label}: reason`"
             )
-            yield Finding(Failure(row.location, message))
+            yield Failure(row.location, message)
 
 
-def _ask(
-    connection: psycopg.Connection, fact: Fact, timeout: float
-) -> tuple[list[str], list[_Row]] | Failure:
-    """Return names and rows of the query's result, or what is wrong with the query."""
-    reply = messages.send(connection, fact.sql, timeout=timeout)
+def _check_answer(fact: Fact, answer: Answer) -> Failure | None:
+    """Return what is wrong with the query itself."""
     what = f'the query of the fact "{fact.label}"' if fact.label else "the query of the table"
-    if reply.error is not None:
-        at = reply.error.offset or 0
+    error = answer.error
+    if error is not None:
+        at = error.offset or 0
         before = fact.sql[:at]
         line = fact.location.line + before.count("\n")
         place = Location(fact.location.path, line, at - before.rfind("\n"))
-        found = suggest(connection, reply.error, fact.sql)
-        notes = (f'nearest: did you mean "{found}"?',) if found else ()
-        return Failure(place, f"{what} failed: {reply.error.message}", reply.error.sqlstate, notes)
-    results = [result for result in reply.results if result.status == ExecStatus.TUPLES_OK]
-    if len(results) != 1:
+        notes = (f'nearest: did you mean "{error.nearest}"?',) if error.nearest else ()
+        return Failure(place, f"{what} failed: {error.message}", error.sqlstate, notes)
+    if len(answer.results) != 1:
         return Failure(fact.location, f"{what} must be one query that returns rows")
-    (result,) = results
-    names = [(result.fname(column) or b"").decode() for column in range(result.nfields)]
-    rows: list[_Row] = []
-    for row in range(result.ntuples):
-        values = [result.get_value(row, column) for column in range(result.nfields)]
-        rows.append([None if value is None else value.decode() for value in values])
-    return names, rows
+    return None
 
 
 def _check_fact(
-    table: FactsTable, fact: Fact, _names: list[str], rows: list[_Row]
-) -> Iterator[Finding]:
+    table: FactsTable, fact: Fact, _names: tuple[str, ...], rows: tuple[_Row, ...]
+) -> Iterator[Failure]:
     row = next((row for row in table.rows if row.label == fact.label), None)
     if row is None:
         return
     if len(rows) != 1:
         message = f'the query of the fact "{fact.label}" must return 1 row; it returned {len(rows)}'
-        yield Finding(Failure(fact.location, message))
+        yield Failure(fact.location, message)
         return
     shown = [value for cell in row.values[1:] for value in cell if value.text]
     yield from _compare(row.location, f'"{fact.label}"', shown, rows[0])
 
 
 def _check_table(
-    table: FactsTable, fact: Fact, names: list[str], rows: list[_Row]
-) -> Iterator[Finding]:
+    table: FactsTable, fact: Fact, names: tuple[str, ...], rows: tuple[_Row, ...]
+) -> Iterator[Failure]:
     headers = [header.lower() for header in table.header]
     for name in dict.fromkeys(names):
         if name.lower() not in headers:
-            found = nearest(name.lower(), headers)
-            meant = f'; did you mean "{found}"?' if found else ""
+            meant = did_you_mean(name.lower(), headers)
             message = f'the table at {table.location} has no column "{name}"{meant}'
-            yield Finding(Failure(fact.location, message))
+            yield Failure(fact.location, message)
             return
     key = headers.index(names[0].lower())
     by_key = {str(row[0]): row for row in rows}
@@ -146,29 +122,28 @@ def _check_table(
     missing = [label for label in by_key if label not in shown]
     for index, (row, label) in enumerate(zip(table.rows, shown, strict=True)):
         if label in shown[:index]:
-            yield Finding(Failure(_place(row, key), f'the row "{label}" is there twice'))
+            yield Failure(_place(row, key), f'the row "{label}" is there twice')
         elif label in by_key:
             yield from _check_table_row(row, label, headers, names, by_key[label])
         elif label not in excepted:
             found = nearest(label, missing)
-            meant = f'; did you mean "{found}"?' if found else ""
-            message = f'the database does not have "{label}"{meant}'
+            message = f'the database does not have "{label}"{meaning(found)}'
             fixes = _fix(row.values[key][0], found) if row.values else ()
-            yield Finding(Failure(_place(row, key), message), fixes)
+            yield Failure(_place(row, key), message, fixes=fixes)
             missing = [other for other in missing if other != found]
     for label in sorted(excepted):
         if label not in shown:
             place = next(entry.location for entry in table.unchecked if entry.label == label)
             message = f'the table at {table.location} has no row "{label}"'
-            yield Finding(Failure(place, message))
+            yield Failure(place, message)
     last = table.rows[-1].location if table.rows else table.location
     for label in missing:
-        yield Finding(Failure(last, f'the database has "{label}", the table has no row for it'))
+        yield Failure(last, f'the database has "{label}", the table has no row for it')
 
 
 def _check_table_row(
-    row: TableRow, label: str, headers: list[str], names: list[str], values: _Row
-) -> Iterator[Finding]:
+    row: TableRow, label: str, headers: list[str], names: tuple[str, ...], values: _Row
+) -> Iterator[Failure]:
     for index, header in enumerate(headers):
         wanted = [
             value for name, value in zip(names, values, strict=True) if name.lower() == header
@@ -185,16 +160,14 @@ def _place(row: TableRow, index: int) -> Location:
 
 
 def _compare(
-    place: Location, what: str, shown: Sequence[CellValue], wanted: _Row
-) -> Iterator[Finding]:
+    place: Location, what: str, shown: Sequence[CellValue], wanted: Sequence[str | None]
+) -> Iterator[Failure]:
     """Compare values one by one; another number of them has no right and wrong ones."""
     if len(shown) != len(wanted):
-        yield Finding(
-            Failure(
-                place,
-                f"{what}: the page has {_list([v.text for v in shown])}, the query gives "
-                f"{_list(wanted)}",
-            )
+        yield Failure(
+            place,
+            f"{what}: the page has {_list([v.text for v in shown])}, the query gives "
+            f"{_list(wanted)}",
         )
         return
     for value, right in zip(shown, wanted, strict=True):
@@ -202,7 +175,7 @@ def _compare(
             where = value.span.start if value.span else place
             true = "null" if right is None else f'"{right}"'
             message = f'{what}: the page says "{value.text}", the database says {true}'
-            yield Finding(Failure(where, message), _fix(value, right))
+            yield Failure(where, message, fixes=_fix(value, right))
 
 
 def _list(values: Sequence[str | None]) -> str:
@@ -215,4 +188,5 @@ def _fix(value: CellValue, right: str | None) -> tuple[Fix, ...]:
     if span is None or right is None or not _WRITABLE[value.kind].fullmatch(right):
         return ()
     start = span.start
-    return (Fix(start.path, start.line, start.column, span.end, span.text, right),)
+    columns = start.column, span.end
+    return (Fix(start.path, start.line, start.line, span.text, right, columns),)

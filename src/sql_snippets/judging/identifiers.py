@@ -15,20 +15,18 @@ Everything else is no name: capitals, options, paths, single words.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, LiteralString
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from sql_snippets.database.catalog import nearest
 from sql_snippets.model import Failure, InlineCode, Page
 from sql_snippets.sqltext.lexer import Kind, pieces
+from sql_snippets.sqltext.nearest import meaning, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from collections.abc import Set as AbstractSet
 
-    import psycopg
-
-    from sql_snippets.judging.checks import Connectable
+    from sql_snippets.evidence import NamesFound
 
 _PART = r"[a-z_][a-z0-9_$]*"
 _QUALIFIED = re.compile(rf"(?P<name>{_PART}(?:\.{_PART}){{1,2}})(?P<call>\s*\(.*\))?", re.DOTALL)
@@ -54,21 +52,13 @@ class Name:
     code: InlineCode
 
 
-@dataclass(slots=True)
-class Known:
-    """The names of a database.
+@dataclass(frozen=True, slots=True)
+class Mentions:
+    """The names that a page mentions; ``also_known`` are right though the database lacks them."""
 
-    ``members`` are columns, triggers, constraints and policies with schema and relation,
-    ``columns`` the same without the schema, ``words`` everything that a name of one part may be.
-    """
-
-    schemas: set[str] = field(default_factory=set)
-    relations: set[tuple[str, str]] = field(default_factory=set)
-    functions: set[tuple[str, str]] = field(default_factory=set)
-    types: set[tuple[str, str]] = field(default_factory=set)
-    members: set[tuple[str, str, str]] = field(default_factory=set)
-    columns: set[tuple[str, str]] = field(default_factory=set)
-    words: set[str] = field(default_factory=set)
+    page: Page
+    names: tuple[Name, ...]
+    also_known: frozenset[str] = frozenset()
 
 
 def names_on(page: Page, *, bare: bool, checked: AbstractSet[int] = frozenset()) -> list[Name]:
@@ -103,22 +93,14 @@ def words_of_blocks(page: Page) -> set[str]:
     return {word for text in texts for word in _WORD.findall(text)}
 
 
-def check_identifiers(
-    page: Page,
-    names: Iterable[Name],
-    database: Connectable,
-    *,
-    also_known: AbstractSet[str] = frozenset(),
-) -> list[Failure]:
+def check_identifiers(mentions: Mentions, found: NamesFound) -> list[Failure]:
     """Return the names that the database does not have, and the exceptions nothing needs."""
-    with database.connect(application_name="sql-snippets") as connection:
-        known = read_known(connection)
-    own = words_of_blocks(page)
-    known.words |= own | also_known
+    page = mentions.page
+    known = replace(found, words=found.words | words_of_blocks(page) | mentions.also_known)
     excepted = {word.text: word for word in page.not_sql}
     needed: set[str] = set()
     failures: list[Failure] = []
-    for name in names:
+    for name in mentions.names:
         if _exists(name, known):
             continue
         if name.text in excepted:
@@ -126,11 +108,10 @@ def check_identifiers(
             continue
         meant = _suggest(name, known)
         what = "function" if name.is_function else "object"
-        hint = f'; did you mean "{meant}"?' if meant else ""
         failures.append(
             Failure(
                 name.code.location,
-                f'the database has no {what} "{name.text}"{hint}',
+                f'the database has no {what} "{name.text}"{meaning(meant)}',
                 notes=(f"except: not-sql={name.text} in a directive, if it is no name of it",),
             )
         )
@@ -141,7 +122,7 @@ def check_identifiers(
     return sorted(failures, key=lambda failure: failure.location)
 
 
-def _exists(name: Name, known: Known) -> bool:
+def _exists(name: Name, known: NamesFound) -> bool:
     """Tell a name that is right, or no name at all, from one that is wrong."""
     parts = tuple(name.text.split("."))
     right: bool
@@ -157,7 +138,7 @@ def _exists(name: Name, known: Known) -> bool:
     return right or not _is_meant(parts, known)
 
 
-def _is_meant(parts: tuple[str, ...], known: Known) -> bool:
+def _is_meant(parts: tuple[str, ...], known: NamesFound) -> bool:
     """Whether a dotted name that does not exist is one that was meant to."""
     first, *rest = parts
     relations = {relation for _, relation in known.relations}
@@ -175,7 +156,7 @@ def _is_system(schema: str) -> bool:
     return schema.startswith("pg_") or schema == "information_schema"
 
 
-def _suggest(name: Name, known: Known) -> str | None:
+def _suggest(name: Name, known: NamesFound) -> str | None:
     """Return the name that was most likely meant, one of the documented schemas before others."""
     if "." not in name.text:
         pool = {f for s, f in known.functions} if name.is_function else known.words
@@ -191,66 +172,3 @@ def _suggest(name: Name, known: Known) -> str | None:
         if found := nearest(name.text, dotted):
             return found
     return None
-
-
-def read_known(connection: psycopg.Connection) -> Known:
-    """Read the names of all objects of the database."""
-
-    def rows(query: LiteralString) -> set[tuple[str, ...]]:
-        with connection.cursor() as cursor:
-            return {tuple(map(str, row)) for row in cursor.execute(query).fetchall()}
-
-    known = Known()
-    known.schemas = {name for (name,) in rows("select nspname from pg_catalog.pg_namespace")}
-    for schema, relation in rows(
-        "select relnamespace::regnamespace::text, relname from pg_catalog.pg_class"
-        " where relkind <> 't'"
-    ):
-        known.relations.add((schema, relation))
-    for schema, function in rows(
-        "select pronamespace::regnamespace::text, proname from pg_catalog.pg_proc"
-    ):
-        known.functions.add((schema, function))
-    for schema, type_ in rows(
-        "select typnamespace::regnamespace::text, typname from pg_catalog.pg_type"
-    ):
-        known.types.add((schema, type_))
-    for schema, relation, member in rows(
-        """
-        select c.relnamespace::regnamespace::text, c.relname, m.name
-          from pg_catalog.pg_class c
-          join (select attrelid, attname from pg_catalog.pg_attribute where not attisdropped
-                union all select tgrelid, tgname from pg_catalog.pg_trigger where not tgisinternal
-                union all select conrelid, conname from pg_catalog.pg_constraint
-                union all select polrelid, polname from pg_catalog.pg_policy) m (id, name)
-            on m.id = c.oid
-         where c.relkind <> 't'
-        """
-    ):
-        known.members.add((schema, relation, member))
-        known.columns.add((relation, member))
-    known.words = {
-        *known.schemas,
-        *(name for _, name in known.relations | known.functions | known.types),
-        *(name for _, _, name in known.members),
-    }
-    known.words |= {
-        word
-        for (word,) in rows(
-            """
-            select pg_catalog.unnest(proargnames) from pg_catalog.pg_proc
-            union select rolname from pg_catalog.pg_roles
-            union select datname from pg_catalog.pg_database
-            union select name from pg_catalog.pg_settings
-            union select name from pg_catalog.pg_available_extensions
-            union select extname from pg_catalog.pg_extension
-            union select lanname from pg_catalog.pg_language
-            union select enumlabel from pg_catalog.pg_enum
-            union select word from pg_catalog.pg_get_keywords()
-            union select (pg_catalog.regexp_matches(
-                    pg_catalog.pg_get_constraintdef(oid), '''([a-z0-9_]+)''', 'g'))[1]
-                  from pg_catalog.pg_constraint where contype = 'c'
-            """
-        )
-    }
-    return known

@@ -6,13 +6,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sql_snippets.database.catalog import CatalogColumn, columns_of, nearest, nearest_relation
-from sql_snippets.model import BoundTable, Failure, Finding, Fix, Span, TableRow
+from sql_snippets.model import BoundTable, CatalogColumn, Failure, Fix, Span, TableRow
+from sql_snippets.sqltext.nearest import meaning, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sql_snippets.judging.checks import Connectable
+    from sql_snippets.evidence import RelationFound
 
 # What a header cell may say, and what the column below it then claims.
 _HEADERS: Mapping[str, str] = {
@@ -58,7 +58,7 @@ def _read_header(table: BoundTable) -> tuple[_Layout, list[Failure]]:
         claim = _HEADERS.get(header.strip().lower())
         if claim is None:
             found = nearest(header.strip().lower(), _HEADERS)
-            meant = f'; did you mean "{found.capitalize()}"?' if found else ""
+            meant = meaning(found and found.capitalize())
             known = ", ".join(word.capitalize() for word in _HEADERS)
             message = f'a column "{header}" of the table cannot be checked{meant} (known: {known})'
             failures.append(Failure(table.location, message))
@@ -73,7 +73,7 @@ def _read_header(table: BoundTable) -> tuple[_Layout, list[Failure]]:
     return _Layout(cells), failures
 
 
-def _check_row(row: TableRow, column: CatalogColumn, layout: _Layout) -> list[Finding]:
+def _check_row(row: TableRow, column: CatalogColumn, layout: _Layout) -> list[Failure]:
     wrong: list[tuple[str, str, str | None]] = []  # claim, what is wrong, what is right
     type_ = layout.cell(row, "type")
     if type_ is not None and " ".join(type_.split()) != column.type:
@@ -102,9 +102,10 @@ def _check_row(row: TableRow, column: CatalogColumn, layout: _Layout) -> list[Fi
         message = f"the text is not the column's COMMENT\n  - {comment}\n  + {actual}"
         wrong.append(("comment", message, " ".join((column.comment or "").split())))
     return [
-        Finding(
-            Failure(row.location, f'column "{column.name}": {message}'),
-            _fix_cell(layout.span(row, claim), right),
+        Failure(
+            row.location,
+            f'column "{column.name}": {message}',
+            fixes=_fix_cell(layout.span(row, claim), right),
         )
         for claim, message, right in wrong
     ]
@@ -118,7 +119,7 @@ def _fix_cell(span: Span | None, right: str | None) -> tuple[Fix, ...]:
     start = span.start
     if not span.text:  # an empty cell ends where the bar is
         new += " "
-    return (Fix(start.path, start.line, start.column, span.end, span.text, new),)
+    return (Fix(start.path, start.line, start.line, span.text, new, (start.column, span.end)),)
 
 
 def _missing_rows(
@@ -144,7 +145,7 @@ def _missing_rows(
     for line, group in groups.items():
         rows = "\n".join(_write_row(table, column, layout) for column in group)
         # Neighbours share one change: two of them at one place would have no order.
-        fixes |= {column.name: (Fix(first.path, line, 0, 0, "", rows),) for column in group}
+        fixes |= {column.name: (Fix(first.path, line, line, "", rows, (0, 0)),) for column in group}
     return fixes
 
 
@@ -184,11 +185,11 @@ def _check_order(
 
 def _check_columns(
     table: BoundTable, columns: Sequence[CatalogColumn], layout: _Layout
-) -> list[Finding]:
+) -> list[Failure]:
     by_name = {column.name: column for column in columns}
     written = [(row, layout.cell(row, "name") or "") for row in table.rows]
     names = {name for _, name in written}
-    findings: list[Finding] = []
+    failures: list[Failure] = []
     rows: list[tuple[TableRow, str]] = []
     seen: dict[str, TableRow] = {}
     meant_by_mistake: set[str | None] = set()
@@ -196,36 +197,31 @@ def _check_columns(
         if name not in by_name:
             found = nearest(name, by_name.keys() - names) or nearest(name, by_name)
             meant_by_mistake.add(found)
-            meant = f'; did you mean "{found}"?' if found else ""
-            message = f'{table.relation} has no column "{name}"{meant}'
+            message = f'{table.relation} has no column "{name}"{meaning(found)}'
             fixes = _fix_cell(layout.span(row, "name"), found) if found not in names else ()
-            findings.append(Finding(Failure(row.location, message), fixes))
+            failures.append(Failure(row.location, message, fixes=fixes))
         elif name in seen:
-            findings.append(Finding(Failure(row.location, f'column "{name}" is listed twice')))
+            failures.append(Failure(row.location, f'column "{name}" is listed twice'))
         else:
             seen[name] = row
             rows.append((row, name))
-            findings += _check_row(row, by_name[name], layout)
-    findings += map(Finding, _check_order(rows, columns, table.relation))
+            failures += _check_row(row, by_name[name], layout)
+    failures += _check_order(rows, columns, table.relation)
     last = table.rows[-1].location if table.rows else table.location
     missing = [column for column in columns if column.name not in seen.keys() | meant_by_mistake]
     added = _missing_rows(table, columns, seen, missing, layout)
     for column in missing:
         message = f'the table does not list column "{column.name}" ({column.type})'
-        findings.append(Finding(Failure(last, message), added.get(column.name, ())))
-    return sorted(findings, key=lambda finding: finding.failure.location)
+        failures.append(Failure(last, message, fixes=added.get(column.name, ())))
+    return sorted(failures, key=lambda failure: failure.location)
 
 
-def check_table(table: BoundTable, database: Connectable) -> list[Finding]:
+def check_table(table: BoundTable, found: RelationFound) -> list[Failure]:
     """Compare a Markdown table with the relation it is bound to, row by row."""
     layout, failures = _read_header(table)
     if failures:
-        return [Finding(failure) for failure in failures]
-    with database.connect(application_name="sql-snippets") as connection:
-        columns = columns_of(connection, table.relation)
-        found = None if columns is not None else nearest_relation(connection, table.relation)
-    if columns is None:
-        meant = f'; did you mean "{found}"?' if found else ""
-        message = f'there is no relation "{table.relation}"{meant}'
-        return [Finding(Failure(table.location, message))]
-    return _check_columns(table, columns, layout)
+        return failures
+    if found.columns is None:
+        message = f'there is no relation "{table.relation}"{meaning(found.nearest)}'
+        return [Failure(table.location, message)]
+    return _check_columns(table, found.columns, layout)

@@ -15,7 +15,7 @@ from sql_snippets.model import (
     Failure,
     Location,
     Page,
-    Problem,
+    PagePart,
     Snippet,
     Step,
 )
@@ -36,9 +36,10 @@ from sql_snippets.reading.source import PageError
 from sql_snippets.results.rewrite import digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from sql_snippets.pytest_plugin.items import SqlItem
     from sql_snippets.settings import Settings
 
 
@@ -134,7 +135,7 @@ class MarkdownFile(pytest.File):
             yield Section.from_parent(self, name=section, page=page, root=site.root)
         if _mentions_names(page, run.settings):
             yield IdentifiersItem.from_parent(
-                self, name="identifiers", page=page, root=site.root, on_page=page.path
+                self, name="identifiers", part=page, root=site.root, on_page=page.path
             )
         for name, location, message in faults:
             yield FaultItem.from_parent(
@@ -146,15 +147,17 @@ class MarkdownFile(pytest.File):
             )
 
 
-_Part = Snippet | BoundTable | FactsTable | Drill
+_ITEMS: Mapping[type, type[SqlItem]] = {
+    Snippet: BlockItem,
+    BoundTable: TableItem,
+    FactsTable: FactsItem,
+    Drill: DrillItem,
+}
 
 
-def _parts(page: Page) -> list[_Part]:
-    return sorted([*page.snippets, *page.tables, *page.facts, *page.drills], key=_place_of)
-
-
-def _place_of(part: _Part) -> Location:
-    return part.fence if isinstance(part, Snippet) else part.location
+def _parts(page: Page) -> list[PagePart]:
+    parts: list[PagePart] = [*page.snippets, *page.tables, *page.facts, *page.drills]
+    return sorted(parts, key=lambda part: part.location)
 
 
 def _mentions_names(page: Page, settings: Settings) -> bool:
@@ -174,7 +177,7 @@ def _with_uncompared_output(snippet: Snippet, page: Page) -> Snippet:
     followed = any(step.id == snippet.id for drill in page.drills for step in drill.steps)
     if snippet.claims.step is not Step.VERIFY or output is None or followed:
         return snippet
-    problem = Problem(
+    problem = Failure(
         output.location,
         "nothing compares this output: it is what the verification says after the fix, and the "
         "block is in no section with drill=",
@@ -196,18 +199,12 @@ class Section(pytest.Collector):
         for part in _parts(self.page):
             if part.section != self.name:
                 continue
-            match part:
-                case Snippet():
-                    snippet = _with_uncompared_output(part, self.page)
-                    yield BlockItem.from_parent(self, name=part.name, snippet=snippet, **place)
-                case BoundTable():
-                    yield TableItem.from_parent(self, name=part.name, table=part, **place)
-                case FactsTable():
-                    yield FactsItem.from_parent(self, name=part.name, table=part, **place)
-                    for row in part.unchecked:
-                        yield UncheckedItem.from_parent(self, table=part, row=row, **place)
-                case Drill():
-                    yield DrillItem.from_parent(self, name="drill", drill=part, **place)
+            given = part
+            if isinstance(part, Snippet):
+                given = _with_uncompared_output(part, self.page)
+            yield _ITEMS[type(part)].from_parent(self, name=part.name, part=given, **place)
+            for row in part.unchecked if isinstance(part, FactsTable) else ():
+                yield UncheckedItem.from_parent(self, table=part, row=row, **place)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -40,7 +40,7 @@ def in_one_sentence() -> Iterator[None]:
 def sql_template(pytestconfig: pytest.Config) -> Template:
     """Give the migrated template database; its server runs until the end of the session."""
     with in_one_sentence():
-        return run_of(pytestconfig).workplace.template
+        return run_of(pytestconfig).workplace.ground.template
 
 
 @contextmanager
@@ -64,6 +64,6 @@ def sql_database(request: pytest.FixtureRequest) -> Iterator[Database]:
         function = getattr(request.node, "function", None)
         if function is not None:
             workplace.begin(python_of(request.node, [function]))
-        template = workplace.template
+        template = workplace.ground.template
     with clone(template) as database:
         yield database

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 from _pytest.junitxml import xml_key
 
-from sql_snippets.model import Failure, Location
+from sql_snippets.codec import decode
 from sql_snippets.pytest_plugin.run import ATTRIBUTE
+from sql_snippets.pytest_plugin.sending import Sent
 from sql_snippets.results.report import (
-    Entry,
+    RanOn,
     Report,
     ReportError,
     ServerFacts,
+    Verdict,
     make_report,
     write_report,
 )
-from sql_snippets.results.rewrite import CellEdit, edit_from, write_back
-from sql_snippets.results.verdicts import Kept, now
+from sql_snippets.results.rewrite import write_back
+from sql_snippets.results.verdicts import Kept
 
 if TYPE_CHECKING:
     from sql_snippets.pytest_plugin.run import Run
@@ -34,46 +37,36 @@ class Results:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep one result."""
-        sent = getattr(report, ATTRIBUTE, None)
-        if sent is None:
+        values = getattr(report, ATTRIBUTE, None)
+        if values is None:
             return
-        run = self.run
-        key = sent["key"]
+        run, sent = self.run, decode(Sent, values)
+        entry, key = sent.entry, sent.key
         if key is not None and report.failed:
             run.new_verdicts.pop(key, None)
-        if sent["entry"] is not None:
-            entry = Entry(**sent["entry"])
+        if entry is not None:
             run.cached += entry.cached and report.when == "call"
-            if key is not None and entry.verdict == "passed":
-                facts = {name: sent[name] for name in ("server", "migration_head", "recipe")}
-                run.new_verdicts[key] = Kept(now(), sent["entry"], facts)
+            if key is not None and sent.ran_on is not None and entry.verdict is Verdict.PASSED:
+                now = datetime.now(UTC).replace(microsecond=0)
+                run.new_verdicts[key] = Kept(now, entry, sent.ran_on)
             # A tear-down comes after the verdict of the call and may only make it worse.
-            if entry.id not in run.entries or run.entries[entry.id].verdict != "failed":
+            before = run.entries.get(entry.id)
+            if before is None or before.verdict is not Verdict.FAILED:
                 run.entries[entry.id] = entry
-        is_told = sent["database_error"] is not None and run.database_error is not None
-        run.database_error = sent["database_error"] or run.database_error
-        for values in sent["failures"] if not is_told else ():
-            place = Location(**values.pop("location"))
-            run.failures.append(Failure(place, **values))
-        for values in sent["edits"]:
-            edit = edit_from(values)
-            start = edit.start if isinstance(edit, CellEdit) else -1
-            run.edits.setdefault((edit.path, edit.first_line, start), edit)
-        if sent["server"] is not None:
-            facts = sent["server"]
-            run.server = ServerFacts(
-                facts["kind"],
-                facts["version"],
-                tuple(facts["real_parts"]),
-                tuple(facts["stand_ins"]),
-            )
-            run.migration_head, run.recipe = sent["migration_head"], sent["recipe"]
+        is_told = sent.database_error is not None and run.database_error is not None
+        run.database_error = sent.database_error or run.database_error
+        if not is_told:
+            run.failures += sent.failures
+        for edit in sent.edits:
+            start = -1 if edit.fix.columns is None else edit.fix.columns[0]
+            run.edits.setdefault((edit.path, edit.fix.line, start), edit)
+        run.ran_on = sent.ran_on or run.ran_on
         xml = self.config.stash.get(xml_key, None)
         if xml is not None and report.when != "teardown":
             # JUnit's legacy family has the fields; pytest itself writes the line counted from 0.
             reporter = xml.node_reporter(report)
-            reporter.add_attribute("file", sent["place"]["path"])
-            reporter.add_attribute("line", sent["place"]["line"])
+            reporter.add_attribute("file", sent.place.path)
+            reporter.add_attribute("line", sent.place.line)
 
     def pytest_keyboard_interrupt(self) -> None:
         """End the server at once: workers do not hear of an interrupt and wait for it."""
@@ -88,8 +81,7 @@ class Results:
         written, refused = write_back(run.edits.values())
         is_whole = session.exitstatus != pytest.ExitCode.INTERRUPTED
         for edit in written:
-            what = "cell" if isinstance(edit, CellEdit) else "output"
-            run.notes.append(f"wrote the {what} at {edit.path}:{edit.first_line}")
+            run.notes.append(f"wrote the {'cell' if edit.is_cell else 'output'} at {edit}")
         run.notes += [f"error: {reason}" for reason in refused]
         try:
             self._write_report(is_whole=is_whole)
@@ -104,13 +96,8 @@ class Results:
         run = self.run
         # A URL may hold a password, and a report is published.
         kind = "url" if "://" in run.settings.server else run.settings.server
-        return make_report(
-            run.entries.values(),
-            server=run.server or ServerFacts(kind, "", ()),
-            migration_head=run.migration_head,
-            recipe=run.recipe,
-            database_error=run.database_error,
-        )
+        nowhere = RanOn(ServerFacts(kind))
+        return make_report(run.entries.values(), run.ran_on or nowhere, run.database_error)
 
     def _write_report(self, *, is_whole: bool) -> None:
         run = self.run

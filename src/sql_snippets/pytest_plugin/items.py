@@ -5,45 +5,39 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from sql_snippets.model import Location, Trial
-from sql_snippets.pytest_plugin.claims import draw, failures_of, frames_of_the_project
+import pytest
+
+from sql_snippets.database.ground import Incident
+from sql_snippets.model import Failure, Location, Page, PagePart, Scenario, Snippet, Trial
+from sql_snippets.pytest_plugin.claims import (
+    ClaimsFailed,
+    draw,
+    failures_of,
+    frames_of_the_project,
+)
 from sql_snippets.pytest_plugin.databases import in_one_sentence
 from sql_snippets.pytest_plugin.kept import key_for
 from sql_snippets.pytest_plugin.run import run_of
 from sql_snippets.pytest_plugin.with_fixtures import ItemWithFixtures, python_of
 from sql_snippets.results.report import Entry, Kind, Verdict
+from sql_snippets.results.rewrite import Edit, edit_of
+from sql_snippets.sqltext.nearest import did_you_mean
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable, Sequence
 
-    import pytest
     from _pytest._code.code import TerminalRepr, Traceback
 
-    from sql_snippets.database.databases import Database
+    from sql_snippets.checking import Subject
+    from sql_snippets.database.ground import Ground
     from sql_snippets.database.workplace import Workplace
-    from sql_snippets.results.rewrite import CellEdit, Edit
     from sql_snippets.results.verdicts import Kept
+    from sql_snippets.running.execute import JustBefore
     from sql_snippets.settings import Settings
-
-
-@dataclass(slots=True)
-class Attempt:
-    """One check of an item: what it is to use, and what came of it.
-
-    ``substitutes`` stand in for fixtures.  ``just_before`` is called when the incident is there and
-    the blocks before have run.
-    """
-
-    substitutes: dict[str, Any] = field(default_factory=dict)
-    just_before: Callable[[Database], None] = lambda _: None
-    trial: Trial = field(default_factory=Trial)
-    edits: list[Edit | CellEdit] = field(default_factory=list)
-    output_differs: bool = False
 
 
 def pytest_command(folder: Path) -> list[str]:
@@ -65,17 +59,36 @@ class SqlItem(ItemWithFixtures):
     kind: Kind
 
     def __init__(
-        self, *, place: Location, root: Path, on_page: str, section: str = "", **kwargs: Any
+        self,
+        *,
+        root: Path,
+        on_page: str,
+        part: PagePart | Page | None = None,
+        place: Location | None = None,
+        section: str = "",
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.place = place
+        self.part = part
+        if part is not None and not isinstance(part, Page):
+            place, section = place or part.location, part.section
+        self.place = place or Location(on_page, 1)
+        self.section = section
         self.on_page = on_page
         self.root = root
-        self.section = section
-        self.attempt = Attempt()
+        self.trial = Trial()
+        self.edits: list[Edit] = []
         self.kept: Kept | None = None
         self.key: str | None = None
-        self.user_properties += [("id", self.item_id), ("file", place.path), ("line", place.line)]
+        where = [("file", self.place.path), ("line", self.place.line)]
+        self.user_properties += [("id", self.item_id), *where]
+        if part is not None:
+            self._leave_out(part)
+
+    def _leave_out(self, part: PagePart | Page) -> None:
+        """Skip what the page says is not run; what is wrong with it is told all the same."""
+        if part.excluded is not None and not part.problems:
+            self.add_marker(pytest.mark.skip(reason=part.excluded))
 
     @property
     def item_id(self) -> str:
@@ -92,35 +105,36 @@ class SqlItem(ItemWithFixtures):
         """The databases of this process."""
         return run_of(self.config).workplace
 
-    def fixture(self, name: str) -> Any:
-        """Return the value of a fixture, or of what stands in for it."""
-        if name in self.attempt.substitutes:
-            return self.attempt.substitutes[name]
-        return super().fixture(name)
+    def problems(self) -> Sequence[Failure]:
+        """Return what was found wrong before anything could be run."""
+        return self.part.problems if self.part is not None else ()
+
+    def sql(self) -> Iterable[str]:
+        """Return what is run beyond a look at the catalog."""
+        return ()
 
     def texts(self) -> Iterable[str] | None:
         """Return the SQL that is run, None when no database is asked."""
-        return None
+        return None if self.part is None or self.problems() else self.sql()
 
     def scenario_name(self) -> str | None:
         """Return the fixture that produces the incident, if there is to be one."""
         return None
 
-    def subject(self) -> object | None:
-        """Return what of the page the verdict rests on; None when no verdict is kept."""
-        return None
-
     def prepare(self) -> None:
         """Open what is needed, so that its errors are shown as those of the set-up."""
-        with in_one_sentence():
-            self.workplace.open()
+        name = self.scenario_name()
+        if name is None:
+            with in_one_sentence():
+                _ = self.workplace.ground.shared
+        elif self.has_fixture(name):
+            self.fixture("sql_database")
+            self.fixture(name)
 
     def setup(self) -> None:
         """Find the verdict of an earlier run, or take the turn and set everything up."""
-        subject = self.subject()
-        self.key = (
-            None if subject is None else key_for(self, self.item_id, subject, self.scenario_name())
-        )
+        if self.part is not None:
+            self.key = key_for(self, self.item_id, self.part, self.scenario_name())
         self.kept = run_of(self.config).verdicts.find(self.key) if self.key is not None else None
         if self.kept is not None:
             return
@@ -135,13 +149,55 @@ class SqlItem(ItemWithFixtures):
             self.prepare()
 
     def runtest(self) -> None:
-        """Check, unless that was done and nothing has changed since."""
-        if self.kept is None:
-            self.check()
+        """Check, unless that was done and nothing has changed since; raise ClaimsFailed."""
+        if self.kept is not None:
+            return
+        if problems := self.problems():
+            raise ClaimsFailed(problems)
+        self.trial = self.check_on(self.workplace.ground, self._incident())
+        if self.settings.update:
+            fixes = dict.fromkeys(fix for each in self.trial.failures for fix in each.fixes)
+            digests = run_of(self.config).digests
+            self.edits = [edit_of(fix, self.root, digests) for fix in fixes]
+        if failures := self.standing(self.trial):
+            raise ClaimsFailed(failures)
 
-    def check(self) -> None:
-        """Check what the page says; raise ClaimsFailed when it is not true."""
-        run_of(self.config).check(self)
+    def check_on(
+        self,
+        ground: Ground,
+        incident: Incident | None,
+        just_before: JustBefore | None = None,
+    ) -> Trial:
+        """Check what the page says against databases, with the incident that was produced there."""
+        # A run in which nothing has to be run does without psycopg and all that runs, which takes
+        # as long to import as all else.
+        from sql_snippets.checking import check  # noqa: PLC0415 - see above
+
+        return check(self.subject(), self.settings.run_options, ground, incident, just_before)
+
+    def standing(self, trial: Trial) -> Sequence[Failure]:
+        """Return the failures of a check that are not accepted."""
+        accepts = self.settings.update
+        return [failure for failure in trial.failures if not (accepts and failure.fixes)]
+
+    def subject(self) -> Subject:
+        """Return what is checked: a part of the page, which says all of it but for names."""
+        return cast("Subject", self.part)
+
+    def _incident(self) -> Incident | None:
+        """Return what the fixture of the scenario yields; `setup` has set it up."""
+        name = self.scenario_name()
+        if name is None:
+            return None
+        said_at = self.part.location if isinstance(self.part, Snippet) else self.place
+        if not self.has_fixture(name):
+            meant = did_you_mean(name, self.fixture_names())
+            raise ClaimsFailed([Failure(said_at, f'there is no fixture "{name}"{meant}')])
+        value = self.fixture(name)
+        if not isinstance(value, Scenario):
+            message = f'fixture "{name}" yields {type(value).__name__}, not a Scenario'
+            raise ClaimsFailed([Failure(said_at, message)])
+        return Incident(self.fixture("sql_database"), value)
 
     def mutable_texts(self) -> Iterable[str] | None:
         """Return the texts whose names say what the verdict depends on."""
@@ -171,7 +227,7 @@ class SqlItem(ItemWithFixtures):
         if server and "://" not in server:
             command += ["--sql-server", server]
         lines = [f"re-run: {shlex.join(command)}"]
-        if self.attempt.output_differs:
+        if any(failure.fixes for failure in self.trial.failures):
             lines.append(f"accept: {shlex.join([*command, '--sql-update'])}")
         return "\n".join(lines)
 
@@ -187,6 +243,6 @@ class SqlItem(ItemWithFixtures):
             line=self.place.line,
             kind=self.kind,
             verdict=verdict,
-            seconds=round(self.attempt.trial.seconds, 6),
+            seconds=round(self.trial.seconds, 6),
             reason=reason,
         )

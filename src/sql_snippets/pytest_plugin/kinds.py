@@ -3,37 +3,37 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sql_snippets.judging.identifiers import Name, names_on
+from sql_snippets.database.recipes import read_sql, stand_in_for
+from sql_snippets.judging.drills import check_make_up
+from sql_snippets.judging.identifiers import Mentions, Name, names_on
 from sql_snippets.judging.vouched import checked_codes
-from sql_snippets.model import (
-    BoundTable,
-    Drill,
-    FactsTable,
-    Failure,
-    Location,
-    Page,
-    Snippet,
-    Unchecked,
-)
+from sql_snippets.project import recipe_of
 from sql_snippets.pytest_plugin.items import SqlItem
 from sql_snippets.results.report import (
     Entry,
     Kind,
     Verdict,
-    describe_danger,
     hash_claims,
     hash_sql,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from sql_snippets.model import (
+        BoundTable,
+        Drill,
+        FactsTable,
+        Failure,
+        Page,
+        Snippet,
+        Unchecked,
+    )
     from sql_snippets.settings import Settings
 
 
@@ -46,54 +46,54 @@ class FaultItem(SqlItem):
         super().__init__(place=failure.location, **kwargs)
         self.failure = failure
 
+    def problems(self) -> Sequence[Failure]:
+        """Return the fault."""
+        return [self.failure]
+
 
 class BlockItem(SqlItem):
     """One SQL block with its claims."""
 
     kind: Kind = "block"
+    part: Snippet
 
-    def __init__(self, *, snippet: Snippet, **kwargs: Any) -> None:
-        super().__init__(place=snippet.start, section=snippet.section, **kwargs)
-        self.snippet = snippet
-        if snippet.excluded is not None and not snippet.problems:
-            self.add_marker(pytest.mark.skip(reason=snippet.excluded))
+    def __init__(self, *, part: Snippet, **kwargs: Any) -> None:
+        super().__init__(part=part, place=part.start, **kwargs)
 
-    def texts(self) -> Iterable[str] | None:
-        """Return the block's and those of the blocks before it."""
-        return None if self.snippet.problems else _sql_of(self.snippet)
+    def sql(self) -> Iterable[str]:
+        """Return the block's and that of the blocks before it."""
+        return _sql_of(self.part)
 
     def scenario_name(self) -> str | None:
         """Return that of the block's claims."""
-        return self.snippet.claims.scenario
+        return self.part.claims.scenario
 
-    def subject(self) -> object | None:
-        """Return the block with its claims."""
-        return self.snippet
-
-    def prepare(self) -> None:
-        """Open the database and produce the incident."""
-        name = self.snippet.claims.scenario
-        if name is None:
-            super().prepare()
-        elif self.has_fixture(name):
-            self.fixture("sql_database")
-            self.fixture(name)
+    @property
+    def needs_more(self) -> bool:
+        """Whether something is produced or run before the block."""
+        return bool(self.part.claims.scenario or self.part.earlier)
 
     def entry(self, verdict: Verdict, reason: str | None) -> Entry:
         """Add what only a block has."""
-        outcome = self.attempt.trial.outcome
+        outcome, claims = self.trial.outcome, self.part.claims
         entry = super().entry(verdict, reason)
+        entry = replace(
+            entry,
+            seconds=None,
+            mark=claims.mark and claims.mark.value,
+            role=claims.role or self.settings.role,
+            sql_sha256=hash_sql(self.part.sql),
+            claims_sha256=hash_claims(self.part),
+            placeholders=self.trial.parameters,
+        )
+        if outcome is None:
+            return entry
         return replace(
             entry,
-            seconds=entry.seconds if outcome is not None else None,
-            mark=self.snippet.claims.mark and self.snippet.claims.mark.value,
-            role=self.snippet.claims.role or self.settings.role,
-            sql_sha256=hash_sql(self.snippet.sql),
-            claims_sha256=hash_claims(self.snippet),
-            isolation=outcome.isolation if outcome is not None else None,
-            rows=len(outcome.rows) if outcome is not None and outcome.columns else None,
-            danger=describe_danger(outcome.danger) if outcome is not None else None,
-            placeholders=[asdict(parameter) for parameter in self.attempt.trial.parameters],
+            seconds=round(outcome.seconds, 6),
+            isolation=outcome.isolation,
+            rows=len(outcome.rows) if outcome.columns else None,
+            danger=outcome.danger,
         )
 
 
@@ -101,41 +101,23 @@ class TableItem(SqlItem):
     """One Markdown table bound to a relation."""
 
     kind: Kind = "table"
-
-    def __init__(self, *, table: BoundTable, **kwargs: Any) -> None:
-        super().__init__(place=table.location, section=table.section, **kwargs)
-        self.table = table
-
-    def texts(self) -> Iterable[str] | None:
-        """Return nothing that reaches further than the catalog."""
-        return None if self.table.problems else ()
+    part: BoundTable
 
     def mutable_texts(self) -> Iterable[str] | None:
         """Return the relation and the names in the table."""
-        cells = [cell for row in self.table.rows for cell in row.cells[:1]]
-        return None if self.table.problems else [self.table.relation, *cells]
-
-    def subject(self) -> object | None:
-        """Return the table."""
-        return self.table
+        cells = [cell for row in self.part.rows for cell in row.cells[:1]]
+        return None if self.problems() else [self.part.relation, *cells]
 
 
 class FactsItem(SqlItem):
     """One Markdown table whose values are what queries return."""
 
     kind: Kind = "facts"
+    part: FactsTable
 
-    def __init__(self, *, table: FactsTable, **kwargs: Any) -> None:
-        super().__init__(place=table.location, section=table.section, **kwargs)
-        self.table = table
-
-    def texts(self) -> Iterable[str] | None:
+    def sql(self) -> Iterable[str]:
         """Return the queries."""
-        return None if self.table.problems else [fact.sql for fact in self.table.facts]
-
-    def subject(self) -> object | None:
-        """Return the table with its queries."""
-        return self.table
+        return [fact.sql for fact in self.part.facts]
 
 
 class UncheckedItem(SqlItem):
@@ -153,51 +135,39 @@ class UncheckedItem(SqlItem):
 
 
 class IdentifiersItem(SqlItem):
-    """The names that a page mentions."""
+    """The names that a page mentions; what its blocks make counts as known."""
 
     kind: Kind = "identifiers"
+    part: Page
 
-    def __init__(self, *, page: Page, root: Path, **kwargs: Any) -> None:
-        super().__init__(place=Location(page.path, 1), root=root, **kwargs)
-        self.page = page
-
-    def texts(self) -> Iterable[str] | None:
-        """Return nothing that reaches further than the catalog."""
+    def problems(self) -> Sequence[Failure]:
+        """Return none: those of the page are items of their own."""
         return ()
 
-    def subject(self) -> object | None:
-        """Return the page: what its blocks make counts as known."""
-        return self.page
+    def subject(self) -> Mentions:
+        """Return the names, beside those that a stand-in would make on another server."""
+        stand_ins = {stand_in_for(read_sql(path)) for path in recipe_of(self.settings).platform}
+        names = tuple(mentioned_names(self.part, self.settings))
+        return Mentions(self.part, names, frozenset(name for name in stand_ins if name))
 
 
 class DrillItem(SqlItem):
     """One section, followed against its incident."""
 
     kind: Kind = "drill"
+    part: Drill
 
-    def __init__(self, *, drill: Drill, **kwargs: Any) -> None:
-        super().__init__(place=drill.location, section=drill.section, **kwargs)
-        self.drill = drill
+    def problems(self) -> Sequence[Failure]:
+        """Return those of the drill and of its steps."""
+        return check_make_up(self.part)
 
-    def texts(self) -> Iterable[str] | None:
-        """Return those of all steps."""
-        if self.drill.problems:
-            return None
-        return [text for step in self.drill.steps for text in _sql_of(step)]
+    def sql(self) -> Iterable[str]:
+        """Return that of all steps."""
+        return [text for step in self.part.steps for text in _sql_of(step)]
 
     def scenario_name(self) -> str | None:
         """Return that of the drill."""
-        return self.drill.scenario
-
-    def subject(self) -> object | None:
-        """Return the drill with its steps."""
-        return self.drill
-
-    def prepare(self) -> None:
-        """Produce the incident."""
-        if self.has_fixture(self.drill.scenario):
-            self.fixture("sql_database")
-            self.fixture(self.drill.scenario)
+        return self.part.scenario
 
 
 def _sql_of(snippet: Snippet) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sql_snippets.database.databases import open_template
-from sql_snippets.database.keeping import Address, Broker, OthersKeeper, OwnKeeper
+from sql_snippets.database.keeping import Address, OthersKeeper, OwnKeeper
 from sql_snippets.database.workplace import Workplace
 from sql_snippets.project import recipe_of
 
@@ -26,8 +26,3 @@ def make_workplace(settings: Settings, address: tuple[int, str] | None) -> Workp
         )
     )
     return Workplace(keeper, is_shared=False)
-
-
-def make_broker(workplace: Workplace) -> Broker:
-    """Return what gives the workers the server of this process, which starts when one asks."""
-    return Broker(workplace.keeper)

@@ -5,29 +5,31 @@ from __future__ import annotations
 import inspect
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sql_snippets.blame import find_migration
+from sql_snippets.database.ground import Incident
 from sql_snippets.database.recipes import MigrationFailed
-from sql_snippets.judging.blame import find_migration
-from sql_snippets.model import Failure
+from sql_snippets.model import Failure, Snippet
 from sql_snippets.project import recipe_of
 from sql_snippets.pytest_plugin.claims import ClaimsFailed
-from sql_snippets.pytest_plugin.items import Attempt, SqlItem
 from sql_snippets.pytest_plugin.run import run_of
 from sql_snippets.pytest_plugin.with_fixtures import definitions_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from sql_snippets.database.databases import Database, Template
+    from sql_snippets.database.databases import Template
+    from sql_snippets.pytest_plugin.items import SqlItem
+    from sql_snippets.running.execute import JustBefore
 
 _CANCELLED = "57014"
 
 
 def failures_on(
-    item: SqlItem, template: Template, just_before: Callable[[Database], None] | None = None
+    item: SqlItem, template: Template, just_before: JustBefore | None = None
 ) -> Sequence[Failure] | None:
     """Check an item again in another template, leaving no trace in it.
 
@@ -36,43 +38,39 @@ def failures_on(
     None when what the item itself says was not put to the test, as its incident did not come about
     or a block before it failed.  Raises MigrationFailed for the seed.
     """
-    first, item.attempt = item.attempt, Attempt()
-    if just_before is not None:
-        item.attempt.just_before = just_before
-    is_ready = False
     try:
-        with item.workplace.elsewhere(template), _produced_again(item, template):
-            is_ready = True
-            item.check()
-    except ClaimsFailed as err:
-        return err.failures if is_ready and err.failures[0].is_own else None
+        with (
+            item.workplace.elsewhere(template) as ground,
+            _produced_again(item, ground.template) as incident,
+        ):
+            trial = item.check_on(ground, incident, just_before)
     except MigrationFailed:
         raise
     except (Exception, pytest.fail.Exception):  # noqa: BLE001 - a fixture may raise anything
         return None
-    finally:
-        item.attempt = first
-    return ()
+    return item.standing(trial) if trial.tested else None
 
 
 @contextmanager
-def _produced_again(item: SqlItem, template: Template) -> Iterator[None]:
+def _produced_again(item: SqlItem, template: Template) -> Iterator[Incident | None]:
     """Produce the incident once more, by a fixture that asks for a database and no more."""
     name = item.scenario_name()
     if name is None:
-        yield
+        yield None
         return
     (*_, definition) = definitions_of(item, name) or (None,)
     if definition is None or definition.argnames != ("sql_database",):
         raise ClaimsFailed([Failure(item.place, "its incident needs more than a database")])
     with template.clone() as database, ExitStack() as stack:
-        if inspect.isgeneratorfunction(definition.func):
-            producing = contextmanager(definition.func)(sql_database=database)
-            scenario = stack.enter_context(producing)
-        else:
-            scenario = definition.func(sql_database=database)
-        item.attempt.substitutes = {"sql_database": database, name: scenario}
-        yield
+        value: Any = definition.func(sql_database=database)
+        if inspect.isgenerator(value):
+            value = stack.enter_context(contextmanager(lambda: value)())
+        yield Incident(database, value)
+
+
+def _stands_on_a_failure(item: SqlItem) -> bool:
+    """Whether it was not tested, because a block above it in its order failed: that one tells."""
+    return isinstance(item.part, Snippet) and item.part.order is not None and not item.trial.tested
 
 
 def blame(item: SqlItem, error: ClaimsFailed) -> None:
@@ -81,14 +79,14 @@ def blame(item: SqlItem, error: ClaimsFailed) -> None:
     opened = item.workplace.opened
     if run.settings.no_blame or not run.blames_left or opened is None or not error.failures:
         return
-    if item.texts() is None:
+    if item.texts() is None or _stands_on_a_failure(item):
         return
     if any(failure.sqlstate == _CANCELLED for failure in error.failures):
         # It would take as long at every revision.
         return
     run.blames_left -= 1
     since = find_migration(
-        opened, recipe_of(run.settings), lambda template: failures_on(item, template) == ()
+        opened, recipe_of(run.settings), lambda template: failures_on(item, template) == []
     )
     if since is not None:
         first, *others = error.failures

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from sql_snippets.database.databases import Template
@@ -16,8 +15,8 @@ if TYPE_CHECKING:
     from sql_snippets.database.workplace import Workplace
     from sql_snippets.model import Failure
     from sql_snippets.reading.site import Site
-    from sql_snippets.results.report import Entry, ServerFacts
-    from sql_snippets.results.rewrite import CellEdit, Edit
+    from sql_snippets.results.report import Entry, RanOn
+    from sql_snippets.results.rewrite import Edit
     from sql_snippets.results.verdicts import Kept, Verdicts
     from sql_snippets.settings import Settings
 
@@ -29,13 +28,13 @@ ATTRIBUTE = "sql_snippets"
 class Run:
     """The state of a run: its settings, its pages as collected, and what its items gave.
 
-    Under xdist the controller has the results and the workers have the pages.
+    Under xdist the controller has the results and the workers have the pages; a worker knows the
+    ``address`` of the controller's server.
     """
 
     settings: Settings
     verdicts: Verdicts
-    check: Callable[[pytest.Item], None]
-    make_workplace: Callable[[], Workplace]
+    address: tuple[int, str] | None = None
     broker: Broker | None = None
     server_key: str | None = None
     python_digests: dict[tuple[Path, ...], str] = field(default_factory=dict)
@@ -45,14 +44,12 @@ class Run:
     sites: dict[Path, Site] = field(default_factory=dict)
     pages: list[pytest.File] = field(default_factory=list)
     blocks: int = 0
-    server: ServerFacts | None = None
-    migration_head: str | None = None
-    recipe: str | None = None
+    ran_on: RanOn | None = None
     database_error: str | None = None
     digests: dict[Path, str] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
-    edits: dict[tuple[Path, int, int], Edit | CellEdit] = field(default_factory=dict)
+    edits: dict[tuple[Path, int, int], Edit] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     _workplace: Workplace | None = None
@@ -61,7 +58,10 @@ class Run:
     def workplace(self) -> Workplace:
         """The databases of this process."""
         if self._workplace is None:
-            self._workplace = self.make_workplace()
+            # A run in which nothing has to be run does without all that runs.
+            from sql_snippets.pytest_plugin.opening import make_workplace  # noqa: PLC0415 - as said
+
+            self._workplace = make_workplace(self.settings, self.address)
         return self._workplace
 
     @property

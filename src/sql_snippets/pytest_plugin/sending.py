@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import pytest
 
-from sql_snippets.model import Failure
+from sql_snippets.codec import encode
+from sql_snippets.model import Failure, Location
 from sql_snippets.pytest_plugin.claims import ClaimsFailed, failures_of
 from sql_snippets.pytest_plugin.databases import NoDatabase
 from sql_snippets.pytest_plugin.items import SqlItem
 from sql_snippets.pytest_plugin.run import ATTRIBUTE, run_of
 from sql_snippets.results.diagnostics import draw_failure
-from sql_snippets.results.report import ServerFacts, Verdict
-from sql_snippets.results.verdicts import entry_of
+from sql_snippets.results.report import Entry, RanOn, ServerFacts, Verdict
+from sql_snippets.results.rewrite import Edit  # noqa: TC001 - `codec` reads the types of fields
 from sql_snippets.servers.server import is_of_the_server
 
 if TYPE_CHECKING:
@@ -28,6 +29,19 @@ _DIED = (
 )
 
 _NOT_RUN = "not run: the database cannot be built"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What travels: with an ``entry`` where there is a verdict, and its ``key`` if it is kept."""
+
+    place: Location
+    database_error: str | None
+    entry: Entry | None
+    key: str | None
+    failures: tuple[Failure, ...]
+    edits: tuple[Edit, ...]
+    ran_on: RanOn | None
 
 
 @pytest.hookimpl(wrapper=True)
@@ -54,43 +68,40 @@ def pytest_runtest_makereport(
         failures = failures or (Failure(item.place, _first_line(call.excinfo.value)),)
     verdict: Verdict | None = None
     if report.failed:
-        verdict = "failed"
+        verdict = Verdict.FAILED
     elif report.skipped:
-        verdict = "excluded"
+        verdict = Verdict.EXCLUDED
     elif report.when == "call":
-        verdict = "passed"
+        verdict = Verdict.PASSED
     reason = failures[0].message.partition("\n")[0] if failures else None
     missing = error if isinstance(error, NoDatabase) and call.when == "setup" else None
     if missing is not None:
         reason = _NOT_RUN
     if report.skipped and isinstance(report.longrepr, tuple):
         reason = report.longrepr[2].removeprefix("Skipped: ")
-    setattr(
-        report,
-        ATTRIBUTE,
-        {
-            "place": asdict(item.place),
-            # Why there is no database is told once, and not beside all that was not run.
-            "database_error": str(missing) if missing is not None else None,
-            "entry": _entry_of(item, verdict, reason, () if missing else failures)
-            if verdict
-            else None,
-            "key": item.key if item.kept is None else None,
-            "failures": [asdict(failure) for failure in failures],
-            "edits": [{**asdict(edit), "path": str(edit.path)} for edit in item.attempt.edits],
-            **(item.kept.facts if item.kept is not None else _facts(run.opened)),
-        },
+    sent = Sent(
+        place=item.place,
+        # Why there is no database is told once, and not beside all that was not run.
+        database_error=str(missing) if missing is not None else None,
+        entry=_entry_of(item, verdict, reason, () if missing else failures) if verdict else None,
+        key=item.key if item.kept is None else None,
+        failures=failures,
+        edits=tuple(item.edits),
+        ran_on=item.kept.ran_on if item.kept is not None else _ran_on(run.opened),
     )
+    setattr(report, ATTRIBUTE, encode(sent))
     return report
 
 
 def _entry_of(
     item: SqlItem, verdict: Verdict, reason: str | None, failures: tuple[Failure, ...]
-) -> dict[str, Any]:
-    if item.kept is not None and verdict == "passed":
-        return {**entry_of(item.kept), "nodeid": item.nodeid, "line": item.place.line}
+) -> Entry:
+    if item.kept is not None and verdict is Verdict.PASSED:
+        kept = item.kept
+        known = replace(kept.entry, cached=True, checked=kept.at)
+        return replace(known, nodeid=item.nodeid, line=item.place.line)
     drawn = "\n\n".join(draw_failure(item.config.rootpath, failure) for failure in failures)
-    return {**asdict(item.entry(verdict, reason)), "drawn": drawn or None}
+    return replace(item.entry(verdict, reason), drawn=drawn or None)
 
 
 def _lost_server(item: SqlItem, error: BaseException) -> bool:
@@ -102,18 +113,13 @@ def _lost_server(item: SqlItem, error: BaseException) -> bool:
     return suspicious and item.workplace.has_died()
 
 
-def _facts(template: Template | None) -> dict[str, Any]:
+def _ran_on(template: Template | None) -> RanOn | None:
     """Return what the report says about the server, from the process that knows it."""
     if template is None:
-        return {"server": None, "migration_head": None, "recipe": None}
+        return None
     server = template.server
-    return {
-        "server": asdict(
-            ServerFacts(server.kind, server.version, server.real_parts, template.stand_ins)
-        ),
-        "migration_head": template.migration_head,
-        "recipe": template.recipe_digest,
-    }
+    facts = ServerFacts(server.kind, server.version, server.real_parts, template.stand_ins)
+    return RanOn(facts, template.migration_head, template.recipe_digest)
 
 
 def _first_line(error: BaseException) -> str:

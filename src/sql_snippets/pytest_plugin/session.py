@@ -17,22 +17,13 @@ from sql_snippets.results.verdicts import Verdicts
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from sql_snippets.database.keeping import Broker
-    from sql_snippets.database.workplace import Workplace
-    from sql_snippets.settings import Settings
-
 
 def pytest_configure(config: pytest.Config) -> None:
     """Decide the settings once."""
     settings = settings_from(config)
     verdicts = Verdicts(settings.cache_dir, settings.root)
     address = getattr(config, "workerinput", {}).get(ATTRIBUTE)
-    run = Run(
-        settings,
-        verdicts,
-        check=_check,
-        make_workplace=lambda: _make_workplace(settings, address),
-    )
+    run = Run(settings, verdicts, address)
     config.stash[RUN] = run
     is_worker = hasattr(config, "workerinput")
     if not is_worker:
@@ -56,7 +47,10 @@ def pytest_configure_node(node: Any) -> None:
     if not node.gateway.spec.popen:
         return
     if run.broker is None:
-        run.broker = _make_broker(run)
+        # Not above: a run in which nothing has to be run does without psycopg.
+        from sql_snippets.database.keeping import Broker  # noqa: PLC0415 - see above
+
+        run.broker = Broker(run.workplace.keeper)
     node.workerinput[ATTRIBUTE] = (run.broker.address.port, run.broker.address.key)
 
 
@@ -84,25 +78,3 @@ def pytest_report_header(config: pytest.Config) -> str | None:
             made = f"migrations by `{recipe.command.text}`"
     server = settings.server if "://" not in settings.server else "URL"
     return f"sql-snippets: server {server}, role {settings.role}, {made}"
-
-
-# What a run in which nothing has to be run does without is imported here and no sooner: psycopg and
-# what runs and judges take as long as all else that is imported.
-
-
-def _check(item: pytest.Item) -> None:
-    from sql_snippets.pytest_plugin.checking import check  # noqa: PLC0415 - see above
-
-    check(item)
-
-
-def _make_workplace(settings: Settings, address: tuple[int, str] | None) -> Workplace:
-    from sql_snippets.pytest_plugin.opening import make_workplace  # noqa: PLC0415 - see above
-
-    return make_workplace(settings, address)
-
-
-def _make_broker(run: Run) -> Broker:
-    from sql_snippets.pytest_plugin.opening import make_broker  # noqa: PLC0415 - see above
-
-    return make_broker(run.workplace)

@@ -26,18 +26,19 @@ class Summary:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say what the blocks ran on, and put failures where GitHub shows them."""
         run = self.run
-        if run.server is not None:
+        if run.ran_on is not None:
+            server = run.ran_on.server
             parts = ""
             if run.settings.platform is not None:
-                parts = f", real platform parts: {', '.join(run.server.real_parts) or 'none'}"
-                if run.server.stand_ins:
-                    parts += f", stand-ins: {', '.join(run.server.stand_ins)}"
-            made = f"migration head: {run.migration_head or 'none'}"
+                parts = f", real platform parts: {', '.join(server.real_parts) or 'none'}"
+                if server.stand_ins:
+                    parts += f", stand-ins: {', '.join(server.stand_ins)}"
+            made = f"migration head: {run.ran_on.migration_head or 'none'}"
             if isinstance(run.settings.migrations, Command):
                 made = f"migrations by `{run.settings.migrations.text}`"
             run.notes.insert(
                 0,
-                f"{run.server.version} ({run.server.kind}){parts}, {made}",
+                f"{server.version} ({server.kind}){parts}, {made}",
             )
         if run.cached:
             run.notes.append(

@@ -1,7 +1,7 @@
 """The words of a ``<!-- sql: ... -->`` comment: what they mean and what is wrong with them.
 
 Words are split as a shell splits them, so quotes hold a value with spaces together.  Each keeps its
-place, and a bad one is a `Problem` at that place and takes nothing else down with it.
+place, and a bad one is a `Failure` at that place and takes nothing else down with it.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, TypeVar
 
-from sql_snippets.model import BlockColumn, Claims, Column, Location, Problem, Step
+from sql_snippets.model import BlockColumn, Claims, Column, Failure, Location, Order, Step
+from sql_snippets.sqltext.nearest import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,9 +33,9 @@ BLOCK_WORDS = (
     "skip",
 )
 TABLE_WORDS = ("table", "facts", "name")
-HEADING_WORDS = ("drill",)
+HEADING_WORDS = ("drill", "confirm", "resolve", "verify", "in-order", "skip")
 PAGE_WORDS = ("not-sql",)
-_FLAGS = frozenset({"once"})
+_FLAGS = frozenset({"once", "in-order"})
 _KNOWN = tuple(dict.fromkeys((*BLOCK_WORDS, *TABLE_WORDS, *HEADING_WORDS, *PAGE_WORDS)))
 _FILL = "fill."
 
@@ -43,7 +43,7 @@ _SPACE = re.compile(r"\s*")
 _TOKEN = re.compile(r"""(?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')+""", re.DOTALL)
 
 _ALMOST = re.compile(r"\s*(?P<word>[A-Za-z]{2,6})(?P<colon>\s*[:;])?(?P<rest>.*)", re.DOTALL)
-_WORDS_FOLLOW = re.compile(r"\s*(?:[A-Za-z][\w.-]*=\S|once\s*$)")
+_WORDS_FOLLOW = re.compile(r"\s*(?:[A-Za-z][\w.-]*=\S|(?:once|in-order)\s*$)")
 
 _SLUG = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*")
 _PLACEHOLDER_NAME = re.compile(r"[a-z_][a-z0-9_]*")
@@ -72,7 +72,7 @@ class Directive:
 
     location: Location
     words: tuple[Word, ...]
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[Failure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +82,9 @@ class BlockDirective:
     claims: Claims
     name: Word | None
     skip: str | None
-    step: Word | None
-    after: Word | None
+    words: Mapping[str, Word]
     taken: Mapping[str, Word]
-    problems: tuple[Problem, ...]
+    problems: tuple[Failure, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,21 +94,29 @@ class TableDirective:
     relation: str | None
     facts: Word | None
     name: Word | None
-    problems: tuple[Problem, ...]
+    problems: tuple[Failure, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class HeadingDirective:
-    """What directives say about a heading; ``scenario`` is None where they make no drill of it."""
+    """What directives say about a heading; ``scenario`` is None where they make no drill of it.
+
+    ``elsewhere`` has the blocks of other sections that are steps of this drill too, by name.
+    ``order`` and ``skip`` are about all blocks of the section.
+    """
 
     scenario: str | None
-    problems: tuple[Problem, ...]
+    order: Order | None
+    skip: str | None
+    words: Mapping[str, Word]
+    elsewhere: Mapping[Step, tuple[tuple[str, Word], ...]]
+    problems: tuple[Failure, ...]
 
 
 def parse_directive(text: str, location: Location, locate: Callable[[int], Location]) -> Directive:
     """Split the text after ``sql:`` into words; ``locate`` gives the place of a character of it."""
     words: list[Word] = []
-    problems: list[Problem] = []
+    problems: list[Failure] = []
     position = 0
     while match := _SPACE.match(text, position):
         position = match.end()
@@ -119,14 +126,14 @@ def parse_directive(text: str, location: Location, locate: Callable[[int], Locat
         if token is None or not _ends_word(text, token.end()):
             at = position if token is None else token.end()
             problems.append(
-                Problem(locate(at), f"a quote opened here is not closed: {text[at:].strip()}")
+                Failure(locate(at), f"a quote opened here is not closed: {text[at:].strip()}")
             )
             break
         key, equals, value = "".join(shlex.split(token.group())).partition("=")
         words.append(Word(key, value if equals else None, locate(position)))
         position = token.end()
     if not words and not problems:
-        problems.append(Problem(location, "empty directive: remove it."))
+        problems.append(Failure(location, "empty directive: remove it."))
     return Directive(location, tuple(words), tuple(problems))
 
 
@@ -184,8 +191,7 @@ def bind_block(directives: Sequence[Directive]) -> BlockDirective:
         claims=claims,
         name=name,
         skip=skip,
-        step=words.get("step") if step else None,
-        after=words.get("after") if claims.after else None,
+        words=words,
         taken={name: words[_FILL + name] for name in claims.taken},
         problems=tuple(problems),
     )
@@ -207,7 +213,17 @@ def bind_heading(directives: Sequence[Directive]) -> HeadingDirective:
     """Return what the directives above a heading say about it."""
     words, problems = _sort_words(directives, HEADING_WORDS, "a heading")
     read = _ValueReader(words, problems)
-    return HeadingDirective(read.value("drill", _fixture), tuple(problems))
+    scenario = read.value("drill", _fixture)
+    elsewhere: dict[Step, tuple[tuple[str, Word], ...]] = {}
+    for step in Step:
+        names = read.value(step.value, _slugs)
+        if names is not None and "drill" not in words:
+            read.reject(step.value, "it names blocks that a drill follows, so it goes with drill=")
+        elif names is not None:
+            elsewhere[step] = tuple((name, words[step.value]) for name in names)
+    order = read.value("in-order", _order)
+    skip = read.value("skip", _text)
+    return HeadingDirective(scenario, order, skip, words, elsewhere, tuple(problems))
 
 
 def split_page_words(directive: Directive) -> tuple[Directive, tuple[Word, ...]]:
@@ -224,7 +240,7 @@ def read_not_sql(word: Word) -> list[str]:
 
 def _sort_words(
     directives: Sequence[Directive], allowed: tuple[str, ...], target: str
-) -> tuple[dict[str, Word], list[Problem]]:
+) -> tuple[dict[str, Word], list[Failure]]:
     """Return the words that are known, fit the target and stand there once; and the others."""
     words: dict[str, Word] = {}
     problems = [problem for directive in directives for problem in directive.problems]
@@ -235,7 +251,7 @@ def _sort_words(
         if wrong is None:
             words[word.key] = word
         else:
-            problems.append(Problem(word.location, wrong))
+            problems.append(Failure(word.location, wrong))
     return words, problems
 
 
@@ -262,9 +278,8 @@ def _unknown(word: Word, allowed: tuple[str, ...]) -> str:
     key = word.key.lower()
     if key.startswith("fill") and allowed is BLOCK_WORDS:
         return f"unknown word `{word}`: a placeholder is filled with fill.NAME=VALUE."
-    close = get_close_matches(key, allowed, n=1) or get_close_matches(key, _KNOWN, n=1)
-    if close:
-        return f"unknown word `{word}`: did you mean `{close[0]}`?"
+    if close := nearest(key, allowed) or nearest(key, _KNOWN):
+        return f"unknown word `{word}`: did you mean `{close}`?"
     return (
         f"unknown word `{word}`: known are {_listing(allowed, with_fill=allowed is BLOCK_WORDS)}."
     )
@@ -281,7 +296,7 @@ T = TypeVar("T")
 class _ValueReader:
     """Read the values of words; a bad one becomes a problem of its word."""
 
-    def __init__(self, words: dict[str, Word], problems: list[Problem]) -> None:
+    def __init__(self, words: dict[str, Word], problems: list[Failure]) -> None:
         self._words = words
         self._problems = problems
 
@@ -297,7 +312,7 @@ class _ValueReader:
 
     def reject(self, key: str, why: str) -> None:
         word = self._words[key]
-        self._problems.append(Problem(word.location, f"`{word}`: {why}."))
+        self._problems.append(Failure(word.location, f"`{word}`: {why}."))
 
 
 def _text(value: str | None) -> str:
@@ -310,6 +325,14 @@ def _flag(value: str | None) -> bool:
     if value is not None:
         raise ValueError("it takes no value")
     return True
+
+
+def _order(value: str | None) -> Order:
+    if value is None:
+        return Order.SESSIONS
+    if value != "session":
+        raise ValueError("it takes no value, or `session` for all blocks in one session")
+    return Order.SESSION
 
 
 def _filling(value: str | None) -> str | BlockColumn:
@@ -340,6 +363,15 @@ _sqlstate = _matching(_SQLSTATE, "a SQLSTATE: five digits or upper-case letters,
 _relation = _matching(_RELATION, "a relation with its schema, such as public.assignments")
 
 
+def _slugs(value: str | None) -> tuple[str, ...]:
+    names = _columns(value, "the names of blocks")
+    if not all(_SLUG.fullmatch(name) for name in names):
+        raise ValueError("it needs the names of blocks, with commas between them")
+    if len(set(names)) < len(names):
+        raise ValueError("it names a block twice")
+    return names
+
+
 def meant_by(comment: str) -> str | None:
     """Return the directive that the text of a comment was probably meant to be, if any."""
     match = _ALMOST.match(comment)
@@ -349,7 +381,7 @@ def meant_by(comment: str) -> str | None:
     # A comment may well begin with a word that is a little like it.
     is_listed = _WORDS_FOLLOW.match(rest) is not None or bool(match["colon"] and not rest.strip())
     if word.lower() != "sql":
-        is_meant = is_listed and bool(match["colon"] and get_close_matches(word.lower(), ["sql"]))
+        is_meant = is_listed and bool(match["colon"] and nearest(word.lower(), ["sql"]))
     else:
         is_meant = is_listed or match["colon"] is not None
     return f"<!-- {' '.join(('sql:', *rest.split()))} -->" if is_meant else None
@@ -359,8 +391,8 @@ def _step(value: str | None) -> Step:
     try:
         return Step(value or "")
     except ValueError:
-        close = get_close_matches(value or "", list(Step), n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
+        close = nearest(value or "", list(Step))
+        hint = f"; did you mean {close}?" if close else ""
         raise ValueError(f"a step is confirm, resolve or verify{hint}") from None
 
 

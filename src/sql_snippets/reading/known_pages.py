@@ -9,47 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sql_snippets import model
+from sql_snippets.cache import hash_of, own_digest, read_entry, write_whole
+from sql_snippets.codec import decode, encode
+from sql_snippets.model import Page
 from sql_snippets.reading.source import read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sql_snippets.reading.site import Site
-
-_DATA = (
-    model.BlockColumn,
-    model.BoundTable,
-    model.CellValue,
-    model.Claims,
-    model.Column,
-    model.Drill,
-    model.ExpectedOutput,
-    model.Fact,
-    model.FactsTable,
-    model.InlineCode,
-    model.LineOrigin,
-    model.Location,
-    model.NotRendered,
-    model.Page,
-    model.Problem,
-    model.Snippet,
-    model.Span,
-    model.TableRow,
-    model.Unchecked,
-)
-_WORDS = (model.Mark, model.Step, model.ValueKind)
-_NUMBERS = {kind: number for number, kind in enumerate((*_DATA, *_WORDS))}
-_KINDS: tuple[Callable[..., object], ...] = (*_DATA, *_WORDS)
-_FIELDS = {kind: tuple(kind.__dataclass_fields__) for kind in _DATA}
-_TUPLE, _DICT = -1, -2
 
 # Extensions of these packages depend on the page and on their options; but for these few, which
 # read files or run code of their own.
@@ -62,7 +34,7 @@ _SHORT_NAMES = {
 }
 
 
-def read_known_page(path: Path, site: Site, cache_dir: Path) -> model.Page:
+def read_known_page(path: Path, site: Site, cache_dir: Path) -> Page:
     """Do as `read_page` does, with what an earlier run has kept in ``cache_dir``."""
     options = plain_options(site)
     if options is None:
@@ -79,72 +51,32 @@ def read_known_page(path: Path, site: Site, cache_dir: Path) -> model.Page:
     return page
 
 
-def _read(path: Path, site: Site) -> model.Page:
+def _read(path: Path, site: Site) -> Page:
     # Where all pages are known, what renders them is not even imported.
     from sql_snippets.reading.pages import read_page  # noqa: PLC0415 - see above
 
     return read_page(path, site)
 
 
-def _find(entry: Path, key: str, root: Path) -> model.Page | None:
+def _find(entry: Path, key: str, root: Path) -> Page | None:
     try:
-        if entry.stat().st_uid not in {0, os.geteuid()}:
-            return None
-        content = json.loads(entry.read_text(encoding="utf-8"))
+        content = read_entry(entry)
         if content["key"] != key or content["check"] != hash_of(content["page"]):
             return None
         if any(_digest_of(root / name) != digest for name, digest in content["facts"].items()):
             return None
-        page = _decode(content["page"])
+        return decode(Page, content["page"])
     except (OSError, ValueError, TypeError, AttributeError, LookupError, RecursionError):
         return None
-    return page if isinstance(page, model.Page) else None
 
 
-def _keep(entry: Path, key: str, page: model.Page, root: Path) -> None:
-    values = _encode(page)
+def _keep(entry: Path, key: str, page: Page, root: Path) -> None:
+    values = encode(page)
     # The queries of facts stand in files of their own.
     facts = {table.source: _digest_of(root / table.source) for table in page.facts}
     content = {"key": key, "facts": facts, "check": hash_of(values), "page": values}
-    temporary = entry.with_name(f".{entry.name}.{os.getpid()}")
     with suppress(OSError):
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_text(json.dumps(content), encoding="utf-8")
-            temporary.replace(entry)
-        except OSError:
-            temporary.unlink()
-
-
-def _encode(value: Any) -> Any:
-    kind = type(value)
-    if kind in _FIELDS:
-        return [_NUMBERS[kind], *(_encode(getattr(value, name)) for name in _FIELDS[kind])]
-    if kind in _NUMBERS:
-        return [_NUMBERS[kind], value.value]
-    if kind is tuple:
-        return [_TUPLE, *map(_encode, value)]
-    if kind is dict:
-        return [_DICT, *([name, _encode(part)] for name, part in value.items())]
-    if value is None or kind in {int, float, bool}:
-        return value
-    if isinstance(value, str):
-        # Also the lines that know where they stand, which nobody asks any more.
-        return str(value)
-    raise TypeError(f"a page holds a {kind.__name__}, which is not known here")
-
-
-def _decode(value: Any) -> Any:
-    if type(value) is not list:
-        return value
-    number, *parts = value
-    if number == _TUPLE:
-        return tuple(map(_decode, parts))
-    if number == _DICT:
-        return {name: _decode(part) for name, part in parts}
-    if number < 0:
-        raise ValueError("this is no number of a kind")
-    return _KINDS[number](*map(_decode, parts))
+        write_whole(entry, json.dumps(content))
 
 
 def plain_options(site: Site) -> str | None:
@@ -182,24 +114,8 @@ def installed() -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-@cache
-def own_digest() -> str:
-    """Return a hash of what reads pages: a version stays the same while it is worked on."""
-    digest = hashlib.sha256()
-    package = Path(__file__).parents[1]
-    for folder in (package, package / "reading", package / "sqltext"):
-        for path in sorted(folder.glob("*.py")):
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
-
-
 def _digest_of(path: Path) -> str | None:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         return None
-
-
-def hash_of(value: object) -> str:
-    """Return the hash of a plain value."""
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -14,18 +13,19 @@ from sql_snippets.model import (
     Drill,
     ExpectedOutput,
     FactsTable,
+    Failure,
     InlineCode,
     LineOrigin,
     Location,
     Mark,
     Page,
-    Problem,
     Snippet,
     Step,
     TableRow,
 )
 from sql_snippets.reading.cells import place_codes, place_row
 from sql_snippets.reading.directives import (
+    BlockDirective,
     Directive,
     Word,
     bind_block,
@@ -38,8 +38,17 @@ from sql_snippets.reading.directives import (
 )
 from sql_snippets.reading.facts_file import FactsError, read_facts
 from sql_snippets.reading.fences import Comment, Fence, Pipeline, Trail, is_sql
-from sql_snippets.reading.rendered import Block, Heading, Item, Rendered, Table, Text, read_html
-from sql_snippets.reading.rendered import Directive as DirectiveMark
+from sql_snippets.reading.rendered import (
+    Block,
+    DirectiveMark,
+    Heading,
+    Item,
+    Rendered,
+    Table,
+    Text,
+    read_html,
+)
+from sql_snippets.reading.scopes import Scopes
 from sql_snippets.reading.site import Site, SiteError
 from sql_snippets.reading.source import (
     PageError,
@@ -52,13 +61,15 @@ from sql_snippets.reading.source import (
     trace,
 )
 from sql_snippets.reading.unshown import find_unshown
+from sql_snippets.sqltext.nearest import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["PageError", "SiteError", "read_page"]
 
+NOT_IN_ORDER = ("after", "scenario", "step")
 TOP = "top"
 DRILL = "drill"
 OUTPUT_LANGUAGE = "text"
@@ -99,7 +110,9 @@ class _OpenDrill:
     section: str
     scenario: str
     location: Location
-    problems: tuple[Problem, ...]
+    elsewhere: Mapping[Step, tuple[tuple[str, Word], ...]]
+    problems: tuple[Failure, ...]
+    excluded: str | None
     steps: list[Snippet] = field(default_factory=list)
 
 
@@ -117,13 +130,15 @@ class _Assembly:
         self._section = TOP
         self._mark: Mark | None = None
         self._pending: list[int] = []
+        self._scopes = Scopes()
+        self._excluded: str | None = None
         self._drills: list[_OpenDrill] = []
         self._done_drills: list[_OpenDrill] = []
         self._snippets: list[Snippet] = []
         self._tables: list[BoundTable] = []
         self._facts: list[FactsTable] = []
         self._not_sql: list[InlineCode] = []
-        self._problems: list[Problem] = []
+        self._problems: list[Failure] = []
         self._taken: set[tuple[str, str]] = set()
 
     def page(self) -> Page:
@@ -145,6 +160,7 @@ class _Assembly:
             self._mark = item.mark if isinstance(item, Text) else None
         self._drop_pending("the end of the page")
         self._close_drills(level=1)
+        self._problems += self._scopes.leave(level=1)
         self._find_broken_comments()
         self._find_almost_directives()
         not_rendered = find_unshown(self._trail, self._rendered, self._location_of)
@@ -157,6 +173,7 @@ class _Assembly:
             not_sql=tuple(self._not_sql),
             drills=tuple(self._finish_drill(drill) for drill in self._done_drills),
             not_rendered=not_rendered,
+            excluded=self._excluded,
             problems=tuple(sorted(self._problems, key=lambda problem: problem.location)),
         )
 
@@ -180,14 +197,14 @@ class _Assembly:
             try:
                 names = read_not_sql(word)
             except ValueError as err:
-                self._problems.append(Problem(word.location, f"`{word}`: {err}."))
+                self._problems.append(Failure(word.location, f"`{word}`: {err}."))
                 continue
             self._not_sql += [InlineCode(name, word.location) for name in names]
 
     def _drop_pending(self, follower: str) -> None:
         for directive in self._take_pending():
             self._problems.append(
-                Problem(
+                Failure(
                     directive.location,
                     "this directive belongs to nothing: a directive stands directly above a SQL "
                     f"block, a table or a heading, and below this one comes {follower}.",
@@ -212,7 +229,7 @@ class _Assembly:
             broken = not comment.is_closed or number in self._rendered.broken
             if broken and number not in self._rendered.quoted:
                 self._problems.append(
-                    Problem(
+                    Failure(
                         _locate(*comment.start) or Location(self._page, 1),
                         "this directive is not closed: no `-->` before the next comment, the next "
                         "block or the end of the page. What follows may be hidden from the reader.",
@@ -233,7 +250,7 @@ class _Assembly:
                 continue
             place = _locate(prose[row], found.start()) if found else None
             self._problems.append(
-                Problem(
+                Failure(
                     place or Location(self._page, 1),
                     f"this comment is no directive, as a directive begins with `<!-- sql:`. "
                     f"Did you mean `{meant}`?",
@@ -245,20 +262,24 @@ class _Assembly:
     def _take_heading(self, heading: Heading) -> None:
         self._section = heading.anchor or TOP
         self._close_drills(heading.level)
+        self._problems += self._scopes.leave(heading.level)
         follower = self._follower()
         directives = self._take_pending()
         if not directives:
             return
         bound = bind_heading(directives)
+        location = self._prose_location(follower) or directives[-1].location
+        self._problems += self._scopes.enter(heading.level, bound, location)
+        if heading.level == 1:
+            self._excluded = self._excluded or bound.skip
         if bound.scenario is None:
             self._problems += bound.problems
             return
-        location = self._prose_location(follower) or directives[-1].location
         problems = bound.problems
         if self._drills:
             outer = self._drills[-1]
             problems += (
-                Problem(
+                Failure(
                     directives[-1].location,
                     f"a drill inside of the drill of section {outer.section!r} "
                     f"({outer.location}): the blocks below would belong to both.",
@@ -266,13 +287,21 @@ class _Assembly:
             )
         if (self._section, DRILL) in self._taken:
             problems += (
-                Problem(
+                Failure(
                     location, f"section {self._section!r} already has something named `drill`."
                 ),
             )
         self._taken.add((self._section, DRILL))
         self._drills.append(
-            _OpenDrill(heading.level, self._section, bound.scenario, location, problems)
+            _OpenDrill(
+                heading.level,
+                self._section,
+                bound.scenario,
+                location,
+                bound.elsewhere,
+                problems,
+                self._scopes.skipped,
+            )
         )
 
     def _close_drills(self, level: int) -> None:
@@ -281,10 +310,14 @@ class _Assembly:
             self._done_drills.append(self._drills.pop())
 
     def _finish_drill(self, drill: _OpenDrill) -> Drill:
-        problems = drill.problems
-        if not drill.steps:
-            problems += (
-                Problem(
+        problems = list(drill.problems)
+        elsewhere = list(self._steps_elsewhere(drill, problems))
+        # A diagnosis comes before what it leads to.
+        first = [snippet for snippet in elsewhere if snippet.claims.step is Step.CONFIRM]
+        steps = [*first, *drill.steps, *elsewhere[len(first) :]]
+        if not steps and not drill.elsewhere:
+            problems.append(
+                Failure(
                     drill.location,
                     f"the drill {drill.scenario!r} has nothing to follow: no block of section "
                     f"{drill.section!r} has step=confirm, step=resolve or step=verify.",
@@ -294,10 +327,40 @@ class _Assembly:
             page=self._page,
             section=drill.section,
             scenario=drill.scenario,
-            steps=tuple(drill.steps),
+            steps=tuple(steps),
             location=drill.location,
-            problems=problems,
+            excluded=drill.excluded,
+            problems=tuple(problems),
         )
+
+    def _steps_elsewhere(self, drill: _OpenDrill, problems: list[Failure]) -> Iterator[Snippet]:
+        """Yield the blocks of other sections that the drill follows, as its steps.
+
+        What their own section says of rows and output is about another state of the database.
+        """
+        for step, named in drill.elsewhere.items():
+            for name, word in named:
+                found = self._named(name)
+                if len(found) != 1:
+                    problems.append(
+                        Failure(word.location, f"`{word}`: {self._not_one(name, ' of the page')}.")
+                    )
+                elif found[0].order is not None:
+                    why = f"`{name}` is run in order, with the blocks above it"
+                    problems.append(Failure(word.location, f"`{word}`: {why}."))
+                elif found[0] in drill.steps:
+                    why = f"`{name}` is a step of this section already"
+                    problems.append(Failure(word.location, f"`{word}`: {why}."))
+                else:
+                    claims = replace(
+                        found[0].claims,
+                        step=step,
+                        scenario=drill.scenario,
+                        rows=None,
+                        output=None,
+                        ends=False,
+                    )
+                    yield replace(found[0], claims=claims)
 
     # -- blocks ----------------------------------------------------------------------------------
 
@@ -310,15 +373,15 @@ class _Assembly:
         opening = self._opening(fence)
         problems = list(bound.problems)
         if not block.text:
-            problems.append(Problem(opening, "this block is empty: there is nothing to run."))
+            problems.append(Failure(opening, "this block is empty: there is nothing to run."))
         claims = replace(bound.claims, mark=self._mark, output=self._expected_output(following))
         if claims.step is not None and claims.scenario is None:
             claims = replace(claims, scenario=self._drills[-1].scenario if self._drills else None)
-            if claims.scenario is None and bound.step is not None:
+            if claims.scenario is None and self._scopes.order is None:
                 problems.append(
-                    Problem(
-                        bound.step.location,
-                        f"`{bound.step}` needs an incident: add scenario=FIXTURE here, or "
+                    Failure(
+                        bound.words["step"].location,
+                        f"`{bound.words['step']}` needs an incident: add scenario=FIXTURE here, or "
                         "drill=FIXTURE above the heading of the section.",
                     )
                 )
@@ -327,11 +390,7 @@ class _Assembly:
             drill = None
         if drill is None and claims.step is Step.RESOLVE:
             claims = replace(claims, ends=True)
-        # One that is needed twice runs once, at its first place.
-        needed = [self._earlier(bound.after, claims.after, problems)]
-        for name, word in bound.taken.items():
-            needed.append(self._earlier(word, claims.taken[name].block, problems))
-        earlier = tuple({one.id: one for group in needed for one in group}.values())
+        problems += self._scopes.misfits([bound.words.get(word) for word in NOT_IN_ORDER])
         snippet = Snippet(
             page=self._page,
             section=self._section,
@@ -341,33 +400,53 @@ class _Assembly:
             fence=opening,
             end_line=self._location_of(fence.end - 1).line,
             claims=claims,
-            excluded=bound.skip,
-            earlier=earlier,
+            excluded=bound.skip or self._scopes.skipped,
+            earlier=self._all_earlier(bound, problems),
+            order=self._scopes.order,
             problems=tuple(problems),
         )
         self._snippets.append(snippet)
+        self._scopes.add(snippet)
         if drill is not None:
             drill.steps.append(snippet)
 
-    def _earlier(
-        self, word: Word | None, name: str | None, problems: list[Problem]
-    ) -> tuple[Snippet, ...]:
+    def _all_earlier(self, bound: BlockDirective, problems: list[Failure]) -> tuple[Snippet, ...]:
+        """Return what must have run before; one that is needed twice, once, at its first place."""
+        claims, words = bound.claims, bound.words
+        needed = [self._scopes.before()]
+        if self._scopes.order is None and claims.after is not None:
+            needed.append(self._earlier(words["after"], claims.after, problems))
+        for name, word in bound.taken.items():
+            block = claims.taken[name].block
+            if self._scopes.order is None:
+                needed.append(self._earlier(word, block, problems))
+            elif [one.name for one in needed[0]].count(block) != 1:
+                why = "it needs the name of one block above it in the same order"
+                problems.append(Failure(word.location, f"`{word}`: {why}."))
+        return tuple({one.id: one for group in needed for one in group}.values())
+
+    def _earlier(self, word: Word, name: str, problems: list[Failure]) -> tuple[Snippet, ...]:
         """Return what must have run before: the block named, and what that one needs itself."""
-        if word is None:
-            return ()
-        found = [snippet for snippet in self._snippets if snippet.name == name]
+        found = self._named(name)
         if len(found) == 1:
             return (*found[0].earlier, found[0])
-        if found:
-            why = f"{len(found)} blocks above have this name; give the one you mean another"
-        else:
-            close = get_close_matches(name or "", [s.name for s in self._snippets], n=1)
-            hint = f"; did you mean `{close[0]}`" if close else ""
-            why = f"no block above has this name{hint}"
-        problems.append(Problem(word.location, f"`{word}`: {why}."))
+        problems.append(Failure(word.location, f"`{word}`: {self._not_one(name, ' above')}."))
         return ()
 
-    def _name_of(self, explicit: Word | None, default: str, problems: list[Problem]) -> str:
+    def _named(self, name: str) -> list[Snippet]:
+        """Return the blocks read so far that have a name."""
+        return [snippet for snippet in self._snippets if snippet.name == name]
+
+    def _not_one(self, name: str, where: str) -> str:
+        """Say why a name does not tell which block is meant."""
+        found = len(self._named(name))
+        if found:
+            return f"{found} blocks{where} have this name; give the one you mean another"
+        close = nearest(name, [s.name for s in self._snippets])
+        hint = f"; did you mean `{close}`" if close else ""
+        return f"no block{where} has this name{hint}"
+
+    def _name_of(self, explicit: Word | None, default: str, problems: list[Failure]) -> str:
         """Return a name that nothing else of the section has."""
         name = wanted = explicit.value if explicit and explicit.value else default
         count = 1
@@ -376,7 +455,7 @@ class _Assembly:
             name = f"{wanted}-{count}"
         if explicit and count > 1:
             problems.append(
-                Problem(
+                Failure(
                     explicit.location,
                     f"`{explicit}`: section {self._section!r} already has an item of this name. "
                     "Names of a section differ, so that an item can be asked for by its name.",
@@ -443,6 +522,7 @@ class _Assembly:
                     header=table.header,
                     rows=rows,
                     location=location,
+                    excluded=self._scopes.skipped,
                     problems=tuple(problems),
                 )
             )
@@ -450,7 +530,7 @@ class _Assembly:
             self._take_facts(bound.facts, bound.name, table.header, rows, location, problems)
         else:
             self._problems += problems or [
-                Problem(
+                Failure(
                     directives[-1].location,
                     "this directive binds the table to nothing: add table=SCHEMA.RELATION or "
                     "facts=FILE.sql.",
@@ -464,14 +544,14 @@ class _Assembly:
         header: tuple[str, ...],
         rows: tuple[TableRow, ...],
         location: Location,
-        problems: list[Problem],
+        problems: list[Failure],
     ) -> None:
         path = (self._root / self._page).parent / (word.value or "")
         source = relative_name(path.resolve(), self._root)
         try:
             facts, unchecked = read_facts(path, source)
         except FactsError as err:
-            problems.append(Problem(err.location or word.location, str(err)))
+            problems.append(Failure(err.location or word.location, str(err)))
             facts, unchecked = (), ()
         self._facts.append(
             FactsTable(
@@ -484,6 +564,7 @@ class _Assembly:
                 header=header,
                 rows=rows,
                 location=location,
+                excluded=self._scopes.skipped,
                 problems=tuple(problems),
             )
         )

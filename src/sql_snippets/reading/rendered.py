@@ -121,13 +121,13 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Directive:
+class DirectiveMark:
     """A directive comment, by its number."""
 
     number: int
 
 
-Item = Heading | Text | Block | Table | Directive
+Item = Heading | Text | Block | Table | DirectiveMark
 
 
 @dataclass(slots=True)
@@ -299,7 +299,7 @@ class _Reader(HTMLParser):
             self.rendered.comments.append(data)
         elif self._block is None:
             self.flush()
-            self.rendered.items.append(Directive(int(directive.group(1))))
+            self.rendered.items.append(DirectiveMark(int(directive.group(1))))
 
     def _enter_in_block(self, block: _OpenBlock, tag: str, values: dict[str, str | None]) -> None:
         if tag == block.tag:

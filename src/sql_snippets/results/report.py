@@ -7,31 +7,45 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping  # noqa: TC003 - `codec` reads the types of fields
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
+from sql_snippets.cache import write_whole
+from sql_snippets.codec import NOT_WRITTEN, decode, encode
+from sql_snippets.model import Danger, Parameter  # noqa: TC001 - `codec` reads the types of fields
 from sql_snippets.results.plain import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable
     from pathlib import Path
 
-    from sql_snippets.model import Danger, Snippet
+    from sql_snippets.model import Snippet
 
 FORMAT = 2
+"""It changes when what a field says changes, or a field goes; readers leave out new ones."""
 
 Kind = Literal["block", "table", "facts", "fact", "identifiers", "drill", "fault"]
-Verdict = Literal["passed", "failed", "excluded"]
 
 
 class ReportError(Exception):
-    """A report cannot be written."""
+    """A report cannot be written, or is there and cannot be read."""
 
 
-@dataclass(frozen=True, slots=True)
+class Verdict(StrEnum):
+    """What a run found of an item; the last two are what a site finds of a report."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    EXCLUDED = "excluded"
+    STALE = "stale"
+    UNCHECKED = "unchecked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One item of the report; ``seconds`` is the time of the statement or, for a drill, of all.
 
@@ -40,18 +54,18 @@ class Entry:
     ``sql_sha256`` and ``claims_sha256`` are those of a block as it was run: see `hash_sql` and
     `hash_claims`.
     ``drawn`` are its failures as a terminal shows them, each below the author's own line.
-    ``danger`` is what the run was seen to do: ``level``, a mark, and ``seen``, its reasons.
-    ``placeholders`` are its placeholders: ``name``, ``type`` by the server, ``source``.
+    ``danger`` is what the run was seen to do.
+    ``placeholders`` have their types by the server.
     A ``cached`` verdict is of an earlier run, in which nothing was different: ``checked`` is when.
     """
 
     id: str
-    nodeid: str
-    page: str
-    file: str
-    section: str
-    name: str
-    line: int
+    nodeid: str = ""
+    page: str = ""
+    file: str = ""
+    section: str = ""
+    name: str = ""
+    line: int = 1
     kind: Kind
     verdict: Verdict
     mark: str | None = None
@@ -61,41 +75,71 @@ class Entry:
     seconds: float | None = None
     isolation: str | None = None
     rows: int | None = None
-    danger: Mapping[str, object] | None = None
-    placeholders: Sequence[Mapping[str, str]] = ()
+    danger: Danger | None = None
+    placeholders: tuple[Parameter, ...] = ()
     reason: str | None = None
     drawn: str | None = None
     cached: bool = False
-    checked: str | None = None
+    checked: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """The server of a run: how it was chosen, its version, and which platform parts were real."""
+    """The server of a run: how it was chosen, its version, and which platform parts were real.
+
+    A run that needed no server has an empty ``version``.
+    """
 
     kind: str
-    version: str
-    real_parts: tuple[str, ...]
+    version: str = ""
+    real_parts: tuple[str, ...] = ()
     stand_ins: tuple[str, ...] = ()
+
+    @property
+    def number(self) -> str:
+        """The version alone, without the name and the build."""
+        return self.version.removeprefix("PostgreSQL ").split(" ")[0]
 
 
 @dataclass(frozen=True, slots=True)
+class RanOn:
+    """What a run was on: the server, the last migration, and a hash of all files behind it."""
+
+    server: ServerFacts
+    migration_head: str | None = None
+    recipe: str | None = None
+
+
+@dataclass(frozen=True)
 class Report:
-    """All of a run.  A run that needed no server has one with an empty ``version``.
+    """All of a run.
 
     One that is not ``complete`` was written while the run went on.
     With a ``database_error`` there was no database: what needed one failed, and was not run.
     A ``check_error`` is written when the checks were run again and came to no verdict.
+
+    How it stands to a site's database as that is now is not written.  ``stale`` says what has
+    changed since, None if nothing has.  With ``unknown`` a command makes the database, and whether
+    that would make the same again is not known.  ``has_platform`` says whether there are parts of
+    a platform, real or not.
     """
 
-    created: str
+    created: datetime
     server: ServerFacts
-    migration_head: str | None
-    recipe: str | None
-    database_error: str | None
-    items: tuple[Entry, ...]
+    migration_head: str | None = None
+    recipe: str | None = None
+    database_error: str | None = None
+    items: tuple[Entry, ...] = ()
     complete: bool = True
     check_error: str | None = None
+    stale: str | None = field(default=None, metadata=NOT_WRITTEN)
+    unknown: bool = field(default=False, metadata=NOT_WRITTEN)
+    has_platform: bool = field(default=False, metadata=NOT_WRITTEN)
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Entry]:
+        """The items by their ids."""
+        return {entry.id: entry for entry in self.items}
 
 
 def hash_sql(sql: str) -> str:
@@ -108,43 +152,53 @@ def hash_claims(snippet: Snippet) -> str:
 
     Also of the blocks before it that it needs.  Where any of it stands does not count.
     """
-    said = plain([snippet.claims, snippet.excluded, snippet.earlier])
+    said = plain([snippet.claims, snippet.excluded, snippet.order, snippet.earlier])
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
 def make_report(
-    entries: Iterable[Entry],
-    *,
-    server: ServerFacts,
-    migration_head: str | None,
-    recipe: str | None,
-    database_error: str | None = None,
+    entries: Iterable[Entry], ran_on: RanOn, database_error: str | None = None
 ) -> Report:
     """Return the report, its items in the order of pages and lines whatever order they ran in."""
     items = sorted(entries, key=lambda entry: (entry.page, entry.line, entry.id))
-    created = datetime.now(UTC).isoformat(timespec="seconds")
-    return Report(created, server, migration_head, recipe, database_error, tuple(items))
-
-
-def to_json(report: Report) -> str:
-    """Return the report as it is written to a file."""
-    content = {"format": FORMAT, **asdict(report)}
-    return json.dumps(content, ensure_ascii=False, indent=2) + "\n"
+    return Report(
+        datetime.now(UTC).replace(microsecond=0),
+        ran_on.server,
+        ran_on.migration_head,
+        ran_on.recipe,
+        database_error,
+        tuple(items),
+    )
 
 
 def write_report(report: Report, path: Path) -> None:
     """Write the file as a whole, so that nobody reads half of one; raise `ReportError`."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    content = {"format": FORMAT, **encode(report)}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(to_json(report), encoding="utf-8")
-        temporary.replace(path)
+        write_whole(path, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
     except OSError as err:
-        with suppress(OSError):
-            temporary.unlink()
         raise ReportError(f"{path}: the report cannot be written: {err.strerror}") from err
 
 
-def describe_danger(danger: Danger | None) -> dict[str, object] | None:
-    """Return what was seen of a run, as plain values."""
-    return None if danger is None else {"level": danger.level.value, "seen": list(danger.seen)}
+def read_report(path: Path) -> Report | None:
+    """Return the report at ``path``, or ``None`` where there is none yet.
+
+    Raise `ReportError` for a file that is not a report of the format this version writes.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    try:
+        data = json.loads(text)
+        if data["format"] != FORMAT:
+            raise ReportError(
+                f"{path} is a report of format {data['format']}; this version reads format "
+                f"{FORMAT}. Run the checks again with --sql-report {path}."
+            )
+        return decode(Report, data)
+    except (ValueError, TypeError, KeyError, AttributeError) as err:
+        raise ReportError(
+            f"{path} is not a report that can be read ({type(err).__name__}: {err}). "
+            f"Run the checks again with --sql-report {path}."
+        ) from err

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from enum import StrEnum
+from dataclasses import replace
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sql_snippets.results.report import FORMAT, hash_claims, hash_sql
+from sql_snippets.results.report import Entry, Report, Verdict, hash_claims, hash_sql
 from sql_snippets.sqltext.placeholders import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
+    from collections.abc import Iterable
+    from datetime import datetime
 
     from sql_snippets.database.recipes import Recipe
     from sql_snippets.model import Page, Snippet
@@ -26,97 +23,6 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 # Drawn at the top of a page.
 _MOST_REASONS = 3
-
-
-class ReportError(Exception):
-    """A report file is there and cannot be used."""
-
-
-class Verdict(StrEnum):
-    """What is known about a block as it stands on the page."""
-
-    PASSED = "passed"
-    STALE = "stale"
-    FAILED = "failed"
-    EXCLUDED = "excluded"
-    UNCHECKED = "unchecked"
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What the report says about one item; ``seconds`` is the time of its SQL alone.
-
-    ``danger`` is the mark that the run was seen to deserve, ``seen`` why.  A block that was
-    ``sent`` had before it all that it needs, its incident above all.  ``checked`` is when a cached
-    verdict was reached.  ``types`` are those of its placeholders' values, by the server.
-    """
-
-    verdict: Verdict
-    sql_sha256: str | None
-    claims_sha256: str | None
-    seconds: float | None
-    reason: str | None
-    danger: str | None = None
-    seen: tuple[str, ...] = ()
-    kind: str = "block"
-    cached: bool = False
-    drawn: str | None = None
-    sent: bool = False
-    checked: datetime | None = None
-    types: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """The last run: when, on which server, with which parts real, and each item by its id.
-
-    ``stale`` says what has changed since in the files that make the database, None if nothing has.
-    With ``unknown`` a command makes it, and whether that would make the same again is not known.
-    One that is not ``complete`` was written while its run went on.
-    ``database_error`` says why there was no database, and so no run of what needed one.
-    ``check_error`` says why the checks came to no verdict when they were run again since.
-    ``has_platform`` says whether there are parts of a platform, real or not.
-    """
-
-    created: datetime
-    version: str
-    real_parts: tuple[str, ...]
-    runs: Mapping[str, Run]
-    stand_ins: tuple[str, ...] = ()
-    server: str = ""
-    migration_head: str | None = None
-    recipe: str | None = None
-    database_error: str | None = None
-    check_error: str | None = None
-    stale: str | None = None
-    unknown: bool = False
-    complete: bool = True
-    has_platform: bool = False
-
-
-def _moment(text: str) -> datetime:
-    """Return a time in UTC, which is what a time without a zone is taken for."""
-    moment = datetime.fromisoformat(text)
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _read_run(item: Mapping[str, Any]) -> Run:
-    danger = item.get("danger") or {}
-    return Run(
-        verdict=Verdict(item["verdict"]),
-        sql_sha256=item.get("sql_sha256"),
-        claims_sha256=item.get("claims_sha256"),
-        seconds=item.get("seconds"),
-        reason=item.get("reason"),
-        danger=danger.get("level"),
-        seen=tuple(map(str, danger.get("seen") or ())),
-        kind=str(item["kind"]),
-        cached=bool(item.get("cached")),
-        drawn=item.get("drawn"),
-        sent=item.get("isolation") is not None,
-        checked=_moment(item["checked"]) if item.get("checked") else None,
-        types={each["name"]: each["type"] for each in item.get("placeholders") or ()},
-    )
 
 
 def compare_with(report: Report, recipe: Recipe) -> Report:
@@ -133,50 +39,13 @@ def compare_with(report: Report, recipe: Recipe) -> Report:
     return replace(report, stale=stale)
 
 
-def read_report(path: Path) -> Report | None:
-    """Return the report at ``path``, or ``None`` where there is none yet.
-
-    Raise `ReportError` for a file that is not a report of the format this version writes.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    try:
-        data = json.loads(text)
-        if data["format"] != FORMAT:
-            raise ReportError(
-                f"{path} is a report of format {data['format']}; this version reads format "
-                f"{FORMAT}. Run the checks again with --sql-report {path}."
-            )
-        server = data["server"]
-        return Report(
-            created=_moment(data["created"]),
-            version=str(server["version"]).removeprefix("PostgreSQL ").split(" ")[0],
-            real_parts=tuple(server["real_parts"]),
-            stand_ins=tuple(server.get("stand_ins", ())),
-            runs={item["id"]: _read_run(item) for item in data["items"]},
-            server=str(server.get("kind", "")),
-            migration_head=data.get("migration_head"),
-            recipe=data.get("recipe"),
-            complete=data.get("complete", True),
-            database_error=data.get("database_error"),
-            check_error=data.get("check_error"),
-        )
-    except (ValueError, TypeError, KeyError, AttributeError) as err:
-        raise ReportError(
-            f"{path} is not a report that can be read ({type(err).__name__}: {err}). "
-            f"Run the checks again with --sql-report {path}."
-        ) from err
-
-
-def run_of(snippet: Snippet, report: Report | None) -> Run | None:
+def run_of(snippet: Snippet, report: Report | None) -> Entry | None:
     """Return the run of this very text: a run of what stood here before proves nothing."""
-    run = report.runs.get(snippet.id) if report else None
+    run = report.by_id.get(snippet.id) if report else None
     return run if run is not None and change_since(snippet, run) is None else None
 
 
-def change_since(snippet: Snippet, run: Run) -> str | None:
+def change_since(snippet: Snippet, run: Entry) -> str | None:
     """Return what of a block was changed after its run; None when it is what was run."""
     if run.sql_sha256 != hash_sql(snippet.sql):
         return "the SQL was changed after its last run"
@@ -191,7 +60,7 @@ def verdict_of(snippet: Snippet, report: Report | None) -> Verdict:
     return Verdict.UNCHECKED if run is None or report is None else verdict_now(run, report)
 
 
-def verdict_now(run: Run, report: Report) -> Verdict:
+def verdict_now(run: Entry, report: Report) -> Verdict:
     """Return the verdict of a run as it counts now: on another database it would be a new run."""
     return Verdict.STALE if report.stale and run.verdict is Verdict.PASSED else run.verdict
 
@@ -216,14 +85,15 @@ def show_seconds(seconds: float) -> str:
 
 def where(report: Report) -> list[str]:
     """Return what the blocks ran on: nothing when the run needed no server."""
-    if not report.version:
+    server = report.server
+    if not server.version:
         return []
-    facts = [f"PostgreSQL {escape(report.version)}"]
-    if report.real_parts:
-        facts.append(f"real {escape(', '.join(report.real_parts))}")
-    if report.stand_ins:
-        facts.append(f"stand-ins for {escape(', '.join(report.stand_ins))}")
-    elif report.has_platform and not report.real_parts:
+    facts = [f"PostgreSQL {escape(server.number)}"]
+    if server.real_parts:
+        facts.append(f"real {escape(', '.join(server.real_parts))}")
+    if server.stand_ins:
+        facts.append(f"stand-ins for {escape(', '.join(server.stand_ins))}")
+    elif report.has_platform and not server.real_parts:
         facts.append("platform parts: stand-ins")
     return facts
 
@@ -257,7 +127,7 @@ def places_to_fill(snippet: Snippet, report: Report | None) -> list[dict[str, ob
     Each has the ``type`` of its value where a run of this very text has told it, else null.
     """
     run = run_of(snippet, report)
-    types = run.types if run is not None else {}
+    types = {each.name: each.type for each in run.placeholders} if run is not None else {}
     return [{**place, "type": types.get(str(place["name"]))} for place in describe(snippet.sql)]
 
 
@@ -267,7 +137,7 @@ def stamp(snippet: Snippet, report: Report | None) -> str:
     reason = ""
     if run is None or report is None:
         verdict, word = Verdict.UNCHECKED, WORDS[Verdict.UNCHECKED]
-        before = report.runs.get(snippet.id) if report else None
+        before = report.by_id.get(snippet.id) if report else None
         change = change_since(snippet, before) if before else None
         # What the checks have not come to yet may have had a verdict a moment ago.
         none = "no run of it yet" if report is None or report.complete else UNDERWAY
@@ -284,10 +154,10 @@ def stamp(snippet: Snippet, report: Report | None) -> str:
         shown = [show_time(run.checked or report.created), *where(report)]
         if report.stale:
             shown.insert(0, escape(report.stale))
-        if snippet.claims.scenario and run.sent:
+        if snippet.claims.scenario and run.isolation is not None:
             shown.append(INCIDENT)
         if run.danger is not None:
-            shown.append(f"measured {escape(run.danger)}")
+            shown.append(f"measured {run.danger.level}")
         if run.seconds is not None:
             shown.append(show_seconds(run.seconds))
         facts = _facts(*shown)
@@ -303,7 +173,7 @@ def stamp(snippet: Snippet, report: Report | None) -> str:
     return f"<p {named}>{said}{facts}{reason}</p>"
 
 
-def was_not_run(run: Run, report: Report) -> bool:
+def was_not_run(run: Entry, report: Report) -> bool:
     """Whether there was no database for an item: why is said once, for all of them."""
     is_told = run.drawn is not None
     return report.database_error is not None and run.verdict is Verdict.FAILED and not is_told
@@ -316,13 +186,14 @@ def what_hindered(report: Report | None) -> str:
     return _drawn([report.check_error or "", report.database_error or ""])
 
 
-def failed_beside_blocks(path: str, report: Report | None) -> list[Run]:
+def failed_beside_blocks(path: str, report: Report | None) -> list[Entry]:
     """Return what failed of a page's tables, facts, names, drills and directives."""
-    runs = report.runs.items() if report else ()
     return [
         run
-        for item, run in runs
-        if item.partition("::")[0] == path and run.kind != "block" and run.verdict is Verdict.FAILED
+        for run in (report.items if report else ())
+        if run.id.partition("::")[0] == path
+        and run.kind != "block"
+        and run.verdict is Verdict.FAILED
     ]
 
 

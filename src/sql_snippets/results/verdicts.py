@@ -6,46 +6,44 @@ what is true today only.
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
 import logging
-import os
 import sys
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
+from sql_snippets.cache import hash_of, locked, own_digest, read_entry, write_whole
+from sql_snippets.codec import decode, encode
 from sql_snippets.results.plain import plain
+from sql_snippets.results.report import Entry, RanOn  # noqa: TC001 - `codec` reads the types of fields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+    from pathlib import Path
 
 MAX_AGE = timedelta(days=1)
 KEPT = 20_000
 
-_FORMAT = 1
+_FORMAT = 2
 
 logger = logging.getLogger("sql_snippets")
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """One verdict: when it was reached, the report's entry, and on what server."""
+    """One verdict: when it was reached, the report's entry, and on what database."""
 
-    at: str
-    entry: Mapping[str, Any]
-    facts: Mapping[str, Any]
+    at: datetime
+    entry: Entry
+    ran_on: RanOn
 
 
 class Verdicts:
     """The verdicts of one project, in one file of the cache folder."""
 
     def __init__(self, cache_dir: Path, root: Path) -> None:
-        name = hashlib.sha256(str(root).encode()).hexdigest()[:32]
+        name = hash_of([_FORMAT, str(root)])[:32]
         self._path = cache_dir / f"verdicts-{name}.json"
         self._read: dict[str, Kept] | None = None
 
@@ -61,41 +59,21 @@ class Verdicts:
         if not new:
             return
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with _locked(self._path.with_suffix(".lock")):
+            with locked(self._path.with_suffix(".lock")):
                 everything = {**self._load(), **new}
                 newest = sorted(everything.items(), key=lambda item: item[1].at, reverse=True)
-                content = {
-                    key: [kept.at, kept.entry, kept.facts]
-                    for key, kept in newest[:KEPT]
-                    if not _is_old(kept)
-                }
-                temporary = self._path.with_suffix(f".{os.getpid()}")
-                temporary.write_text(json.dumps(content), encoding="utf-8")
-                temporary.replace(self._path)
+                kept = {key: encode(each) for key, each in newest[:KEPT] if not _is_old(each)}
+                write_whole(self._path, json.dumps(kept))
         except OSError as err:
             logger.warning("Verdicts could not be kept in %s: %s", self._path, err.strerror)
 
     def _load(self) -> dict[str, Kept]:
         try:
-            if self._path.stat().st_uid not in {0, os.geteuid()}:
-                # Who can write this file decides what passes.
-                return {}
-            content = json.loads(self._path.read_text(encoding="utf-8"))
-            return {
-                str(key): Kept(datetime.fromisoformat(at).isoformat(), dict(entry), dict(facts))
-                for key, (at, entry, facts) in content.items()
-            }
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError, TypeError, AttributeError) as err:
+            content = read_entry(self._path) or {}
+            return {str(key): decode(Kept, each) for key, each in content.items()}
+        except (OSError, ValueError, TypeError, AttributeError, LookupError) as err:
             logger.warning("%s is damaged; everything runs again: %s", self._path, err)
             return {}
-
-
-def now() -> str:
-    """Return the time that is kept with a verdict."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def key_of(subject: object, **rest: object) -> str:
@@ -103,37 +81,10 @@ def key_of(subject: object, **rest: object) -> str:
 
     Where the part stands does not count.
     """
-    parts = [_FORMAT, _own_digest(), sys.version, plain(subject), sorted(rest.items())]
-    return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
-
-
-@cache
-def _own_digest() -> str:
-    """Return a hash of this program: a version alone stays the same while it is worked on."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
-        content = path.read_bytes()
-        digest.update(f"{path.name}:{len(content)}:".encode())
-        digest.update(content)
-    return digest.hexdigest()
+    return hash_of([_FORMAT, own_digest(), sys.version, plain(subject), sorted(rest.items())])
 
 
 def _is_old(kept: Kept) -> bool:
-    age = datetime.now(UTC) - datetime.fromisoformat(kept.at)
+    age = datetime.now(UTC) - kept.at
     # A clock that was set back makes verdicts of the future.
     return not timedelta(minutes=-1) < age < MAX_AGE
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
-
-
-def entry_of(kept: Kept) -> dict[str, Any]:
-    """Return the entry's values, with the mark that they are of an earlier run."""
-    return {**cast("dict[str, Any]", kept.entry), "cached": True, "checked": kept.at}

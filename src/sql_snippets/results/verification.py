@@ -1,7 +1,7 @@
-"""Two pages that nobody writes: what the last run found of each item, and how each drill went.
+"""A page that nobody writes: what the last run found of each block, claim and drill.
 
-Both are Markdown with tables in HTML, so that a link can lead to a block: its anchor is put into
-the page only when the page is written, where a Markdown link to it would not be found.
+It is Markdown with tables in HTML, so that a link can lead to a block: its anchor is put into the
+page only when the page is written, where a Markdown link to it would not be found.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING
 
+from sql_snippets.results.report import Verdict
 from sql_snippets.results.stamps import (
     INCIDENT,
     WORDS,
-    Verdict,
     block_anchor,
     change_since,
     run_of,
@@ -29,12 +29,11 @@ if TYPE_CHECKING:
 
     from sql_snippets.model import Drill, Page, Snippet
     from sql_snippets.results.drill_log import DoneDrill
-    from sql_snippets.results.stamps import Report, Run
+    from sql_snippets.results.report import Entry, Report
 
-# Generated from other pages, so a search would find everything twice.
-_FRONT = "---\nsearch:\n  exclude: true\n---\n\n"
-# The list of headings would take its room from the table, which needs it.
-_WIDE = "---\nsearch:\n  exclude: true\nhide:\n  - toc\n---\n\n"
+# Generated from other pages, so a search would find everything twice.  The list of headings would
+# take its room from the tables, which need it.
+_FRONT = "---\nsearch:\n  exclude: true\nhide:\n  - toc\n---\n\n"
 RUN = "sql-run"
 """The class of the time that a whole page is of, by which a script can let it look its age."""
 _KEPT = "Kept: it passed in an earlier run, and nothing that it rests on has changed since.\n"
@@ -51,6 +50,11 @@ Below each block a stamp says what the last run of that block found.
 | Not checked | There is no run of this text: it is new, or was changed after the run. |
 | {INCIDENT} | The block ran on a database that had the trouble of its section. |
 | measured READ, WRITE or STOP | What the run was seen to do, whatever the mark says. |
+"""
+_WORDS_OF_DRILLS = """\
+## Drills
+
+A drill produces an incident, then follows its section of the page from top to bottom.
 """
 _WORDS_OF_PARTS = """\
 | platform parts: stand-ins | The hosting platform's parts were played by equal ones in plain SQL. |
@@ -96,6 +100,20 @@ def _table(name: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> s
     )
 
 
+def _folded(name: str, header: Sequence[str], rows: Sequence[tuple[Verdict, Sequence[str]]]) -> str:
+    """Return a table of what did not pass, and one of what did, which opens when it is tapped."""
+    passed = [cells for verdict, cells in rows if verdict is Verdict.PASSED]
+    others = [cells for verdict, cells in rows if verdict is not Verdict.PASSED]
+    parts = [_table(name, header, others)] if others else []
+    if passed:
+        parts.append(
+            f'<details class="sql-folded">\n'
+            f"<summary>{len(passed)} {show_verdict(Verdict.PASSED)}</summary>\n"
+            f"{_table(name, header, passed)}</details>\n"
+        )
+    return "\n".join(parts)
+
+
 def show_verdict(verdict: Verdict, reason: str | None = None) -> str:
     """Return a verdict as the stamps show it, with the first line of its reason."""
     words = f'<span class="sql-verdict sql-verdict--{verdict}">{WORDS[verdict]}</span>'
@@ -103,7 +121,7 @@ def show_verdict(verdict: Verdict, reason: str | None = None) -> str:
     return f"{words} {escape(line)}" if line else words
 
 
-def _time_of(run: Run | None) -> str:
+def _time_of(run: Entry | None) -> str:
     return show_seconds(run.seconds) if run is not None and run.seconds is not None else ""
 
 
@@ -130,9 +148,10 @@ def _no_run(given: Pages) -> str:
 def _facts(given: Pages, report: Report) -> str:
     snippets = [snippet for page in given.pages for snippet in page.snippets]
     verdicts = [verdict_of(snippet, report) for snippet in snippets]
-    others = [verdict_now(run, report) for run in report.runs.values() if run.kind in _KINDS]
-    server = f"PostgreSQL {escape(report.version)}" if report.version else "none was needed"
-    kind = f" ({escape(report.server)})" if report.server and report.version else ""
+    others = [verdict_now(run, report) for run in report.items if run.kind in _KINDS]
+    number = report.server.number
+    server = f"PostgreSQL {escape(number)}" if number else "none was needed"
+    kind = f" ({escape(report.server.kind)})" if number else ""
     rows = [
         ("SQL blocks", _count(verdicts)),
         ("Other claims", _count(others)),
@@ -153,10 +172,10 @@ def _breakable(name: str) -> str:
 
 def _parts(report: Report) -> list[tuple[str, str]]:
     """Say which parts of the platform were real, where there is one."""
-    if not (report.real_parts or report.has_platform):
+    if not (report.server.real_parts or report.has_platform):
         return []
-    real = escape(", ".join(report.real_parts)) or "none: stand-ins"
-    stand_ins = escape(", ".join(report.stand_ins))
+    real = escape(", ".join(report.server.real_parts)) or "none: stand-ins"
+    stand_ins = escape(", ".join(report.server.stand_ins))
     return [
         ("Parts that were real", real),
         *([("Parts that were stood in for", stand_ins)] if stand_ins else []),
@@ -179,19 +198,19 @@ def _since(report: Report) -> str:
     return "not known: a command makes the migrations" if report.unknown else "unchanged"
 
 
-def _block_row(given: Pages, snippet: Snippet) -> tuple[str, ...]:
+def _block_row(given: Pages, snippet: Snippet) -> tuple[Verdict, tuple[str, ...]]:
     run = run_of(snippet, given.report)
     verdict = verdict_of(snippet, given.report)
     reason = run.reason if run is not None and verdict is not Verdict.PASSED else None
-    before = given.report.runs.get(snippet.id) if given.report else None
+    before = given.report.by_id.get(snippet.id) if given.report else None
     if before is not None:
         reason = change_since(snippet, before) or reason
     seen = ""
     if run is not None and run.danger is not None:
-        seen = " ".join(filter(None, (_mark(run.danger), escape("; ".join(run.seen)))))
+        seen = " ".join(filter(None, (_mark(run.danger.level), escape("; ".join(run.danger.seen)))))
     again = " (kept)" if run is not None and run.cached else ""
     mark = snippet.claims.mark.value if snippet.claims.mark else None
-    return (
+    return verdict, (
         f"{_block_link(given, snippet)}<br>{_section_link(given, snippet.page, snippet.section)}",
         show_verdict(verdict, reason) + again,
         _mark(mark),
@@ -201,30 +220,29 @@ def _block_row(given: Pages, snippet: Snippet) -> tuple[str, ...]:
     )
 
 
-def _other_rows(given: Pages, page: Page, report: Report) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = []
-    for item, run in report.runs.items():
+def _other_rows(given: Pages, page: Page, report: Report) -> list[tuple[Verdict, tuple[str, ...]]]:
+    rows: list[tuple[Verdict, tuple[str, ...]]] = []
+    for item, run in report.by_id.items():
         path, _, rest = item.partition("::")
-        if path != page.path or run.kind not in _KINDS:
+        if path != page.path or run.kind not in _KINDS or run.kind == "drill":
             continue
         section, _, name = rest.rpartition("::")
         verdict = verdict_now(run, report)
         link = _section_link(given, path, section) if section else escape(title_of(rest))
-        rows.append(
-            (
-                f"{escape(name)}<br>{link}" if section and name != "drill" else link,
-                show_verdict(verdict, None if verdict is Verdict.PASSED else run.reason),
-                _KINDS[run.kind],
-                "" if verdict is Verdict.EXCLUDED else _time_of(run),
-            )
+        cells = (
+            f"{escape(name)}<br>{link}" if section else link,
+            show_verdict(verdict, None if verdict is Verdict.PASSED else run.reason),
+            _KINDS[run.kind],
+            "" if verdict is Verdict.EXCLUDED else _time_of(run),
         )
+        rows.append((verdict, cells))
     return rows
 
 
 def verification_page(given: Pages) -> str:
     """Return the page with each item of the site and what the last run found of it."""
     parts = [
-        _WIDE,
+        _FRONT,
         "# Verification\n",
         "What the last run of the checks found. The run writes this page; nobody edits it.\n",
         _no_run(given) if given.report is None else _facts(given, given.report),
@@ -238,47 +256,43 @@ def verification_page(given: Pages) -> str:
         if rows:
             parts.append(f"## {_page_title(page)}\n")
             header = ("Block", "Verdict", "Mark", "Time", "Measured")
-            parts.append(_table("blocks", header, rows))
+            parts.append(_folded("blocks", header, rows))
             runs = [run_of(snippet, given.report) for snippet in page.snippets]
             if any(run is not None and run.cached for run in runs):
                 parts.append(_KEPT)
         others = _other_rows(given, page, given.report) if given.report else []
         if others:
             parts.append(f"### Other claims of {_page_title(page)}\n")
-            parts.append(_table("claims", ("Claim", "Verdict", "Kind", "Time"), others))
+            parts.append(_folded("claims", ("Claim", "Verdict", "Kind", "Time"), others))
+    parts += _drills(given)
     words = _WORDS_OF_PARTS if given.report is not None and _parts(given.report) else ""
     parts.append(_WORDS_OF_A_STAMP + words)
     return "\n".join(parts)
 
 
-def _drill(given: Pages, drill: Drill) -> str:
-    run = given.report.runs.get(drill.id) if given.report else None
+def _drills(given: Pages) -> list[str]:
+    """Say how each drill went, and which were done by people."""
+    drills = [drill for page in given.pages for drill in page.drills]
+    parts = []
+    if drills:
+        rows = [_drill_row(given, drill) for drill in drills]
+        header = ("Section", "Verdict", "Steps")
+        parts += [_WORDS_OF_DRILLS, _folded("drills", header, rows)]
+    if given.log is not None:
+        parts += ["## Drills done by people {#log}\n", _log(given)]
+    return parts
+
+
+def _drill_row(given: Pages, drill: Drill) -> tuple[Verdict, tuple[str, ...]]:
+    run = given.report.by_id.get(drill.id) if given.report else None
     verdict = run.verdict if run else Verdict.UNCHECKED
     if any(run_of(step, given.report) is None for step in drill.steps):
         verdict = Verdict.UNCHECKED  # a step is not what was run
     elif given.report is not None and given.report.stale and verdict is Verdict.PASSED:
         verdict = Verdict.STALE
     reason = run.reason if run and verdict is Verdict.FAILED else None
-    rows = []
-    for number, step in enumerate(drill.steps, 1):
-        mark = step.claims.mark.value if step.claims.mark else None
-        part = step.claims.step.value if step.claims.step else ""
-        rows.append(
-            (
-                f"{number} {part}",
-                f"{_mark(mark)} {_block_link(given, step)}",
-                _time_of(run_of(step, given.report)),
-            )
-        )
-    total = (
-        f" In all {_time_of(run)}." if _time_of(run) and verdict is not Verdict.UNCHECKED else ""
-    )
-    return (
-        f"### {title_of(drill.section)} {{#drill-{drill.section}}}\n\n"
-        f"{show_verdict(verdict, reason)}.{total} "
-        f"Section: {_section_link(given, drill.page, drill.section)}\n\n"
-        + _table("drill", ("Step", "Block", "Time"), rows)
-    )
+    section = _section_link(given, drill.page, drill.section)
+    return verdict, (section, show_verdict(verdict, reason), str(len(drill.steps)))
 
 
 def _log(given: Pages) -> str:
@@ -302,26 +316,3 @@ def _log(given: Pages) -> str:
 def show_date_of(done: DoneDrill) -> str:
     """Return the day of a drill as an element that a program can read too."""
     return f'<time datetime="{done.date.isoformat()}">{done.date.isoformat()}</time>'
-
-
-def drills_page(given: Pages) -> str:
-    """Return the page with each drill, its steps and its time, and the log of drills by people."""
-    parts = [_FRONT, "# Drills\n"]
-    parts.append(
-        "A drill produces an incident, then follows its section of the page from top to bottom.\n"
-    )
-    drills = [drill for page in given.pages for drill in page.drills]
-    parts.append("## Run by the checks\n")
-    if given.report is None:
-        parts.append(_no_run(given))
-    else:
-        moment = show_time(given.report.created, RUN)
-        parts.append(
-            f"Last run on {moment}. Times are those of the SQL alone, without reading and thinking."
-            "\n"
-        )
-    parts += [_drill(given, drill) for drill in drills] or ["There are none.\n"]
-    if given.log is not None:
-        parts.append("## Done by people {#log}\n")
-        parts.append(_log(given))
-    return "\n".join(parts)

@@ -10,7 +10,7 @@ settings, prepared statements), is READ.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sql_snippets.model import Danger, Mark
@@ -18,14 +18,7 @@ from sql_snippets.model import Danger, Mark
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-NAMED_EFFECTS: Mapping[str, str] = {
-    "cron.job": "job scheduled or unscheduled",
-    "net.http_request_queue": "HTTP request queued",
-}
-"""Relations whose rows are orders to a worker.  To take one back is to change the orders: WRITE."""
-
 _ORDER = (Mark.READ, Mark.WRITE, Mark.STOP)
-_SHOWN = 4
 
 # A statement that is only planned takes the locks for rows as well, and does nothing with them.
 _ONLY_PLANS = {"EXPLAIN", "PREPARE", "DEALLOCATE", "DEALLOCATE ALL", "BEGIN", "COMMIT", "ROLLBACK"}
@@ -87,6 +80,18 @@ class RowCounts:
     updated: int = 0
     deleted: int = 0
 
+    def since(self, before: RowCounts) -> RowCounts:
+        """Leave out what was counted before; a count that was set back to zero starts there."""
+        return replace(
+            self,
+            inserted=max(self.inserted - before.inserted, 0),
+            updated=max(self.updated - before.updated, 0),
+            deleted=max(self.deleted - before.deleted, 0),
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.inserted or self.updated or self.deleted)
+
 
 @dataclass(frozen=True, slots=True)
 class Lock:
@@ -121,6 +126,22 @@ class Facts:
     reloaded: bool = False
     executed_plan: bool = False
 
+    def without(self, standing: Facts) -> Facts:
+        """Leave out what the session held and had counted before."""
+        counted = {count.relation: count for count in standing.counts}
+        counts = [
+            count.since(counted.get(count.relation, RowCounts(count.relation)))
+            for count in self.counts
+        ]
+        return replace(
+            self,
+            took_xid=self.took_xid and not standing.took_xid,
+            counts=tuple(filter(None, counts)),
+            locks=tuple(lock for lock in self.locks if lock not in standing.locks),
+            advisory_locks=max(self.advisory_locks - standing.advisory_locks, 0),
+            replaced=tuple(r for r in self.replaced if r not in standing.replaced),
+        )
+
     @property
     def moved_sequence(self) -> bool:
         """Whether a sequence may have moved; its lock is held as long as the transaction."""
@@ -133,36 +154,12 @@ class _Effect:
     text: str
 
 
-def judge(facts: Facts, named: Mapping[str, str] = NAMED_EFFECTS) -> Danger:
+def danger_of(facts: Facts, named: Mapping[str, str]) -> Danger:
     """Derive the danger of a run from what was seen of it."""
     found = dict.fromkeys(_effects(facts, named))
     worst_first = sorted(found, key=lambda effect: -_ORDER.index(effect.level))
     level = worst_first[0].level if worst_first else Mark.READ
     return Danger(level, tuple(effect.text for effect in worst_first))
-
-
-def contradiction(mark: Mark, danger: Danger, *, failed: bool) -> str | None:
-    """Say how the mark on a page differs from what was seen, or None.
-
-    A block that ``failed``, as the page says that it does, was rolled back: it may have been going
-    to do more than was seen, so that its mark can be too weak but not too strong.
-    """
-    if mark is danger.level:
-        return None
-    seen = _listed(danger.seen)
-    if _ORDER.index(mark) > _ORDER.index(danger.level):
-        if failed:
-            return None
-        return f"the page says {mark}, but nothing worse than {danger.level} was seen: {seen}"
-    did = "wrote" if danger.level is Mark.WRITE else "can lose work"
-    return f"the page says {mark}, but the run {did}: {seen}"
-
-
-def _listed(seen: Sequence[str]) -> str:
-    if not seen:
-        return "the run changed nothing and held no lock"
-    more = f" and {len(seen) - _SHOWN} more" if len(seen) > _SHOWN else ""
-    return ", ".join(seen[:_SHOWN]) + more
 
 
 def _effects(facts: Facts, named: Mapping[str, str]) -> Iterator[_Effect]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from psycopg.pq import ExecStatus, TransactionStatus
@@ -13,16 +13,15 @@ from sql_snippets.database import messages
 from sql_snippets.database.building import start_of_statement
 from sql_snippets.model import Column, Mark, Outcome, ServerError
 from sql_snippets.running import watching
-from sql_snippets.running.danger import NAMED_EFFECTS, Facts, judge
+from sql_snippets.running.danger import Facts, danger_of
 from sql_snippets.sqltext import lexer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import psycopg
     from psycopg.pq.abc import PGresult
 
     from sql_snippets.database.databases import Database, Template
+    from sql_snippets.plan import RunOptions
 
 APPLICATION_NAME = "supabase/dashboard-query-editor"
 
@@ -63,47 +62,77 @@ _states: dict[tuple[str, int, str], watching.Before] = {}
 _builtin_types: dict[tuple[int, int, int], str] = {}
 
 
-def run_as_editor(  # noqa: PLR0913 - each says one thing about one run
-    database: Database,
-    sql: str,
-    *,
-    role: str,
-    timeout: float = 30.0,
-    watched: bool = False,
-    effects: Mapping[str, str] = NAMED_EFFECTS,
+def run_as_editor(
+    database: Database, sql: str, options: RunOptions, *, watched: bool = False
 ) -> Outcome:
     """Run ``sql`` as one simple-query message in a session of its own, outside any transaction.
 
-    After ``timeout`` seconds it is cancelled on the server; the outcome's error says so.  What it
-    did is measured when it is ``watched``; ``effects`` names what rows of certain relations order.
-    Raises ServerUnavailable when the role cannot log in.
+    After the timeout it is cancelled on the server; the outcome's error says so.  What it did is
+    measured when it is ``watched``.  Raises ServerUnavailable when the role cannot log in.
     """
     before = watching.look(database) if watched else None
     began = time.monotonic()
-    with _session(database, role) as connection:
-        reply = messages.send(connection, sql, timeout=timeout)
+    with _session(database, options) as connection:
+        reply = messages.send(connection, sql, timeout=options.timeout)
         outcome = _outcome(connection, sql, reply, "clone")
         if before is None:
             return outcome
         facts = watching.after_commit(connection, database, before, reply, sql=sql, began=began)
         # What the block left open (a transaction, locks) must not meet its second run.
         connection.close()
-    danger = judge(facts, effects)
+    danger = danger_of(facts, options.effects)
     if danger.level is Mark.READ and outcome.error is None:
-        again = _facts_in_transaction(database, before, sql, role, timeout)
-        danger = judge(again or facts, effects)
+        again = _facts_in_transaction(database, before, sql, options)
+        danger = danger_of(again or facts, options.effects)
     return replace(outcome, danger=danger)
 
 
-def run_isolated(  # noqa: PLR0913 - each says one thing about one run
-    template: Template,
-    shared: Database,
-    sql: str,
-    *,
-    role: str,
-    timeout: float = 30.0,
-    effects: Mapping[str, str] = NAMED_EFFECTS,
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session that goes on from block to block, as in psql; ``began`` is before it was there."""
+
+    connection: psycopg.Connection[tuple[object, ...]]
+    began: float
+
+
+def open_session(database: Database, options: RunOptions) -> Session:
+    """Open a session that goes on.  Raises ServerUnavailable when the role cannot log in."""
+    began = time.monotonic()
+    return Session(_session(database, options), began)
+
+
+def run_in_session(
+    session: Session, database: Database, sql: str, options: RunOptions, *, watched: bool = False
 ) -> Outcome:
+    """Run ``sql`` as one simple-query message in a session that others ran in, and more will.
+
+    What it did is measured when it is ``watched``, without what the session did before.
+    """
+    connection = session.connection
+    if not watched or connection.closed:
+        reply = messages.send(connection, sql, timeout=options.timeout)
+        return _outcome(connection, sql, reply, "session")
+    was_open = connection.info.transaction_status != TransactionStatus.IDLE
+    before, standing = watching.look_within(connection, database)
+    reply = messages.send(connection, sql, timeout=options.timeout)
+    outcome = _outcome(connection, sql, reply, "session")
+    is_open = connection.info.transaction_status != TransactionStatus.IDLE
+    if was_open and not is_open:
+        # What the transaction did from its beginning is what others see now.
+        standing = replace(standing, counts=(), took_xid=False)
+    # The counts of an open transaction are told at its end and not before.
+    began = float("-inf") if was_open else session.began
+    facts = watching.after_commit(connection, database, before, reply, sql=sql, began=began)
+    facts = facts.without(standing)
+    danger = danger_of(facts, options.effects)
+    if danger.level is Mark.READ and outcome.error is None and not (was_open or is_open):
+        again = _again(connection, before, sql, options)
+        messages.send(connection, "rollback")
+        danger = danger_of(again.without(standing) if again else facts, options.effects)
+    return replace(outcome, danger=danger)
+
+
+def run_isolated(template: Template, shared: Database, sql: str, options: RunOptions) -> Outcome:
     """Run ``sql`` so that nothing of it stays, with the outcome that it has on a clone.
 
     The cheap way is a transaction on ``shared``, a clone that only this function uses, which is
@@ -113,14 +142,12 @@ def run_isolated(  # noqa: PLR0913 - each says one thing about one run
     """
     before = _known_state(shared)
     if not needs_clone(sql) and not before.reaches_unseen(sql):
-        outcome, facts = _run_in_transaction(shared, before, sql, role, timeout)
-        outcome = replace(outcome, danger=judge(facts, effects))
+        outcome, facts = _run_in_transaction(shared, before, sql, options)
+        outcome = replace(outcome, danger=danger_of(facts, options.effects))
         if outcome.error is None or outcome.error.sqlstate not in _ONLY_OUTSIDE_TRANSACTION:
             return outcome
     with template.clone() as database:
-        return run_as_editor(
-            database, sql, role=role, timeout=timeout, watched=True, effects=effects
-        )
+        return run_as_editor(database, sql, options, watched=True)
 
 
 def needs_clone(sql: str) -> bool:
@@ -138,12 +165,12 @@ def needs_clone(sql: str) -> bool:
 
 
 def _run_in_transaction(
-    shared: Database, before: watching.Before, sql: str, role: str, timeout: float
+    shared: Database, before: watching.Before, sql: str, options: RunOptions
 ) -> tuple[Outcome, Facts]:
     moved = True
     try:
-        with _session(shared, role) as connection:
-            reply = messages.send(connection, _BEGIN + sql, timeout=timeout)
+        with _session(shared, options) as connection:
+            reply = messages.send(connection, _BEGIN + sql, timeout=options.timeout)
             reply = replace(reply, results=reply.results[1:], error=_shifted(reply.error))
             facts, only_read = Facts(), False
             if reply.error is None:
@@ -155,7 +182,7 @@ def _run_in_transaction(
                     )
                 # What a commit would check must be checked; a commit itself must not happen.
                 last, only_read = watching.glance(
-                    connection, "set constraints all immediate", timeout
+                    connection, "set constraints all immediate", options.timeout
                 )
                 reply = replace(reply, error=last.error, notices=reply.notices + last.notices)
                 if last.error is not None:
@@ -180,24 +207,35 @@ def _run_in_transaction(
 
 
 def _facts_in_transaction(
-    database: Database, before: watching.Before, sql: str, role: str, timeout: float
+    database: Database, before: watching.Before, sql: str, options: RunOptions
 ) -> Facts | None:
     """Run once more what changed nothing: in a transaction, its locks can still be seen.
 
     A block that makes its own transactions runs without them.
     """
+    with _session(database, options) as connection:
+        facts = _again(connection, before, sql, options)
+        _leave(connection)
+    return facts
+
+
+def _again(
+    connection: psycopg.Connection[tuple[object, ...]],
+    before: watching.Before,
+    sql: str,
+    options: RunOptions,
+) -> Facts | None:
+    """Run a block in a transaction, which stays open, and look what it did."""
     inner = ";".join(
         sql[statement.start : statement.end]
         for statement in lexer.statements(sql)
         if not _TRANSACTION_WORDS & set(statement.words[:1])
     )
-    with _session(database, role) as connection:
-        reply = messages.send(connection, f"{_BEGIN}{inner}", timeout=timeout)
-        facts = None
-        if reply.error is None and connection.info.transaction_status == TransactionStatus.INTRANS:
-            reply = replace(reply, results=reply.results[1:])
-            facts = watching.after_in_transaction(connection, before, reply)
-        _leave(connection)
+    reply = messages.send(connection, f"{_BEGIN}{inner}", timeout=options.timeout)
+    facts = None
+    if reply.error is None and connection.info.transaction_status == TransactionStatus.INTRANS:
+        reply = replace(reply, results=reply.results[1:])
+        facts = watching.after_in_transaction(connection, before, reply)
     return facts
 
 
@@ -237,8 +275,8 @@ def _set_back(database: Database, before: watching.Before) -> tuple[str, ...]:
     return tuple(moved)
 
 
-def _session(database: Database, role: str) -> psycopg.Connection[tuple[object, ...]]:
-    return database.connect(role, APPLICATION_NAME)
+def _session(database: Database, options: RunOptions) -> psycopg.Connection[tuple[object, ...]]:
+    return database.connect(options.role, APPLICATION_NAME)
 
 
 def _outcome(
@@ -255,23 +293,12 @@ def _outcome(
     last = reply.results[-1] if reply.results else None
     return Outcome(
         columns=None if shown is None else _columns(connection, shown),
-        rows=() if shown is None else _rows(shown),
+        rows=() if shown is None else messages.rows_of(shown),
         tag=(last.command_status or b"").decode() if last is not None else "",
         error=error,
         notices=reply.notices,
         seconds=reply.seconds,
         isolation=isolation,
-    )
-
-
-def _rows(result: PGresult) -> tuple[tuple[str | None, ...], ...]:
-    columns = range(result.nfields)
-    return tuple(
-        tuple(
-            None if (value := result.get_value(row, column)) is None else value.decode()
-            for column in columns
-        )
-        for row in range(result.ntuples)
     )
 
 
@@ -293,6 +320,5 @@ def _columns(
         _builtin_types.update(
             (key, name) for key, name in names.items() if key[1] < _FIRST_USER_OID
         )
-    return tuple(
-        Column((result.fname(i) or b"").decode(), names[key]) for i, key in enumerate(keys)
-    )
+    called = messages.names_of(result)
+    return tuple(Column(name, names[key]) for name, key in zip(called, keys, strict=True))

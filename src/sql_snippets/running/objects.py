@@ -112,7 +112,7 @@ class Objects:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class ObjectChanges:
     """The names of the objects that came, changed and went."""
 
     created: tuple[str, ...]
@@ -132,7 +132,7 @@ def read(connection: psycopg.Connection[tuple[object, ...]]) -> Objects:
     return Objects(names, versions)
 
 
-def compare(before: Objects, after: Objects) -> Difference:
+def compare(before: Objects, after: Objects) -> ObjectChanges:
     """Return what is different; an object that was made again as it was called is altered."""
     former, names = set(before.names.values()), set(after.names.values())
     created = [
@@ -150,7 +150,7 @@ def compare(before: Objects, after: Objects) -> Difference:
             dropped.append(name)
         else:
             altered.append(name)
-    return Difference(tuple(created), tuple(altered), tuple(dropped))
+    return ObjectChanges(tuple(created), tuple(altered), tuple(dropped))
 
 
 def _lost_columns(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:

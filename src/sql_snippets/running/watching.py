@@ -178,6 +178,20 @@ def look(database: Database) -> Before:
         )
 
 
+def look_within(connection: Connection, database: Database) -> tuple[Before, Facts]:
+    """Return the state of the database, and what an open session holds and has counted already.
+
+    What the session counted and has not told is told first, where no transaction keeps it back.
+    """
+    if connection.info.transaction_status == TransactionStatus.IDLE:
+        messages.send(connection, "select pg_catalog.pg_stat_force_next_flush()")
+    before = look(database)
+    if connection.info.transaction_status == TransactionStatus.INERROR:
+        return before, Facts()
+    probe = messages.send(connection, _PROBE_SESSION)
+    return before, _of_probe(_content(probe), before, messages.Reply((), None, (), 0.0))
+
+
 def glance(connection: Connection, first: str, timeout: float) -> tuple[messages.Reply, bool]:
     """Send ``first``, and look whether the open transaction did nothing but read."""
     reply = messages.send(connection, f"{first};{_UNLIMITED}{_GLANCE}", timeout=timeout)
@@ -338,7 +352,7 @@ def _with_objects(connection: Connection, facts: Facts, before: Before) -> Facts
         return facts
     found = objects.compare(before.objects, objects.read(connection))
     altered = found.altered
-    if found == objects.Difference((), (), ()) and not _has_temporary(connection):
+    if found == objects.ObjectChanges((), (), ()) and not _has_temporary(connection):
         altered = tuple(f"catalog {name}" for name in sorted(changed & COMPARED))
     return replace(facts, created=found.created, altered=altered, dropped=found.dropped)
 
@@ -367,16 +381,9 @@ def _counted(connection: Connection) -> list[RowCounts]:
 
 
 def _since(before: Before, now: Sequence[RowCounts]) -> Iterable[RowCounts]:
-    """Yield what was counted since; a count that was set back to zero starts there."""
+    """Yield what was counted since."""
     for count in now:
-        old = before.counts.get(count.relation.oid, RowCounts(count.relation))
-        new = RowCounts(
-            count.relation,
-            max(count.inserted - old.inserted, 0),
-            max(count.updated - old.updated, 0),
-            max(count.deleted - old.deleted, 0),
-        )
-        if new.inserted or new.updated or new.deleted:
+        if new := count.since(before.counts.get(count.relation.oid, RowCounts(count.relation))):
             yield new
 
 

@@ -6,16 +6,15 @@ noted when it was stored, and an entry that does not fit is thrown away.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import logging
 import os
 import shutil
 import zlib
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, cast
 
+from sql_snippets.cache import is_trusted, locked
 from sql_snippets.servers.cluster import give, make_directory
 
 if TYPE_CHECKING:
@@ -39,22 +38,20 @@ def locked_entry(cache_dir: Path, key: str) -> Iterator[Path | None]:
 
     The entry need not exist.  The newest few entries stay, the others are removed.
     """
-    try:
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        lock = _lock(cache_dir / f"{key}.lock", fcntl.LOCK_EX)
-    except OSError as err:
-        logger.warning(
-            "The cache of prepared databases in %s cannot be used (%s): preparing one for this "
-            "run alone.",
-            cache_dir,
-            err.strerror,
-        )
-        yield None
-        return
-    try:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(cache_dir / f"{key}.lock"))
+        except OSError as err:
+            logger.warning(
+                "The cache of prepared databases in %s cannot be used (%s): preparing one for "
+                "this run alone.",
+                cache_dir,
+                err.strerror,
+            )
+            yield None
+            return
         entry = cache_dir / key
-        if entry.exists() and entry.stat().st_uid not in {0, os.geteuid()}:
-            # Its files decide what a server does: only our own, or root's, are trusted.
+        if entry.exists() and not is_trusted(entry):
             logger.warning("%s belongs to another user: preparing one for this run alone.", entry)
             yield None
         else:
@@ -62,8 +59,6 @@ def locked_entry(cache_dir: Path, key: str) -> Iterator[Path | None]:
             if entry.exists():
                 os.utime(entry)
         _evict(cache_dir, key)
-    finally:
-        os.close(lock)
 
 
 def restore(entry: Path, data: Path, user: str | None) -> dict[str, object]:
@@ -118,32 +113,13 @@ def store(entry: Path, data: Path, notes: dict[str, object]) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _lock(path: Path, how: int) -> int:
-    while True:
-        lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, how)
-            # A process that removes an old entry removes its lock file too: ours may be that one.
-            with contextlib.suppress(FileNotFoundError):
-                if path.stat().st_ino == os.fstat(lock).st_ino:
-                    return lock
-        except BaseException:
-            os.close(lock)
-            raise
-        os.close(lock)
-
-
 def _evict(cache_dir: Path, current: str) -> None:
     entries = [path for path in cache_dir.glob("*/") if (path / "manifest.json").exists()]
     entries.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     for entry in entries[KEPT:]:
         if entry.name == current:
             continue
-        lock_path = cache_dir / f"{entry.name}.lock"
-        with contextlib.suppress(OSError):
-            lock = _lock(lock_path, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            try:
-                shutil.rmtree(entry, ignore_errors=True)
-                lock_path.unlink()
-            finally:
-                os.close(lock)
+        lock = cache_dir / f"{entry.name}.lock"
+        with suppress(OSError), locked(lock, wait=False):
+            shutil.rmtree(entry, ignore_errors=True)
+            lock.unlink()

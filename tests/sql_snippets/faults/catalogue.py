@@ -9,9 +9,11 @@ states that its tables can be in.
 from __future__ import annotations
 
 import datetime as dt
+import random
 import re
 from collections import Counter
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -38,6 +40,14 @@ class Fault:
     # The system itself may refuse it, which is better than to say so afterwards.
     may_be_refused: bool = False
 
+    @property
+    def people(self) -> str | None:
+        """Who has to mend it, by the kind of fault; None where the page does."""
+        for of_kind, names, people in FOR_PEOPLE:
+            if of_kind == self.kind and re.search(names, self.name):
+                return people
+        return None
+
 
 def catalogue(god: Connection) -> tuple[Fault, ...]:
     """Return every fault of the database of this session, in order; it is left as it is."""
@@ -49,6 +59,21 @@ def catalogue(god: Connection) -> tuple[Fault, ...]:
     doubled = [name for name, count in Counter(f.name for f in faults).items() if count > 1]
     assert not doubled, doubled
     return tuple(faults)
+
+
+def chosen_pairs(
+    faults: tuple[Fault, ...], how_many: str, seed: int
+) -> Iterator[tuple[Fault, Fault]]:
+    """Return so many pairs of faults, or all of them."""
+    # A session is open only while something is done in it: what it is to hold has to be there.
+    alone = [fault for fault in faults if not fault.session]
+    if how_many == "all":
+        yield from combinations(alone, 2)
+        return
+    dice = random.Random(seed)
+    for _ in range(int(how_many)):
+        first, second = dice.sample(alone, 2)
+        yield first, second
 
 
 # Name, SQL, and where there are any: statements of a session, and whether it may be refused.
@@ -691,9 +716,15 @@ def _alert(status: str, next_attempt: str, error: str | None = None, attempts: i
 
 def _alerts(_: Connection) -> Iterator[Any]:
     due, late = "now() - interval '1 day'", "now() + interval '1 year'"
-    yield "an alert was given up", _alert("undelivered", due, "refused", 6)
+    yield (
+        "an alert was given up",
+        _alert("undelivered", due, "The receiver answered with HTTP status 503.", 6),
+    )
     yield "an alert is queued for a day", _alert("queued", due)
-    yield "an alert is queued for a day with an error", _alert("queued", due, "refused", 1)
+    yield (
+        "an alert is queued for a day with an error",
+        _alert("queued", due, "The receiver answered with HTTP status 503.", 1),
+    )
     yield "an alert is queued until next year", _alert("queued", late)
     yield "an alert is queued until the end of days", _alert("queued", "'infinity'")
     yield "an alert was sent a day ago and not answered", _alert("sent", due, attempts=1)
@@ -853,6 +884,26 @@ MOSTLY_HARMLESS = {
     "triggers of a table",
     "view",
 }
+PLATFORM, DEVELOPERS = "platform on-call", "developers"
+# What the page cannot mend: kind, pattern of the names, and to whom it has to lead.
+FOR_PEOPLE: tuple[tuple[str, str, str], ...] = (
+    # Lost is what puts things back, or what it goes by.
+    ("function dropped", r"reminder\.(redeploy|redeployment_of)\(", DEVELOPERS),
+    ("function idle", r"reminder\.(redeploy|redeployment_of)\(", DEVELOPERS),
+    ("column", r"reminder\.deployed\.", DEVELOPERS),
+    ("function altered", "owner to", DEVELOPERS),
+    # The address looks like one; whether it is the right one only people know.
+    ("secret", "leads nowhere", PLATFORM),
+    # Only the platform can give these back.
+    ("role", "authenticator", DEVELOPERS),
+    ("role", "", PLATFORM),
+    ("platform", "schema auth", DEVELOPERS),
+    ("platform", "", PLATFORM),
+    # Data that is lost, or that contradicts itself.
+    ("contact", "assignments truncated", PLATFORM),
+    ("reminder", "from next week", DEVELOPERS),
+    ("alert", "next streak", PLATFORM),
+)
 KINDS: dict[str, Callable[[Connection], Iterator[Any]]] = {
     "session": _sessions,
     "right given": _rights_given,

@@ -107,6 +107,8 @@ class Looked:
     refused: str | None = None
     broken: str | None = None
     not_ok: tuple[str, ...] = ()
+    # Whether the oracle was asked; if not, nothing is known of the promise.
+    is_judged: bool = False
 
     @property
     def name(self) -> str:
@@ -117,6 +119,17 @@ class Looked:
         return self.broken is not None and not self.not_ok
 
 
+@dataclass(frozen=True, slots=True)
+class Faulty:
+    """A database with faults in it; ``path`` tells its requests from those of others."""
+
+    database: Database
+    path: str
+    session: tuple[str, ...] = ()
+    refused: str | None = None
+    lived: int = 0
+
+
 @dataclass(slots=True)
 class Ground:
     """The healthy database of today as a template, and what the oracle needs beside it."""
@@ -124,6 +137,8 @@ class Ground:
     template: Template
     receiver: Receiver
     pool: ThreadPoolExecutor
+    # What health names needs no oracle to pass: it is asked all the same for the published score.
+    judge_all: bool = False
     _day: dt.date = dt.date.min
     _since: float = 0.0
     _healthy: Healthy = field(init=False)
@@ -148,7 +163,6 @@ class Ground:
     def look_at_each(self, faults: Sequence[Fault]) -> Iterator[Looked]:
         """Look at one fault after the other; those that wait for a session, at the same time."""
         held = [fault for fault in faults if fault.session]
-        together = [fault for fault in faults if fault.kind in MOSTLY_HARMLESS]
         if held:
             # Prepared now, so that no thread does it under the eyes of the others.
             self._since = -FRESH_SECONDS
@@ -156,35 +170,62 @@ class Ground:
                 pass
         with ThreadPoolExecutor(max(len(held), 1)) as waiting:
             yield from waiting.map(self.look, held)
+        together: list[Fault] = []
+        for fault in faults:
+            if fault.session:
+                continue
+            if fault.kind not in MOSTLY_HARMLESS:
+                yield self.look(fault)
+            elif self.judge_all or not (seen := self.look(fault, ask=False)).not_ok:
+                together.append(fault)
+            else:
+                yield seen
         for start in range(0, len(together), TOGETHER):
             yield from self._together(together[start : start + TOGETHER])
-        alone = (f for f in faults if not f.session and f.kind not in MOSTLY_HARMLESS)
-        yield from map(self.look, alone)
 
     def _together(self, faults: Sequence[Fault]) -> Iterator[Looked]:
-        """Look at several faults at once, and at fewer of them where something is broken."""
-        looked = self.look(*faults)
+        """Ask the oracle of several faults at once, and of fewer where something is broken."""
+        looked = self.look(*faults, ask=True)
         if len(faults) == 1:
             yield looked
         elif looked.broken is None and looked.refused is None:
-            yield from (Looked((fault,)) for fault in faults)
+            yield from (Looked((fault,), is_judged=True) for fault in faults)
         else:
             half = len(faults) // 2
             yield from self._together(faults[:half])
             yield from self._together(faults[half:])
 
-    def look(self, *faults: Fault) -> Looked:
-        """Put faults into one database, read its health, and try in it whether all is kept."""
+    def look(self, *faults: Fault, ask: bool | None = None) -> Looked:
+        """Put faults into one database, read its health, and try in it whether all is kept.
+
+        ``ask`` says whether the oracle is asked; unless told, it is where health names nothing.
+        """
         while True:
-            looked = self._look(faults)
+            looked = self._look(faults, ask=True if self.judge_all else ask)
             # What was begun on one day and ended on the next says nothing.
             if self._day == dt.datetime.now(dt.UTC).date():
                 return looked
 
-    def _look(self, faults: tuple[Fault, ...]) -> Looked:
+    def _look(self, faults: tuple[Fault, ...], *, ask: bool | None) -> Looked:
+        with self.faulty(*faults) as faulty:
+            if faulty.refused is not None:
+                return Looked(faults, refused=faulty.refused)
+            database, session = faulty.database, faulty.session
+            rows = _health_while_held(database, session) if session else read_health(database)
+            not_ok = self._not_ok(rows)
+            if ask is False or (not_ok and not ask):
+                return Looked(faults, not_ok=not_ok)
+            broken = self.oracle(faulty).verdict()
+            return Looked(faults, None, broken, not_ok, is_judged=True)
+
+    @contextmanager
+    def faulty(self, *faults: Fault) -> Iterator[Faulty]:
+        """Give a healthy database with faults put into it."""
         with self.clone() as database:
             path = f"/{next(self._numbers)}"
             _lead_to(database, path)
+            session = tuple(statement for fault in faults for statement in fault.session)
+            refused = None
             for fault in faults:
                 with database.server.connect(database.name) as god:
                     try:
@@ -192,11 +233,21 @@ class Ground:
                     except psycopg.Error as err:
                         if not fault.may_be_refused and len(faults) == 1:
                             raise
-                        return Looked(faults, refused=first_line(err))
-            session = tuple(statement for fault in faults for statement in fault.session)
-            rows = _health_while_held(database, session) if session else read_health(database)
-            oracle = Oracle(database, self._healthy, self.receiver, path, self.pool, session)
-            return Looked(faults, None, oracle.verdict(), self._not_ok(rows))
+                        refused = first_line(err)
+                        break
+            yield Faulty(database, path, session, refused)
+
+    def oracle(self, faulty: Faulty) -> Oracle:
+        """Ask whether the promise holds, which uses the database up."""
+        return Oracle(
+            faulty.database,
+            self._healthy,
+            self.receiver,
+            faulty.path,
+            self.pool,
+            faulty.session,
+            faulty.lived,
+        )
 
     def _not_ok(self, rows: Health) -> tuple[str, ...]:
         """Return what a reader of health sees that is not well; a row that is gone is none."""
@@ -257,14 +308,14 @@ def read_health(database: Database) -> Health:
 
 
 @contextmanager
-def open_ground() -> Iterator[Ground]:
+def open_ground(*, judge_all: bool = False) -> Iterator[Ground]:
     """Give the healthy database: seeded, with people due on the next days, run and watched."""
     with (
         http_receiver() as receiver,
         ThreadPoolExecutor(4) as pool,
         open_template("embedded", reminder_recipe(seed=True), cache_dir=cache_dir()) as template,
     ):
-        ground = Ground(template, receiver, pool)
+        ground = Ground(template, receiver, pool, judge_all)
         try:
             yield ground
         finally:

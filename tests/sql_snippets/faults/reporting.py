@@ -18,11 +18,16 @@ COLUMNS = ("What was put wrong", "Faults", "Refused", "Broken", "Seen by health"
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Of one kind of fault: how many, and in how many of them the promise was broken and seen."""
+    """Of one kind of fault: how many, which health names, and what the oracle says of them.
+
+    Unless everything is judged, the oracle is asked only of what health does not name.
+    """
 
     kind: str
     faults: int = 0
     refused: int = 0
+    named: int = 0
+    judged: int = 0
     broken: int = 0
     seen: int = 0
     # What health did not say, and for each row of health what it alone said.
@@ -49,7 +54,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--faults-keep",
         action="store_true",
-        help="write the score to docs/figures.md instead of comparing it",
+        help="ask the oracle of every fault, and write the score to docs/figures.md",
     )
 
 
@@ -66,11 +71,15 @@ def pytest_terminal_summary(
     )
     if not scores:
         return
-    faults, broken, seen = (
-        sum(getattr(score, name) for score in scores) for name in ("faults", "broken", "seen")
+    faults, named, judged, broken, seen = (
+        sum(getattr(score, name) for score in scores)
+        for name in ("faults", "named", "judged", "broken", "seen")
     )
     terminalreporter.section("faults")
-    terminalreporter.line(f"{faults} faults, {broken} broke the promise, health saw {seen}")
+    terminalreporter.line(
+        f"{faults} faults, of which health names {named}; of the {judged} that were judged, "
+        f"{broken} broke the promise, and health names {seen} of these"
+    )
     for score in scores:
         for name in score.unseen:
             terminalreporter.line(f"UNSEEN {score.kind}: {name}")

@@ -1,4 +1,4 @@
-"""The values of a block's placeholders: their types, and that they stay values whatever they hold.
+"""The types of the values of a block's placeholders, asked of the server.
 
 A type is asked by preparing the statement with ``$1`` in the placeholder's place, which runs
 nothing.  Where the grammar has no parameters, or the placeholder is only a part of a literal or a
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, cast
 
 from psycopg.pq import DiagnosticField, ExecStatus
 
-from sql_snippets.model import Failure, Parameter
-from sql_snippets.sqltext.lexer import Kind, Token, statements, tokens
-from sql_snippets.sqltext.placeholders import Placeholder, PlaceholderError, fill, find
+from sql_snippets.model import Parameter
+from sql_snippets.sqltext.hostile import SYNTAX_ERROR
+from sql_snippets.sqltext.lexer import Kind, statements
+from sql_snippets.sqltext.placeholders import Placeholder, fill, find
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,24 +23,7 @@ if TYPE_CHECKING:
 
     from sql_snippets.model import Snippet
 
-TEXT_TYPES = frozenset({"text", "character varying", "character", "name", '"char"', "unknown"})
-SYNTAX_ERROR = "42601"
-# Errors that say that a value became a part of the statement.
-BROKEN = frozenset({SYNTAX_ERROR, "42P01", "42703", "42883", "42602", "42622"})
-# Ends what a careless author would have opened, in each way there is.  It is short enough for a
-# column of a few dozen characters, and no zero byte is in it, which no text can hold.
-HOSTILE = "O'Hara\"\\'); drop table x; --/* $$ $q$ \u2028 \N{PILE OF POO}"
 _QUOTED = frozenset({Kind.STRING, Kind.ESCAPE_STRING, Kind.UNICODE_STRING})
-
-
-def source_of(snippet: Snippet, name: str) -> str:
-    """Return where a placeholder's value comes from, as the page says it."""
-    claims = snippet.claims
-    if name in claims.fill:
-        return f"fill.{name}"
-    if name in claims.taken:
-        return f"@{claims.taken[name].block}.{claims.taken[name].column}"
-    return f"scenario {claims.scenario}" if claims.scenario else "nothing"
 
 
 def describe(
@@ -62,49 +46,18 @@ def describe(
             found.setdefault(place.name, type_)
     for place in places:
         found.setdefault(place.name, _type_of_value(place, values.get(place.name)))
-    return tuple(Parameter(name, type_, source_of(snippet, name)) for name, type_ in found.items())
+    return tuple(
+        Parameter(name, type_, snippet.claims.source_of(name)) for name, type_ in found.items()
+    )
 
 
-def check_structure(
-    connection: psycopg.Connection[tuple[object, ...]],
-    snippet: Snippet,
-    values: Mapping[str, object],
-    hostile: Mapping[str, object],
-) -> list[Failure]:
-    """Return what hostile values change in the statement, by our scanner and the server's."""
-    usual, filled = fill(snippet.sql, values), fill(snippet.sql, hostile)
-    failures = []
-    for place in find(snippet.sql):
-        if place.kind is Kind.CODE and not _is_refused(snippet.sql, place, values):
-            message = f"<{place.name}> stands without quotes and takes more than a plain value"
-            failures.append(Failure(snippet.locate(place.start), message))
-    first = snippet.locate(find(snippet.sql)[0].start)
-    if _shape(usual.sql) != _shape(filled.sql):
-        message = "a value with quotes in it would change the statement, not only the value"
-        failures.append(Failure(first, message))
-    for statement in statements(filled.sql):
-        error = _error_of_prepare(connection, filled.sql[statement.start : statement.end])
-        if error is not None and error[0] == SYNTAX_ERROR:
-            message = f"a value with quotes in it would break the statement: {error[1]}"
-            failures.append(Failure(first, message, error[0]))
-    return failures
-
-
-def _is_refused(sql: str, place: Placeholder, values: Mapping[str, object]) -> bool:
-    try:
-        fill(sql, {**values, place.name: HOSTILE})
-    except PlaceholderError:
-        return True
-    return False
-
-
-def _shape(sql: str) -> tuple[int, list[tuple[Kind, str]]]:
-    """Return the number of statements and the tokens, of literals and names only that they are."""
-
-    def text(token: Token) -> str:
-        return sql[token.start : token.end] if token.kind is Kind.CODE else ""
-
-    return len(statements(sql)), [(token.kind, text(token)) for token in tokens(sql)]
+def syntax_errors(connection: psycopg.Connection[tuple[object, ...]], sql: str) -> tuple[str, ...]:
+    """Return what the server's parser says to those statements of ``sql`` that it cannot read."""
+    errors = [
+        _error_of_prepare(connection, sql[statement.start : statement.end])
+        for statement in statements(sql)
+    ]
+    return tuple(error[1] for error in errors if error is not None and error[0] == SYNTAX_ERROR)
 
 
 def _literal_around(sql: str, place: Placeholder) -> tuple[int, int] | None:
@@ -160,11 +113,3 @@ def _type_of_value(place: Placeholder, value: object) -> str:
         return "text" if place.kind in _QUOTED else "name"
     # One example that is a whole number does not say that the next is.
     return "boolean" if str(value).lower() in {"true", "false"} else "numeric"
-
-
-def hostile_values(
-    parameters: Iterable[Parameter], values: Mapping[str, object]
-) -> dict[str, object] | None:
-    """Return the values with a hostile one for each text, None where no value is a text."""
-    texts = [parameter.name for parameter in parameters if parameter.type in TEXT_TYPES]
-    return {**values, **dict.fromkeys(texts, HOSTILE)} if texts else None

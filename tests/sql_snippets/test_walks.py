@@ -1,0 +1,142 @@
+"""Whoever follows the page comes to an end, and the end is true.
+
+A machine walks it, from Check health and from each alert that arrives, for faults of every kind.
+The oracle says what is broken; the page is never asked whether the page was right.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import astuple
+from typing import TYPE_CHECKING
+
+import pytest
+
+from scripts.tasks.figures import read_kept
+from tests.sql_snippets.decisions import PAGE
+from tests.sql_snippets.faults.catalogue import KINDS, Fault, catalogue, chosen_pairs
+from tests.sql_snippets.faults.ground import Ground, open_ground
+from tests.sql_snippets.faults.reporting import PAIRS
+from tests.sql_snippets.walks import expedition
+from tests.sql_snippets.walks.book import Book
+from tests.sql_snippets.walks.reporting import ALL, COLUMNS, PROPERTY, Tally, sum_of
+from tests.sql_snippets.walks.walker import DONE, ESCALATED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tests.sql_snippets.walks.expedition import Walked
+
+
+@pytest.fixture(scope="module")
+def ground() -> Iterator[Ground]:
+    with open_ground() as ground:
+        yield ground
+
+
+@pytest.fixture(scope="module")
+def faults(ground: Ground) -> tuple[Fault, ...]:
+    with ground.clone() as database, database.server.connect(database.name) as god:
+        return catalogue(god)
+
+
+def test_a_healthy_database_is_done_after_one_statement(ground: Ground) -> None:
+    walked = expedition.walk_from_health(ground)
+    assert (walked.walk.end, walked.walk.statements, walked.after) == (DONE, 1, None)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, PAIRS])
+def test_every_walk_comes_to_a_true_end(
+    kind: str,
+    ground: Ground,
+    faults: tuple[Fault, ...],
+    record_property: Callable[[str, object], None],
+    pytestconfig: pytest.Config,
+) -> None:
+    wanted, seed = pytestconfig.getoption("--walks"), pytestconfig.getoption("--fault-seed")
+    if kind == PAIRS:
+        how_many = pytestconfig.getoption("--fault-pairs") if wanted == ALL else wanted
+        chosen: Sequence[tuple[Fault, ...]] = list(chosen_pairs(faults, how_many, seed))
+    else:
+        of_kind = [(fault,) for fault in faults if fault.kind == kind]
+        chosen = of_kind if wanted == ALL else _some(of_kind, int(wanted), seed)
+    tally, failures, remarks = Tally(kind), [], []
+    for some in chosen:
+        for walked in walks_from(ground, *some):
+            tally = sum_of([tally, tally_of(kind, walked)], kind)
+            failures += wrong_about(walked)
+            remarks += walked.walk.remarks
+    record_property(PROPERTY, (astuple(tally), remarks))
+    assert not failures, "\n\n".join(failures)
+
+
+def test_the_published_walks_keep_what_the_runbook_promises() -> None:
+    (table,) = read_kept()["walks"].findings.tables
+    assert table.columns == COLUMNS
+    total = dict(zip(COLUMNS, table.rows[-1], strict=True))
+    assert total["Done and still broken"] == total["In a circle or lost"] == "0"
+    assert int(total["Mended by the page"]) >= 0.8 * int(total["Broken before"])
+    assert float(total["Statements"].partition(",")[0]) <= 6
+    assert {row[0] for row in table.rows} >= {*KINDS, PAIRS}
+
+
+def test_a_page_that_says_done_too_early_is_found(ground: Ground) -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    well, ill = "- All `t`: the job is well, done.\n", "- An `f`: take the first row that has it"
+    assert well in text
+    assert ill in text
+    book = Book.of(text.replace(ill, "- An `f`: done. Or take the first row"))
+    fault = Fault("job field", "job off", "update cron.job set active = false where jobid = 1")
+    walked = expedition.walk_from_health(ground, fault, broken="", book=book)
+    assert walked.walk.end == DONE
+    assert any("done, and the promise is broken" in wrong for wrong in wrong_about(walked))
+
+
+def _some(
+    faults: Sequence[tuple[Fault, ...]], how_many: int, seed: int
+) -> Sequence[tuple[Fault, ...]]:
+    return random.Random(seed).sample(faults, min(how_many, len(faults)))
+
+
+def walks_from(ground: Ground, *faults: Fault) -> Iterator[Walked]:
+    """Walk from everywhere where somebody could begin who has these faults before him."""
+    broken = expedition.broken(ground, *faults)
+    if broken is None:
+        return  # the system itself refuses it
+    yield expedition.walk_from_health(ground, *faults, broken=broken)
+    if broken:
+        yield from expedition.walks_from_alerts(ground, *faults, broken=broken)
+
+
+def tally_of(kind: str, walked: Walked) -> Tally:
+    """Return what one walk adds to the table."""
+    end, is_broken = walked.walk.end, bool(walked.broken)
+    return Tally(
+        kind,
+        walks=1,
+        broken=is_broken,
+        mended=is_broken and end == DONE and walked.after is None,
+        escalated=is_broken and end == ESCALATED,
+        well=not is_broken and walked.after is None,
+        untrue=end == DONE and walked.after is not None,
+        astray=end not in {DONE, ESCALATED},
+        statements=(walked.walk.statements,),
+    )
+
+
+def wrong_about(walked: Walked) -> list[str]:
+    """Return what a walk should not have come to, with the walk."""
+    walk, wrong = walked.walk, []
+    if walk.end == DONE and walked.after is not None:
+        wrong.append(f"done, and the promise is broken: {walked.after}")
+    if walk.end not in {DONE, ESCALATED}:
+        wrong.append(f"no end: {walk.end}, {walk.why}")
+    if not walked.broken and walked.after is not None:
+        wrong.append(f"the page has made it worse: {walked.after}")
+    if walked.broken and len(walked.faults) == 1:
+        (fault,) = walked.faults
+        if fault.people is None and walk.end != DONE:
+            wrong.append("the page should have mended it")
+        if fault.people is not None and walk.end == ESCALATED and walk.why != fault.people:
+            wrong.append(f"it is for the {fault.people}, and not for the {walk.why}")
+    return [f"{walked.name}: {what}\n{walk}" for what in wrong]
