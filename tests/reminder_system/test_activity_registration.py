@@ -541,7 +541,7 @@ class TestAtTheSameTime:
 
         def write(statements: list[list[tuple[int, dt.date]]]) -> None:
             with database.connect() as connection:
-                start.wait(30)
+                start.wait(300)
                 for rows in statements:
                     connection.execute(
                         "insert into public.activities "

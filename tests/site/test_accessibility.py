@@ -237,6 +237,11 @@ _FOCUSED = """() => {
 }"""
 
 
+# The theme opens the search at its focus.
+_IS_OPEN = """() => !document.activeElement.matches(".md-search__input")
+    || document.getElementById("__search").checked"""
+
+
 @pytest.mark.parametrize("width", [390, 1024, 1280])
 def test_keyboard_walks_through_what_is_in_sight_alone(
     browser: Browser, site: str, width: int
@@ -248,7 +253,7 @@ def test_keyboard_walks_through_what_is_in_sight_alone(
         walked = []
         for _ in range(20):
             page.keyboard.press("Tab")
-            page.wait_for_timeout(50)  # the theme opens the search at its focus
+            page.wait_for_function(_IS_OPEN)
             walked.append(page.evaluate(_FOCUSED))
         assert [name for name, shown in walked if not shown] == []
         names = [name for name, _ in walked]

@@ -359,12 +359,19 @@ def test_no_table_of_the_runbook_is_wider_than_a_phone(phone: Page, site: str) -
     assert roles == ["table", "rowgroup", "row"]
 
 
+def _scroll_down(phone: Page) -> None:
+    before = phone.evaluate("scrollY")
+    phone.mouse.move(200, 400)
+    phone.mouse.wheel(0, 900)
+    phone.wait_for_function("before => scrollY === before + 900", arg=before)
+
+
 def test_whoever_comes_back_is_where_they_were(phone: Page, site: str) -> None:
     open_page(phone, f"{site}{RUNBOOK}#stuck-lock")
     phone.wait_for_selector("div.mermaid", state="attached")
-    phone.mouse.move(200, 400)
-    phone.mouse.wheel(0, 900)
-    phone.wait_for_timeout(500)  # the theme notes the place when the page has come to rest
+    _scroll_down(phone)
+    # The theme notes the place when the page has come to rest.
+    phone.wait_for_function("history.state?.y === scrollY")
     address, before = phone.url, phone.evaluate("scrollY")
     phone.evaluate("document.querySelector('.md-nav--primary a[href*=verification]').click()")
     phone.wait_for_url("**/verification/**")
@@ -442,9 +449,7 @@ def test_table_stays_a_table_on_a_desktop(page: Page, site: str) -> None:
 
 def test_button_back_to_the_top_covers_no_text(phone: Page, site: str) -> None:
     open_page(phone, f"{site}{RUNBOOK}#stuck-lock")
-    phone.mouse.move(200, 400)
-    phone.mouse.wheel(0, 900)
-    phone.wait_for_timeout(300)
+    _scroll_down(phone)
     phone.mouse.wheel(0, -300)
     button = phone.locator(".md-top")
     expect(button).to_be_visible()

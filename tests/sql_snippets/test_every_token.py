@@ -50,6 +50,7 @@ TAKEN = "1"
 BEGIN = "begin;"
 LOOKS_AHEAD = {"not", "nulls", "with", "without"}
 SAMPLE = 8
+PATIENCE = 300  # seconds, for a machine that is busy with other tests
 
 
 @cache
@@ -160,8 +161,8 @@ class Session:
         return run_isolated(self._template, self._database, sql, RunOptions(role)).error
 
     def error_of(self, sql: str) -> ServerError | None:
-        reply = messages.send(self._connection, BEGIN + sql, timeout=30)
-        messages.send(self._connection, "rollback", timeout=30)
+        reply = messages.send(self._connection, BEGIN + sql, timeout=PATIENCE)
+        messages.send(self._connection, "rollback", timeout=PATIENCE)
         error = reply.error
         if error is None or error.offset is None:
             return error
