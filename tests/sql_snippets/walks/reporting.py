@@ -90,7 +90,7 @@ def pytest_terminal_summary(
     for remark in sorted(set(remarks), key=lambda one: (-remarks.count(one), one)):
         terminalreporter.line(f"{remarks.count(remark):4} {remark}")
     if config.getoption("--walks-keep"):
-        _keep(tallies)
+        _keep(tallies, config.getoption("--walks"))
 
 
 def added_up(tallies: Iterable[Tally]) -> list[Tally]:
@@ -125,13 +125,14 @@ def _plus(one: Tally, other: Tally) -> Tally:
     )
 
 
-def _keep(tallies: Sequence[Tally]) -> None:
+def _keep(tallies: Sequence[Tally], of_each_kind: str) -> None:
     from scripts.tasks import figures, measured  # noqa: PLC0415 - for this option alone
 
     table = measured.Table(
         "The runbook walked by a machine, from Check health and from each alert that arrived",
         COLUMNS,
         tuple(tally.row() for tally in (*tallies, sum_of(tallies))),
+        f"Walked from {of_each_kind} of each kind, drawn at random where that is not all.",
     )
     path = figures.KEPT / "walks.json"
     measured.write("walks", measured.Findings((table,)), path, os.getloadavg()[0])
