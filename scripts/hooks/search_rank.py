@@ -41,7 +41,7 @@ SYMPTOMS = "find-your-symptom"
 SEEN = "what-do-you-see"
 ALERTS = "alerts-and-where-they-lead"
 CAUSES = "repeated-failures"
-CAUSE = "Cause"  # the column of a table whose first one says what is seen
+CAUSE = "Resolve"  # the column of a table whose first one says what is seen
 SYMPTOM = "Symptom."
 # What the server says with the codes of the runbook's tables: an error is pasted as it is read.
 MESSAGES = {
@@ -67,7 +67,7 @@ OWN_WORDS = {
     "destination": "change webhook; slack; teams; discord; new channel",
     "daylight": "summer time; dst; clock change",
     "restore": "backup; point in time recovery; pitr",
-    "revert": "rollback; roll back; undo a migration",
+    "differs": "rollback; roll back; undo a migration",
 }
 _ERROR = re.compile(r"(?:ERROR: |failed: )?[A-Za-z']+(?: [A-Za-z']+){2,}|ERROR: [a-z ]+")
 _TEXT = r"'(?P<text>(?:[^']|'')*)'"

@@ -69,7 +69,9 @@ class _Edit:
 
 _EDITS = {
     "For authors": _Edit("docs/authors-guide.md", "find-role", "pg_catalog.pg_roles"),
-    "Runbook": _Edit("docs/operations/cron-reminder-runbook.md", "secret-exists", "vault.secrets"),
+    "Runbook": _Edit(
+        "docs/operations/cron-reminder-runbook.md", "verify-heartbeat", "reminder.health"
+    ),
 }
 
 

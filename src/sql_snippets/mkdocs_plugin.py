@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mkdocs.config import config_options
 from mkdocs.config.base import Config
+from mkdocs.config.config_options import ExtraScriptValue
 from mkdocs.exceptions import PluginError
 from mkdocs.plugins import BasePlugin, event_priority, get_plugin_logger
 from mkdocs.structure.files import File
@@ -66,8 +67,11 @@ if TYPE_CHECKING:
 
 _log = get_plugin_logger("sql-snippets")
 _TITLE_END = re.compile(r"</h1>")
-_STYLES = Path(__file__).with_suffix(".css")
-_STYLES_URI = "assets/stylesheets/sql-snippets.css"
+# What a page needs beside its HTML: how stamps look, let them look their age, and fill values in.
+_ASSETS = Path(__file__).with_name("site_assets")
+_STYLES = ("stamps.css", "fill.css")
+_SCRIPTS = ("age.js", "fill.js")
+_FOLDER = "assets/sql-snippets"
 _HIGHLIGHT = "search.highlight"
 _ENDS = (signal.SIGTERM, signal.SIGHUP)
 
@@ -203,12 +207,16 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
                     signal.signal(end, signal.default_int_handler)
 
     def on_config(self, config: MkDocsConfig) -> MkDocsConfig:
-        """Put the style sheet before those of the site, and keep the theme from changing blocks.
+        """Put the plugin's files before those of the site, and keep the theme from changing blocks.
 
         Material marks the words of a search in what it has written as HTML: who has searched for
         "39" would copy ``&#39;`` where a quote was checked.
         """
-        config.extra_css.insert(0, _STYLES_URI)
+        config.extra_css[:0] = [f"{_FOLDER}/{name}" for name in _STYLES]
+        for place, name in enumerate(_SCRIPTS):
+            script = ExtraScriptValue(f"{_FOLDER}/{name}")
+            script.defer = True
+            config.extra_javascript.insert(place, script)
         features = config.theme.get("features", [])
         if _HIGHLIGHT in features:
             config.theme["features"] = [name for name in features if name != _HIGHLIGHT]
@@ -278,8 +286,10 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
             )
 
     def on_files(self, files: Files, /, *, config: MkDocsConfig) -> Files:
-        """Add the style sheet, and the page that is generated from the report."""
-        files.append(File.generated(config, _STYLES_URI, abs_src_path=str(_STYLES)))
+        """Add the plugin's files, and the page that is generated from the report."""
+        for name in (*_STYLES, *_SCRIPTS):
+            path = str(_ASSETS / name)
+            files.append(File.generated(config, f"{_FOLDER}/{name}", abs_src_path=path))
         self._files = files.documentation_pages()
         name = self.config.verification
         if not name:

@@ -136,6 +136,12 @@ class Plan:
     scenario: str | None = None
 
 
+_WITH_INCIDENT: Mapping[Step | None, Need] = {
+    Step.CONFIRM: Need.ROWS,
+    Step.VERIFY: Need.UNRESOLVED,
+}
+
+
 def plan_block(snippet: Snippet, options: RunOptions) -> Plan:
     """Return how a block is checked: after those that it needs, and with hostile values at last."""
     claims = snippet.claims
@@ -144,7 +150,6 @@ def plan_block(snippet: Snippet, options: RunOptions) -> Plan:
     if claims.scenario is not None:
         where = Where.INCIDENT
     own = _for(snippet, options)
-    need = {Step.CONFIRM: Need.ROWS, Step.VERIFY: Need.UNRESOLVED}.get(claims.step or Step.RESOLVE)
     steps: list[Send | Look | Probe] = [
         *(
             Send(
@@ -156,7 +161,14 @@ def plan_block(snippet: Snippet, options: RunOptions) -> Plan:
             )
             for earlier in snippet.earlier
         ),
-        Send(snippet, where, own, watched=True, need=need, in_session=goes_on),
+        Send(
+            snippet,
+            where,
+            own,
+            watched=True,
+            need=_WITH_INCIDENT.get(claims.step),
+            in_session=goes_on,
+        ),
     ]
     if claims.ends:
         steps.append(Look(present=False))

@@ -431,7 +431,7 @@ begin
   update reminder.alerts a
   set status = 'queued', attempts = 0, next_attempt_at = clock_timestamp()
   where a.status in ('undelivered', 'unconfirmed')
-     or (a.status = 'queued' and a.error is not null);
+     or (a.status = 'queued' and (a.error is not null or a.next_attempt_at > clock_timestamp()));
   return query select d.id, d.kind, d.status, d.error from reminder.deliver_alerts() d;
 end
 $$;

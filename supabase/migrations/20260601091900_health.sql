@@ -127,7 +127,7 @@ begin
   section := case
     when v_wrong is null and v_paused is not null then 'enable-the-job'
     when v_wrong[1] like 'surplus job %' then 'surplus-job'
-    when v_wrong[1] like '%: active is false' then 'missed-runs'
+    when v_wrong[1] = 'job peer-mentor-reminders: active is false' then 'missed-runs'
     else 'register-again'
   end;
   return next;

@@ -338,8 +338,8 @@ def test_a_drill_follows_blocks_of_other_sections(tmp_path: Path) -> None:
     (drill,) = page.drills
     assert drill.problems == page.problems == ()
     assert [(step.name, step.claims.step) for step in drill.steps] == [
-        ("own", Step.RESOLVE),
         ("look", Step.CONFIRM),
+        ("own", Step.RESOLVE),
         ("fix", Step.RESOLVE),
         ("done", Step.VERIFY),
     ]

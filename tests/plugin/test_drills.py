@@ -176,11 +176,34 @@ def test_a_verification_may_take_its_time() -> None:
     assert incident.looks > 4
 
 
+def test_an_incident_may_take_its_time_to_end() -> None:
+    patient = replace(VERIFY, claims=replace(VERIFY.claims, within=180.0))
+    drill = replace(DRILL, steps=(CONFIRM, RESOLVE, patient))
+    incident, waiting = World(present=True), [True, True]
+
+    def is_present() -> bool:
+        return incident.present or (incident.fixes > 0 and bool(waiting and waiting.pop()))
+
+    evidence = execute.execute(
+        plan_drill(drill, OPTIONS),
+        Ground(cast("Any", World(present=False))),
+        Incident(cast("Any", incident), Scenario(is_present)),
+    )
+    assert judge_drill(drill, evidence).failures == ()
+    assert not waiting
+
+
 def test_patience_does_not_hide_a_fix_that_fixes_nothing() -> None:
     patient = replace(VERIFY, claims=replace(VERIFY.claims, within=0.3))
     drill = replace(DRILL, steps=(CONFIRM, RESOLVE, patient))
     (failure,), *_ = _run("fixes nothing", drill=drill)
     assert failure.message.startswith('incident "incident" is still there')
+
+
+def test_a_drill_without_an_incident_at_all_proves_nothing() -> None:
+    ground = Ground(cast("Any", World(present=False)))
+    (failure,) = judge_drill(DRILL, execute.execute(plan_drill(DRILL, OPTIONS), ground)).failures
+    assert failure.message.startswith('scenario "incident" did not produce its incident')
 
 
 def test_an_incident_that_is_not_there_proves_nothing() -> None:
@@ -196,6 +219,13 @@ def test_a_section_without_a_step_proves_nothing(step: Step) -> None:
     assert failure == Failure(
         Location("x.md", 5), f"the drill proves nothing: it has no block with step={step.value}"
     )
+    assert incident.log == []
+
+
+def test_a_diagnosis_after_the_fix_proves_nothing() -> None:
+    (failure,), _, incident = _run(drill=replace(DRILL, steps=(RESOLVE, CONFIRM, VERIFY)))
+    assert failure.location == DRILL.location
+    assert failure.message.endswith("no step=confirm stands before its first step=resolve")
     assert incident.log == []
 
 

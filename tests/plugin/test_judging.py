@@ -22,7 +22,7 @@ from sql_snippets.model import (
     Snippet,
     Step,
 )
-from sql_snippets.plan import Look, Probe, RunOptions, Send, Where, plan_block
+from sql_snippets.plan import Look, Plan, Probe, RunOptions, Send, Stage, Where, plan_block
 
 OPTIONS = RunOptions("reader")
 DONE = Outcome(None, (), "UPDATE 1", None, (), 0.25, "clone")
@@ -87,6 +87,10 @@ def test_nothing_that_was_not_run_has_passed() -> None:
     trial = judge_block(snippet, _evidence(snippet))
     assert [failure.message for failure in trial.failures] == ["the block was not run"]
     assert not trial.tested
+    send = plan_block(snippet, OPTIONS).stages[0].steps[0]
+    assert isinstance(send, Send)
+    evidence = replace(_evidence(snippet), stages=((BlockRun(send, None),),))
+    assert judge_block(snippet, evidence).failures == trial.failures
 
 
 def test_without_its_incident_a_block_was_not_tested() -> None:
@@ -106,6 +110,22 @@ def test_a_failure_of_a_block_before_it_is_not_its_own() -> None:
     assert judge_block(snippet, _evidence(snippet, DONE, DONE)).tested
     own = judge_block(snippet, _evidence(snippet, DONE, BROKEN))
     assert (own.tested, own.failures[0].message) == (True, "no")
+
+
+def test_one_execution_is_the_evidence_of_several_blocks() -> None:
+    blocks = [_snippet(name, "select 1", Claims(rows=1)) for name in ("a", "b", "c")]
+    sends = tuple(Send(block, Where.CLONE, OPTIONS, watched=True) for block in blocks)
+    plan = Plan((Stage(sends),))
+    outcomes = (DONE, replace(DONE, tag="UPDATE 2"), BROKEN)
+    evidence = Evidence(plan, (tuple(map(BlockRun, sends, outcomes)),))
+    trials = [judge_block(block, evidence) for block in blocks]
+    assert [trial.outcome for trial in trials] == list(outcomes)
+    assert [[failure.message for failure in trial.failures] for trial in trials] == [
+        [],
+        ["the page says rows=1, there are 2"],
+        ["no"],
+    ]
+    assert not judge_block(_snippet("d", "select 1"), evidence).tested
 
 
 def test_an_incident_that_has_to_end_is_looked_for() -> None:

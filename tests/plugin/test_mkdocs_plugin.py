@@ -207,8 +207,9 @@ def test_style_sheet_comes_along_before_those_of_the_site(project: Path) -> None
     (project / "docs" / "own.css").write_text("", encoding="utf-8")
     (project / "mkdocs.yml").write_text(f"{CONFIG}\nextra_css: [own.css]\n", encoding="utf-8")
     sheets = re.findall(r'<link href="([^"]+\.css)" rel="stylesheet"', _build(project))
-    assert sheets[-2:] == ["../assets/stylesheets/sql-snippets.css", "../own.css"]
-    styles = (project / "site" / "page" / sheets[-2]).read_text(encoding="utf-8")
+    own = ["../assets/sql-snippets/stamps.css", "../assets/sql-snippets/fill.css"]
+    assert sheets[-3:] == [*own, "../own.css"]
+    styles = (project / "site" / "page" / sheets[-3]).read_text(encoding="utf-8")
     # It looks the same without the style sheets of this repository.
     used = set(re.findall(r"var\((--[a-z-]+)", styles))
     assert {name for name in used if not re.search(rf"^ *{name}:", styles, re.MULTILINE)} == {
@@ -435,7 +436,8 @@ def test_nothing_else_of_the_page_changes(project: Path) -> None:
     for added in ('class="sql-mark sql-mark--read"', 'class="sql-mark sql-mark--stop"'):
         stamped = stamped.replace(f"<p {added}>", "<p>")
     stamped = stamped.replace("sql-block ", "").replace("sql-output ", "")
-    stamped = re.sub(r"\s*<link href=[^>]*sql-snippets\.css[^>]*>", "", stamped)
+    stamped = re.sub(r"\s*<link href=[^>]*/sql-snippets/[^>]*>", "", stamped)
+    stamped = re.sub(r"\s*<script src=[^>]*/sql-snippets/[^>]*></script>", "", stamped)
     stamped = re.sub(r' (?:id="block-|data-sql-fill=")[^"]*"', "", stamped)
     while (start := stamped.find('<p class="sql-')) >= 0:
         end = stamped.index("</p>", start) + len("</p>")

@@ -114,7 +114,7 @@ def test_what_the_wheel_holds(wheel: Path) -> None:
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert {Path(name) for name in names if name.parts[0] == "sql_snippets"} == sources
-    for name in ("py.typed", "results/report.schema.json", "mkdocs_plugin.css"):
+    for name in ("py.typed", "results/report.schema.json", "site_assets/fill.js"):
         assert PurePosixPath("sql_snippets", name) in names
     others = {name for name in names if name.parts[0] != "sql_snippets"}
     assert {name.parts[0].rpartition(".")[2] for name in others} == {"dist-info"}
@@ -148,6 +148,12 @@ def test_the_commands_of_the_readme_put_the_verdicts_on_the_site(project: _Proje
     html = project.build()
     assert "Passed" in html
     assert "stand-ins" not in html
-    styles = project.folder / "site" / "assets" / "stylesheets" / "sql-snippets.css"
-    assert f"../assets/stylesheets/{styles.name}" in html
-    assert ".sql-stamp--passed" in styles.read_text(encoding="utf-8")
+    assets = project.folder / "site" / "assets" / "sql-snippets"
+    for name, words in {
+        "stamps.css": ".sql-stamp--passed",
+        "fill.css": ".sql-form",
+        "age.js": "Passed long ago",
+        "fill.js": "data-sql-fill",
+    }.items():
+        assert f"../assets/sql-snippets/{name}" in html
+        assert words in (assets / name).read_text(encoding="utf-8")

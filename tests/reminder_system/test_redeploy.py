@@ -28,11 +28,13 @@ MACHINERY = "'redeploy|deployed|repair_grants|own_relations|find_drift|drift'"
 LOSSES = {
     "every constraint but keys": (
         f"select format('alter table %s drop constraint %I cascade', t.name, k.conname) "
-        f"from ({OURS} = 'r') t join pg_constraint k on k.conrelid = t.id and k.contype in ('c', 'f')"
+        f"from ({OURS} = 'r') t "
+        "join pg_constraint k on k.conrelid = t.id and k.contype in ('c', 'f')"
     ),
     "every key": (
         f"select format('alter table %s drop constraint %I cascade', t.name, k.conname) "
-        f"from ({OURS} = 'r') t join pg_constraint k on k.conrelid = t.id and k.contype in ('p', 'u') "
+        f"from ({OURS} = 'r') t "
+        "join pg_constraint k on k.conrelid = t.id and k.contype in ('p', 'u') "
         "where t.name <> 'reminder.deployed'"
     ),
     "every index": (
@@ -46,7 +48,8 @@ LOSSES = {
         "and a.attgenerated = ''"
     ),
     "every column has another name": (
-        f"select format('alter table %s rename column %I to %I', t.name, a.attname, a.attname || '2') "
+        "select format('alter table %s rename column %I to %I', "
+        "t.name, a.attname, a.attname || '2') "
         f"from ({OURS} = 'r') t join lateral (select * from pg_attribute a where a.attrelid = t.id "
         "and a.attnum > 0 and not attisdropped order by attnum limit 1) a on true "
         "where t.name <> 'reminder.deployed'"
@@ -76,6 +79,11 @@ LOSSES = {
 }
 
 
+def _redeployed(connection: Connection) -> dict[str, str]:
+    rows = connection.execute("select object, done from reminder.redeploy()").fetchall()
+    return {str(what): str(done) for what, done in rows}
+
+
 def _differences(connection: Connection) -> list[str]:
     rows = connection.execute("select object from reminder.drift where not on_purpose").fetchall()
     return [row[0] for row in rows]
@@ -84,10 +92,10 @@ def _differences(connection: Connection) -> list[str]:
 @pytest.mark.parametrize("loss", LOSSES)
 def test_everything_of_a_kind_comes_back(database: Database, loss: str) -> None:
     with database.connect() as connection:
-        statements = [row[0] for row in connection.execute(LOSSES[loss].encode()).fetchall()]
+        statements = [str(row[0]) for row in connection.execute(LOSSES[loss].encode()).fetchall()]
         for statement in statements:
             connection.execute(statement.encode())
-        said = dict(connection.execute("select object, done from reminder.redeploy()").fetchall())
+        said = _redeployed(connection)
         failed = {what: done for what, done in said.items() if done.startswith("could not")}
         assert not failed
         assert len(said) >= min(len(statements), 4)
@@ -113,7 +121,7 @@ def test_what_cannot_be_put_back_is_said(database: Database) -> None:
             "alter table public.activity_types drop constraint activity_types_pkey cascade"
         )
         connection.execute("insert into public.activity_types select * from public.activity_types")
-        said = dict(connection.execute("select object, done from reminder.redeploy()").fetchall())
+        said = _redeployed(connection)
         done = said["constraint activity_types_pkey on public.activity_types"]
         assert done.startswith("could not be put back: ")
         assert "23505" in done

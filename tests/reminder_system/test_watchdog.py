@@ -237,7 +237,10 @@ def test_is_of_one_mind_with_the_runbook_and_with_health(
     add_run(watched, "9 days")
     add_run(watched, ago)
     rows = watched.execute(runbook_block("confirm-missed-run")).fetchall()
-    assert [row[0] for row in rows] == ["active" if active else "disabled"] * is_missed
+    # The page tells of a job that is off before its time has come, too.
+    assert [(row[0], bool(row[1])) for row in rows] == (
+        [("active" if active else "disabled", is_missed)] if is_missed or not active else []
+    )
     # The watchdog leaves a disabled job alone, which is somebody's decision.
     assert watch(watched)["missed_since"] == (rows[0][1] if rows and active else None)
     assert watched.execute(LAST_SUCCESS).fetchall() == [(not is_missed, "missed-runs")]
@@ -250,9 +253,8 @@ def test_and_the_runbook_agree_that_a_run_that_failed_was_not_missed(watched: Co
     assert watched.execute(runbook_block("confirm-missed-run")).fetchall() == []
     assert watch(watched)["missed_since"] is None
     assert watched.execute(LAST_SUCCESS).fetchall() == [(False, "repeated-failures")]
-    assert one(watched, runbook_block("verify-missed-run")) is False
     add_run(watched, "0 seconds")
-    assert one(watched, runbook_block("verify-missed-run")) is True
+    assert watched.execute(LAST_SUCCESS).fetchall() == [(True, "missed-runs")]
 
 
 def test_nothing_is_missed_on_the_day_of_the_installation(watched: Connection) -> None:

@@ -70,10 +70,10 @@ def test_space_around_a_value_is_no_part_of_it(page: Page, site: str) -> None:
     known = {snippet.name: snippet for snippet in _with_placeholders()}
     _type(page, "change-the-threshold", "failures", "3 ")
     expect(page.locator("#sql-fill-change-the-threshold-failures-error")).to_be_empty()
-    _type(page, "alert-not-delivered", "webhook_url", " https://hooks.example.org/1 ")
+    _type(page, "change-the-destination", "webhook_url", " https://hooks.example.org/1 ")
     _type(page, "trigger-a-run", "your_name", "  ")
     values = {"failures": "3", "webhook_url": "https://hooks.example.org/1"}
-    for name in ("change-threshold", "resolve-alert-secret", "trigger-run"):
+    for name in ("change-threshold", "set-webhook", "trigger-run"):
         assert _shown(page, known[name]) == fill(known[name].sql, values).sql.rstrip("\n")
 
 
@@ -211,7 +211,7 @@ def test_values_stay_in_the_tab_and_secrets_not_even_there(
     context.on("request", lambda request: asked.append(request.url + str(request.post_data)))
     open_page(page, site + RUNBOOK)
     _type(page, "trigger-a-run", "your_name", "Unmistakable")
-    _type(page, "alert-not-delivered", "webhook_url", "Secretive")
+    _type(page, "change-the-destination", "webhook_url", "Secretive")
     kept = page.evaluate("JSON.stringify({...sessionStorage})")
     assert "Unmistakable" in kept
     assert "Secretive" not in kept

@@ -53,10 +53,10 @@ ASKED = {
     "skipped": "stuck-lock",
     "scheduler service": "service-timeout",
     "execution_logs": "execution-log-schema",
-    "stamp": "marks-on-the-blocks",  # the pages on the checks say it more often
+    "stamp": "how-to-run-a-block",  # the pages on the checks say it more often
     # in words that the page has no reason to say
     "pause": "disable-the-job",
-    "rollback": "repeated-failures",
+    "rollback": "what-differs",
     "slack": "change-the-destination",
     "webhook": "change-the-destination",
     "duplicate": "duplicate-reminders",
@@ -78,7 +78,7 @@ ASKED = {
     "WARNING: you don\u2019t own a lock of type ExclusiveLock": "what-does-not-work",
     "you don't own a lock": "what-does-not-work",
     "Error: Failed to run sql query: ERROR:  P0002: There is no assignment 999."
-    "HINT:  Look it up in public.assignments.": "correct-one-assignment",
+    "HINT:  Look it up in public.assignments.": "correct-one-assignment explain-one-assignment",
     # with what the migrations leave open
     "Reminder run 21 failed": "repeated-failures",
     "Reminder run 21 failed: column a.last_contact_date does not exist": "repeated-failures",
@@ -188,7 +188,7 @@ def sentences() -> dict[str, str]:
 def _leads_on(row: list[str]) -> str:
     """Return where a row of the table of errors leads: to another incident, or nowhere else."""
     incidents = set(symptoms().values())
-    found = [anchor for anchor in _LINK.findall(row[2]) if anchor in incidents]
+    found = [anchor for anchor in _LINK.findall(row[1]) if anchor in incidents]
     return found[0] if found else "repeated-failures"
 
 
@@ -200,7 +200,7 @@ def causes() -> dict[str, str]:
             for anchor in SECTIONS
             for header, _, *rows in _tables(anchor)
             for row in rows
-            if header[1] == "Cause" and " " in row[0]
+            if header[1] == "Resolve" and " " in row[0]
         ]
     )
 

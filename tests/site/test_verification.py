@@ -83,12 +83,12 @@ def test_verification_page_has_every_block_and_leads_to_it(page: Page, passed: P
     ):
         expect(facts).to_contain_text(words)
     expect(page.locator(".md-sidebar--secondary")).to_have_attribute("hidden", "")
-    row = rows.filter(has_text="resolve-stuck-lock")
-    for words in ("STOP", "12 ms", "Stuck lock"):
+    row = rows.filter(has_text="release-lock")
+    for words in ("STOP", "12 ms", "Release a stuck lock"):
         expect(row).to_contain_text(words)
     page.locator(".sql-folded").first.locator("summary").click()
     row.locator("a").first.click()
-    expect(page.locator("#block-stuck-lock-resolve-stuck-lock")).to_be_in_viewport()
+    expect(page.locator("#block-release-a-stuck-lock-release-lock")).to_be_in_viewport()
     links = page.evaluate(
         """async address => {
             const text = await (await fetch(address)).text()
@@ -146,11 +146,11 @@ def test_what_passed_is_folded_and_what_did_not_is_not(
     page: Page, project: Path, build_again: Callable[[], str]
 ) -> None:
     report = write_report(project)
-    (block,) = [each for each in report["items"] if each.get("name") == "resolve-stuck-lock"]
+    block = next(each for each in report["items"] if each["kind"] == "block")
     block["verdict"], block["reason"] = "failed", "it did not end the session"
     (project / REPORT).write_text(json.dumps(report), encoding="utf-8")
     open_page(page, build_again() + "verification/")
-    failed = page.locator(".sql-table--blocks tr").filter(has_text="resolve-stuck-lock")
+    failed = page.locator(".sql-table--blocks tr").filter(has_text=block["name"])
     expect(failed).to_be_visible()
     expect(failed).to_contain_text("Failed")
     passed = page.locator(".sql-folded").first

@@ -78,7 +78,7 @@ def test_a_column_renamed_by_a_migration(project: Project) -> None:
     printed = project.check(
         "check-health::recent-runs", "execution-log-schema::public.cron_execution_logs"
     )
-    line, column = project.place_of("started, duration,", "duration")
+    line, column = project.place_of("as started, duration,", "duration")
     assert f'{RUNBOOK}:{line}:{column}: error[42703]: column "duration" does not exist' in printed
     row = project.line_of("| `duration` |")
     assert f"{RUNBOOK}:{row}:" in printed
@@ -159,56 +159,60 @@ def test_a_name_in_the_text_that_is_not_there(project: Project) -> None:
 def _never_finds(project: Project) -> None:
     project.replace(
         RUNBOOK,
-        "and (status = 'timed_out' or error_code in ('55P03', '57014'));",
-        "and status = 'gone';",
+        "where l.status = 'timed_out' or l.error_code in ('55P03', '57014') or b.pid is not null;",
+        "where l.status = 'gone';",
     )
 
 
 def _always_finds(project: Project) -> None:
     project.replace(
-        RUNBOOK, "  and (status = 'timed_out' or error_code in ('55P03', '57014'));", ";"
+        RUNBOOK,
+        "where l.status = 'timed_out' or l.error_code in ('55P03', '57014') or b.pid is not null;",
+        ";",
     )
 
 
 def _fixes_nothing(project: Project) -> None:
     project.replace(
         RUNBOOK,
-        "as ended\nfrom pg_stat_activity a\nwhere",
-        "as ended\nfrom pg_stat_activity a\nwhere false and",
+        "from reminder.blocking_session\nwhere state",
+        "from reminder.blocking_session\nwhere false and state",
     )
 
 
 def _always_content(project: Project) -> None:
-    project.replace(RUNBOOK, "select status = 'succeeded' as resolved", "select true as resolved")
+    project.replace(
+        RUNBOOK, "select count(*) filter (where not ok) = 0 as resolved", "select true as resolved"
+    )
 
 
 def _never_missed(project: Project) -> None:
     project.replace(
-        RUNBOOK, "from reminder.overdue_run(now());", "from reminder.overdue_run(null);"
+        RUNBOOK, "where o.job is not null or s.job <> 'active';", "where o.job = 'never';"
     )
 
 
 def _missed_by_another_schedule(project: Project) -> None:
     project.replace(
         RUNBOOK,
-        "from reminder.overdue_run(now());",
-        "from reminder.overdue_run(now() + interval '1 day');",
+        "left join reminder.overdue_run(now()) o",
+        "left join reminder.overdue_run(now() + interval '1 day') o",
     )
 
 
 def _does_not_switch_on(project: Project) -> None:
     project.replace(
         RUNBOOK,
-        "select jobname, cron.alter_job(jobid, active := true) as enabled",
-        "select jobname, cron.alter_job(jobid) as enabled",
+        "select * from reminder.change_job('peer-mentor-reminders',\n  active => true",
+        "select * from reminder.change_job('peer-mentor-reminders',\n  active => null",
     )
 
 
 def _resolved_whatever_is_missing(project: Project) -> None:
     project.replace(
         RUNBOOK,
-        "select\n  exists (select from cron.job",
-        "select true or\n  exists (select from cron.job",
+        "select count(*) filter (where not ok) = 0 as resolved",
+        "select count(*) filter (where not ok) >= 0 as resolved",
     )
 
 

@@ -27,6 +27,7 @@ import pytest
 from sql_snippets.database import messages
 from sql_snippets.judging.checks import describe_error
 from sql_snippets.mkdocs_site import load_site
+from sql_snippets.model import Column, Outcome
 from sql_snippets.plan import RunOptions, fill_in
 from sql_snippets.reading.pages import read_page
 from sql_snippets.running.editor import APPLICATION_NAME, run_isolated
@@ -39,12 +40,13 @@ if TYPE_CHECKING:
     import psycopg
 
     from sql_snippets.database.databases import Database, Template
-    from sql_snippets.model import Location, Page, ServerError, Snippet
+    from sql_snippets.model import Failure, Location, Page, ServerError, Snippet
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "docs/operations/cron-reminder-runbook.md"
 # Several blocks take theirs from the scenario of their section.
 VALUES = {"webhook_url": "https://a.example/x", "heartbeat_url": "https://a.example/x"}
+TAKEN = "1"
 BEGIN = "begin;"
 LOOKS_AHEAD = {"not", "nulls", "with", "without"}
 SAMPLE = 8
@@ -91,9 +93,20 @@ class Sent:
         return self.filled.sql
 
 
+def _filled(snippet: Snippet) -> tuple[dict[str, str], Filled | list[Failure]]:
+    """Return the values of a block, those from blocks before it among them, and it with them in."""
+    taken = snippet.claims.taken
+    outcomes = {}
+    for earlier in snippet.earlier:
+        names = [source.column for source in taken.values() if source.block == earlier.name]
+        columns, rows = tuple(Column(name, "text") for name in names), ((TAKEN,) * len(names),)
+        outcomes[earlier.id] = Outcome(columns, rows, "SELECT 1", None, (), 0.0, "clone")
+    values = {**VALUES, **snippet.claims.fill, **dict.fromkeys(taken, TAKEN)}
+    return values, fill_in(snippet, VALUES, outcomes)
+
+
 def _sent(snippet: Snippet, source: Written) -> Sent:
-    values = {**VALUES, **snippet.claims.fill}
-    filled = fill_in(snippet, VALUES)
+    values, filled = _filled(snippet)
     assert isinstance(filled, Filled), filled
     sql, origin, at = "", [], 0
     for match in re.finditer(r"(?<=[ '(])<(\w+)>(?=[',)\n])", source.sql):
@@ -232,7 +245,7 @@ def test_a_fault_in_the_file_itself(session: Session, tmp_path: Path) -> None:
         (tmp_path / NAME).write_text("\n".join(changed), encoding="utf-8")
 
         snippet = read_page(tmp_path / NAME, site).snippets[index]
-        filled = fill_in(snippet, VALUES)
+        _, filled = _filled(snippet)
         # A token of a placeholder leaves a value that nothing asks for, which is found first.
         if not isinstance(filled, Filled):
             assert "<" in old

@@ -79,7 +79,7 @@ MEASURED = [
     ("cron fires, {} UTC", SCHEDULED),
     ("{} UTC is {} in Berlin in winter and {} in summer", SCHEDULED_IN_BERLIN),
     ('"watchdog, every {} minutes"', WATCHDOG),
-    ("It looks every {} minutes, goes by", WATCHDOG),
+    ("looks every {} minutes and keeps", WATCHDOG),
     ("the next full {} minutes", WATCHDOG),
     ("no undo: as it does every {} minutes", WATCHDOG),
     ("it has not looked for {} minutes; it is due every {}.", SILENCE_AND_TURN),

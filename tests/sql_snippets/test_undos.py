@@ -114,8 +114,8 @@ def _registration(operator: Operator, *missing: str) -> Iterator[None]:
     """Register where some jobs are missing, beside others with a schedule of one's own."""
     for number, name in enumerate(JOBS):
         operator.session.execute(
-            "select cron.alter_job(jobid, schedule := %s) from cron.job where jobname = %s",
-            [f"{number} 5 * * *", name],
+            "select * from reminder.change_job(%s, 'Anna', 'a time of her own', schedule => %s)",
+            [name, f"{number} 5 * * *"],
         )
     for name in missing:
         operator.session.execute("select cron.unschedule(%s)", [name])

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from scripts.tasks.figures import read_kept
+from tests.sql_snippets.decisions import PAGE
 from tests.sql_snippets.faults.catalogue import KINDS, Fault, catalogue, chosen_pairs
 from tests.sql_snippets.faults.ground import Ground, open_ground
 from tests.sql_snippets.faults.reporting import PAIRS
 from tests.sql_snippets.walks import expedition
-from tests.sql_snippets.walks.reporting import ALL, PROPERTY, Tally, sum_of
+from tests.sql_snippets.walks.book import Book
+from tests.sql_snippets.walks.reporting import ALL, COLUMNS, PROPERTY, Tally, sum_of
 from tests.sql_snippets.walks.walker import DONE, ESCALATED
 
 if TYPE_CHECKING:
@@ -65,6 +68,28 @@ def test_every_walk_comes_to_a_true_end(
             remarks += walked.walk.remarks
     record_property(PROPERTY, (astuple(tally), remarks))
     assert not failures, "\n\n".join(failures)
+
+
+def test_the_published_walks_keep_what_the_runbook_promises() -> None:
+    (table,) = read_kept()["walks"].findings.tables
+    assert table.columns == COLUMNS
+    total = dict(zip(COLUMNS, table.rows[-1], strict=True))
+    assert total["Done and still broken"] == total["In a circle or lost"] == "0"
+    assert int(total["Mended by the page"]) >= 0.8 * int(total["Broken before"])
+    assert float(total["Statements"].partition(",")[0]) <= 6
+    assert {row[0] for row in table.rows} >= {*KINDS, PAIRS}
+
+
+def test_a_page_that_says_done_too_early_is_found(ground: Ground) -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    well, ill = "- All `t`: the job is well, done.\n", "- An `f`: take the first row that has it"
+    assert well in text
+    assert ill in text
+    book = Book.of(text.replace(ill, "- An `f`: done. Or take the first row"))
+    fault = Fault("job field", "job off", "update cron.job set active = false where jobid = 1")
+    walked = expedition.walk_from_health(ground, fault, broken="", book=book)
+    assert walked.walk.end == DONE
+    assert any("done, and the promise is broken" in wrong for wrong in wrong_about(walked))
 
 
 def _some(

@@ -18,7 +18,7 @@
     button.textContent = "Practise"
     button.setAttribute("aria-label", `Practise: ${title}`)
     const size = document.createElement("span")
-    size.textContent = ` in your browser · loads ${Math.ceil(bytes / 1e6)} MB, once`
+    size.textContent = ` in your browser · ${Math.ceil(bytes / 1e6)} MB, once`
     return [button, size]
   }
 

@@ -36,13 +36,21 @@ def check_needed(reply: BlockRun, snippet: Snippet) -> list[Failure]:
 
 def check_reply(reply: BlockRun) -> list[Failure]:
     """Check what holds for every run of a block."""
+    snippet = reply.step.snippet
     if reply.outcome is None:
-        return list(reply.unfilled)
-    return check_run(reply.step.snippet, reply.outcome)
+        return list(reply.unfilled) or [_not_run(snippet)]
+    return check_run(snippet, reply.outcome)
+
+
+def _not_run(snippet: Snippet) -> Failure:
+    return Failure(snippet.start, "the block was not run")
 
 
 def judge_block(snippet: Snippet, evidence: Evidence) -> Trial:
-    """Return whether what the page says about a block is what its run gave."""
+    """Return whether what the page says about a block is what its run gave.
+
+    The evidence may be that of other blocks too, which were run before or after it.
+    """
     if not evidence.produced:
         return not_produced(evidence.plan.scenario, snippet.start)
     failures: list[Failure] = []
@@ -55,17 +63,19 @@ def judge_block(snippet: Snippet, evidence: Evidence) -> Trial:
             case BlockRun(step) if step.needed_by == snippet.id:
                 if needed := check_needed(given, snippet):
                     return Trial(tuple(needed), tested=False)
-            case BlockRun(outcome=None):
-                return Trial(given.unfilled)
-            case BlockRun(outcome=Outcome() as outcome):
+            case BlockRun(step, None) if step.snippet.id == snippet.id:
+                return Trial(tuple(check_reply(given)))
+            case BlockRun(step, Outcome() as came) if step.snippet.id == snippet.id:
+                outcome = came
                 failures += check_snippet(snippet, outcome)
             case Sight() if is_sound and not given.is_met:
                 why = f'incident "{evidence.plan.scenario}" is still there after this block has run'
                 failures.append(Failure(snippet.start, why))
-            case Probed(parameters=parameters) if is_sound and outcome is not None:
+            case Probed(step) if step.snippet.id == snippet.id and is_sound and outcome:
+                parameters = given.parameters
                 failures += check_probed(snippet, outcome, given)
             case _:
                 pass
     if outcome is None:
-        return Trial((Failure(snippet.start, "the block was not run"),), tested=False)
+        return Trial((_not_run(snippet),), tested=False)
     return Trial(tuple(failures), outcome=outcome, seconds=outcome.seconds, parameters=parameters)

@@ -303,7 +303,10 @@ class _Assembly:
 
     def _finish_drill(self, drill: _OpenDrill) -> Drill:
         problems = list(drill.problems)
-        steps = [*drill.steps, *self._steps_elsewhere(drill, problems)]
+        elsewhere = list(self._steps_elsewhere(drill, problems))
+        # A diagnosis comes before what it leads to.
+        first = [snippet for snippet in elsewhere if snippet.claims.step is Step.CONFIRM]
+        steps = [*first, *drill.steps, *elsewhere[len(first) :]]
         if not steps and not drill.elsewhere:
             problems.append(
                 Failure(
@@ -323,7 +326,7 @@ class _Assembly:
         )
 
     def _steps_elsewhere(self, drill: _OpenDrill, problems: list[Failure]) -> Iterator[Snippet]:
-        """Yield the blocks of other sections that the drill follows after its own, as its steps.
+        """Yield the blocks of other sections that the drill follows, as its steps.
 
         What their own section says of rows and output is about another state of the database.
         """

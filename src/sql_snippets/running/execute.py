@@ -44,7 +44,7 @@ def execute(
     ``just_before`` is called when the incident is there and what a block needs has been run before
     it, and it is next.  Raises ServerUnavailable, and MigrationFailed for the seed.
     """
-    if incident is not None and not incident.scenario.is_present():
+    if plan.scenario is not None and (incident is None or not incident.scenario.is_present()):
         return Evidence(plan, produced=False)
     stages = []
     with ExitStack() as stack:

@@ -886,7 +886,24 @@ MOSTLY_HARMLESS = {
 }
 PLATFORM, DEVELOPERS = "platform on-call", "developers"
 # What the page cannot mend: kind, pattern of the names, and to whom it has to lead.
-FOR_PEOPLE: tuple[tuple[str, str, str], ...] = ()
+FOR_PEOPLE: tuple[tuple[str, str, str], ...] = (
+    # Lost is what puts things back, or what it goes by.
+    ("function dropped", r"reminder\.(redeploy|redeployment_of)\(", DEVELOPERS),
+    ("function idle", r"reminder\.(redeploy|redeployment_of)\(", DEVELOPERS),
+    ("column", r"reminder\.deployed\.", DEVELOPERS),
+    ("function altered", "owner to", DEVELOPERS),
+    # The address looks like one; whether it is the right one only people know.
+    ("secret", "leads nowhere", PLATFORM),
+    # Only the platform can give these back.
+    ("role", "authenticator", DEVELOPERS),
+    ("role", "", PLATFORM),
+    ("platform", "schema auth", DEVELOPERS),
+    ("platform", "", PLATFORM),
+    # Data that is lost, or that contradicts itself.
+    ("contact", "assignments truncated", PLATFORM),
+    ("reminder", "from next week", DEVELOPERS),
+    ("alert", "next streak", PLATFORM),
+)
 KINDS: dict[str, Callable[[Connection], Iterator[Any]]] = {
     "session": _sessions,
     "right given": _rights_given,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -11,7 +12,8 @@ import psycopg
 from tests.sql_snippets.faults.oracle import ALERTS, HEARTBEAT, hold
 from tests.sql_snippets.net_worker import NetWorker
 from tests.sql_snippets.scenarios import UNTIL_IT_IS_OLD
-from tests.sql_snippets.walks.walker import Book, Walk, Walker
+from tests.sql_snippets.walks.book import Book
+from tests.sql_snippets.walks.walker import Walk, Walker, run_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,16 +45,19 @@ class Walked:
 
 
 def broken(ground: Ground, *faults: Fault) -> str | None:
-    """Say why the promise is broken, "" where it is kept; None where the system refuses the faults."""
+    """Say why the promise is broken; "" where it is kept, None where the faults are refused."""
     with ground.faulty(*faults) as faulty:
         if faulty.refused is not None:
             return None
         return ground.oracle(faulty).verdict() or ""
 
 
-def walk_from_health(ground: Ground, *faults: Fault, broken: str | None = None) -> Walked:
-    """Walk from the first block of the page, as soon as the faults are there."""
+def walk_from_health(
+    ground: Ground, *faults: Fault, broken: str | None = None, book: Book | None = None
+) -> Walked:
+    """Walk from the first block of a page (none: the runbook), as soon as the faults are there."""
     with ground.faulty(*faults) as faulty, _at_work(ground, faulty) as world:
+        world.book = book
         walk = world.walk(HEALTH)
         return Walked(faults, walk, broken, world.verdict())
 
@@ -87,6 +92,7 @@ class _World:
     god: psycopg.Connection[Any]
     holder: psycopg.Connection[Any] | None
     stack: ExitStack
+    book: Book | None = None
 
     def live(self, days: int) -> list[str]:
         """Let days go by, and return the links of the alerts that arrived."""
@@ -102,9 +108,9 @@ class _World:
             "heartbeat_url": where + HEARTBEAT + self.faulty.path,
             "schedule": SCHEDULE,
         }
-        return Walker(Book.of_page(), self.faulty.database, known, self._deliver, self._wait).walk(
-            start
-        )
+        book = self.book or Book.of_page()
+        run = partial(run_in, self.faulty.database)
+        return Walker(book, run, known, self._deliver, self._wait).walk(start)
 
     def verdict(self) -> str | None:
         """Ask the oracle, which uses the database up."""

@@ -53,7 +53,8 @@ _PATTERN = re.compile(
     r"|(?P<again>\b[Rr]un (?:the (?:same )?)?(?P<which>first |second |third |both )?(?:it )?"
     + _MARK.format(1)
     + r"(?:blocks?|query)? ?(?:again|once more)\b)"
-    r"|(?P<below>\b(?:[Tt]he |[Oo]nly the )?(?P<place>[Ff]irst |second |third |last |[Bb]oth |all |)?"
+    r"|(?P<below>\b(?:[Tt]he |[Oo]nly the )?"
+    r"(?P<place>[Ff]irst |second |third |last |[Bb]oth |all |)?"
     + _MARK.format(2)
     + r"blocks?(?: below\b|$))"
     r"|(?P<next>\b(?:[Gg]o|[Rr]ead) on\b)"
@@ -61,8 +62,17 @@ _PATTERN = re.compile(
     r"|(?P<wait>\b[Ww]ait\b)"
     r"|(?P<done>\b[Dd]one\b|^nothing(?:$|, ))",
 )
+_PLAIN = {
+    "named": Do.NAMED,
+    "next": Do.NEXT,
+    "back": Do.AGAIN,
+    "wait": Do.WAIT,
+    "done": Do.DONE,
+}
 # What follows is for another case than the one at hand.
 _ASIDE = re.compile(r"^(?:if|where|unless|in case|undo|note|as in|for)\b", re.IGNORECASE)
+# "[Who is waiting] tells who will be reminded": for whoever wants to know.
+_TELLING = re.compile(r"^\[[^\]]*\]\([^)]*\) (?:tells|says|shows|names)\b")
 _CHOICE = re.compile(r"\bif .*, else ", re.IGNORECASE)
 _FOLLOWED = re.compile(r"\byou have just followed\b", re.IGNORECASE)
 
@@ -77,6 +87,8 @@ def plan(text: str) -> Plan:
         found = [(match.start(), _move(match, clause)) for match in _PATTERN.finditer(clause)]
         if _FOLLOWED.search(clause):
             followed += [move for _, move in found]
+            continue
+        if moves and _TELLING.match(clause):
             continue
         if _ASIDE.match(clause) and moves:
             otherwise += [move for _, move in found if move.do is Do.ESCALATE]
@@ -101,36 +113,20 @@ def _human_first(before: str) -> bool:
 
 
 def _clauses(text: str) -> list[str]:
-    whole: list[str] = []
-    # The first clause of a question is the condition of the rest: "if nobody needs it, go on".
-    for sentence in re.split(r"(?<=[^.\d])\. |; ", text):
-        whole.append(sentence.strip())
-    return [clause for clause in whole if clause]
+    return [part.strip() for part in re.split(r"(?<=[^.\d])\. |; ", text) if part.strip()]
 
 
 def _move(match: re.Match[str], clause: str) -> Move:
     if anchor := match["anchor"]:
-        if anchor == "escalate":
-            to = re.search(r"^ to the developers", clause[match.end() :]) or re.search(
-                r"\bdevelopers\b", clause[match.end() :]
-            )
-            return Move(Do.ESCALATE, DEVELOPERS if to else PLATFORM)
-        return Move(Do.GO, anchor)
-    if match["named"]:
-        return Move(Do.NAMED)
+        to = DEVELOPERS if re.search(r"\bdevelopers\b", clause[match.end() :]) else PLATFORM
+        return Move(Do.ESCALATE, to) if anchor == "escalate" else Move(Do.GO, anchor)
     if match["again"]:
-        return Move(
-            Do.AGAIN, match["mark1"] or "", _PLACES.get((match["which"] or "last").strip(), -1)
-        )
+        which = (match["which"] or "last").strip()
+        return Move(Do.AGAIN, match["mark1"] or "", _PLACES[which])
     if match["below"]:
-        return Move(Do.BELOW, match["mark2"] or "", _PLACES[(match["place"] or "").strip().lower()])
-    if match["next"]:
-        return Move(Do.NEXT)
-    if match["back"]:
-        return Move(Do.AGAIN)
-    if match["wait"]:
-        return Move(Do.WAIT)
-    return Move(Do.DONE)
+        place = (match["place"] or "").strip().lower()
+        return Move(Do.BELOW, match["mark2"] or "", _PLACES[place])
+    return Move(next(do for name, do in _PLAIN.items() if match[name]))
 
 
 def _settled(moves: list[Move], otherwise: list[Move]) -> Plan:

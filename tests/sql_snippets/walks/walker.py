@@ -9,14 +9,15 @@ from __future__ import annotations
 import datetime as dt
 import re
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING
 
+from sql_snippets.plan import RunOptions
 from sql_snippets.running.editor import run_as_editor
 from sql_snippets.servers.server import ServerUnavailable
 from sql_snippets.sqltext import placeholders
-from tests.sql_snippets.decisions import PAGE, outcomes_of, read_sections
-from tests.sql_snippets.walks.matching import Answer, Condition, Match, choose
+from tests.sql_snippets.decisions import outcomes_of
+from tests.sql_snippets.walks.answers import Answer
+from tests.sql_snippets.walks.matching import Match, choose
 from tests.sql_snippets.walks.moves import PLATFORM, Do, Move, Plan, plan
 
 if TYPE_CHECKING:
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
 
     from sql_snippets.database.databases import Database
     from tests.sql_snippets.decisions import Node, Outcome, Section
+    from tests.sql_snippets.walks.book import Book
 
 DONE, ESCALATED, CIRCLE, TOO_LONG, LOST = "done", "escalate", "circle", "too long", "lost"
 MOST_STATEMENTS = 40
 # "Wait, then look again" is done so often before it counts as a circle.
 MOST_WAITS = 2
 READ_SECONDS, WRITE_SECONDS = 20.0, 60.0
-NOT_CHOSEN = {"Cause", "What it is"}
 # What a person knows without the database: who it is and why it is done.
 _OWN = {"your_name", "reason", "new_date", "failures"}
 
@@ -100,83 +101,13 @@ class _Frame:
     otherwise: tuple[Move, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Book:
-    """The page: its sections in order, and its lines."""
-
-    sections: Mapping[str, Section]
-    lines: Sequence[str]
-
-    @staticmethod
-    @cache
-    def of_page() -> Book:
-        text = PAGE.read_text(encoding="utf-8")
-        return Book(read_sections(text), text.splitlines())
-
-    def conditions(self, node: Node, outcomes: Sequence[Outcome]) -> list[Condition]:
-        """Return what each outcome is about: the heads of a list, or the cells of a table."""
-        header = self._header(outcomes)
-        return [Condition(_cells(header, outcome.text)) for outcome in outcomes]
-
-    def _header(self, outcomes: Sequence[Outcome]) -> list[str]:
-        if not outcomes or not outcomes[0].text.startswith("|"):
-            return []
-        return _split_row(self.lines[outcomes[0].line - 3])
-
-    def tail(self, outcomes: Sequence[Outcome], outcome: Outcome) -> str:
-        """Return where an outcome leads, as text."""
-        header = self._header(outcomes)
-        if header:
-            cells = _split_row(outcome.text)
-            leading = [n for n in ("Go to", "What to do", "Resolve", "Section") if n in header]
-            return cells[header.index(leading[0])]
-        return _parted(outcome.text)[1]
-
-    def verification(self, section: Section) -> str:
-        """Return what a section says to look at in the end, where that is prose."""
-        found = [line for line in self._of(section) if line.startswith("**Verify.**")]
-        return found[0].removeprefix("**Verify.**") if found else ""
-
-    def _of(self, section: Section) -> Sequence[str]:
-        starts = sorted(each.line for each in self.sections.values())
-        end = next((start for start in starts if start > section.line), len(self.lines) + 1)
-        return self.lines[section.line : end - 1]
-
-    def links_after(self, section: Section, line: int) -> list[str]:
-        """Return what the prose of a section links to below a line, in order."""
-        text = "\n".join(self._of(section)[line - section.line :])
-        return [a for a in re.findall(r"\]\(#([^)]+)\)", text) if a in self.sections]
-
-
-def _split_row(line: str) -> list[str]:
-    return [cell.strip() for cell in line.strip().strip("|").split("|")]
-
-
-def _cells(header: Sequence[str], text: str) -> tuple[tuple[str, str], ...]:
-    if not header:
-        return (("", _parted(text)[0]),)
-    cells = _split_row(text)
-    named = [
-        (match[1], cell)
-        for name, cell in zip(header, cells, strict=False)
-        if (match := re.match(r"`(\w+)`", name))
-    ]
-    return tuple(named) or (("", cells[0]),)
-
-
-def _parted(text: str) -> tuple[str, str]:
-    """Return head and tail of an item of a list."""
-    hidden = re.sub(r"`[^`]*`", lambda code: code[0].replace(":", "\0"), text)
-    head, _, tail = hidden.partition(": ")
-    return head.replace("\0", ":"), tail.replace("\0", ":")
-
-
 @dataclass(slots=True)
 class Walker:
     """Follows the page in one database."""
 
     book: Book
-    database: Database
+    # Runs a block and waits for so many seconds.
+    run: Callable[[str, float], Answer]
     # What a team keeps outside of the database: addresses, the schedule.
     known: Mapping[str, str]
     # Lets the world go on between two statements, and for as long as a reader waits.
@@ -186,12 +117,15 @@ class Walker:
     _stack: list[_Frame] = field(default_factory=list)
     _seen: dict[tuple[object, ...], int] = field(default_factory=dict)
     _found: list[Answer] = field(default_factory=list)
-    # The section that a row of health has named last.
+    # The section that was followed last: the start, or what a row of health has named.
     _followed: str = ""
+    # The row of an answer that its outcome spoke of.
+    _row: dict[Answer, int] = field(default_factory=dict)
 
     def walk(self, start: str) -> Walk:
         """Follow the page from a section."""
         self._walk = Walk(start)
+        self._followed = start
         try:
             place = self._enter(start)
             while True:
@@ -250,16 +184,29 @@ class Walker:
             answer = self._found[-1]
         else:
             return self._unasked(place)
-        conditions = self.book.conditions(node, outcomes)
+        conditions = self.book.conditions(outcomes)
         match = choose(answer, conditions)
+        if match.rows:
+            self._row[answer] = min(match.rows)
         self._note(place, outcomes, match, answer)
         planned = self._planned(outcomes, match, node, answer)
         following = place.section.nodes[place.index + 1 :]
         if node.mark and not node.outcomes and following and not following[0].mark:
             place = _Place(place.section, place.index + 1)  # the table stood in for the list
-        repeated = self._repeated(place, answer, planned) if node.mark else False
-        return self._go(
-            place, planned.otherwise if repeated else planned.moves, planned, match, answer
+        moves = planned.moves
+        if self._leads_back(answer, match, planned):
+            moves = planned.if_followed
+        elif node.mark and self._repeated(place, answer, planned):
+            moves = planned.otherwise
+        return self._go(place, moves, planned, match, answer)
+
+    def _leads_back(self, answer: Answer, match: Match, planned: Plan) -> bool:
+        """Whether a row names the section that was just followed, and the page speaks of that."""
+        kinds = {move.do for move in planned.moves}
+        return (
+            Do.NAMED in kinds
+            and bool(planned.if_followed)
+            and self._named(answer, match) == self._followed
         )
 
     def _unasked(self, place: _Place) -> _Place:
@@ -354,11 +301,8 @@ class Walker:
             return self._block(place, move, above=True)
         if move.do is Do.GO:
             return self._leave(place, move.target, tuple(rest), planned)
-        anchor = self._named(answer, match)
-        if anchor == self._followed and planned.if_followed:
-            return self._go(place, planned.if_followed, planned, match, answer)
-        self._followed = anchor
-        return self._leave(place, anchor, tuple(rest), planned)
+        self._followed = self._named(answer, match)
+        return self._leave(place, self._followed, tuple(rest), planned)
 
     def _named(self, answer: Answer, match: Match) -> str:
         place = answer.column("section")
@@ -369,6 +313,9 @@ class Walker:
         return named
 
     def _leave(self, place: _Place, anchor: str, rest: tuple[Move, ...], planned: Plan) -> _Place:
+        if self._is_visited(place) and self.book.closes(anchor):
+            # What was visited ends there; whoever was sent there has more to do first.
+            return self._done(place)
         for depth, frame in enumerate(self._stack):
             if frame.place.section.anchor == anchor:
                 # Back where all of it began.
@@ -380,12 +327,15 @@ class Walker:
 
     def _done(self, place: _Place) -> _Place:
         """End here, or go back to where somebody was sent from."""
-        if not self._stack or self._stack[-1].visited != place.section.anchor:
+        if not self._is_visited(place):
             raise _End(DONE)
         frame = self._stack.pop()
         back = Plan(frame.moves, frame.otherwise)
         answer = self._found[-1] if self._found else Answer()
         return self._go(frame.place, frame.moves, back, Match(None), answer)
+
+    def _is_visited(self, place: _Place) -> bool:
+        return bool(self._stack) and self._stack[-1].visited == place.section.anchor
 
     # Running.
 
@@ -394,7 +344,7 @@ class Walker:
             raise _End(TOO_LONG)
         sql = self._filled(place.node)
         seconds = READ_SECONDS if place.node.mark == "READ" else WRITE_SECONDS
-        answer = run(self.database, sql, seconds)
+        answer = self.run(sql, seconds)
         self.meanwhile()
         self._found.append(answer)
         return answer
@@ -411,17 +361,19 @@ class Walker:
             for answer in reversed(self._found):
                 place = answer.column(name)
                 if place is not None and answer.rows:
-                    return answer.rows[0][place] or ""
+                    return answer.rows[self._row.get(answer, 0)][place] or ""
             self._remark(f"{node} asks for <{name}>, which nothing on the way has given")
         found = re.search(rf"fill\.{name}=(?:\"([^\"]*)\"|(\S+))", node.claim)
-        return (found[1] or found[2]) if found else "x"
+        if not found:
+            raise _End(LOST, f"<{name}> of {node} is not known")
+        return found[1] or found[2]
 
 
-def run(database: Database, sql: str, seconds: float) -> Answer:
+def run_in(database: Database, sql: str, seconds: float) -> Answer:
     """Run one block as the SQL Editor would."""
     day = dt.datetime.now(dt.UTC).date().isoformat()
     try:
-        outcome = run_as_editor(database, sql, role=database.role, timeout=seconds)
+        outcome = run_as_editor(database, sql, RunOptions(database.role, seconds))
     except ServerUnavailable as err:
         return Answer(sqlstate="28000", message=str(err).splitlines()[0], day=day)
     error = outcome.error

@@ -53,8 +53,8 @@ export function begin({ heading, title, section, place, button, bytes, recipe })
   /** By the drill's rule: the page's verification says so, and the incident is really gone. */
   function judge(block, outcome, run) {
     if (!section.verify.includes(block.id)) return
-    const saysResolved =
-      outcome.columns?.length === 1 && outcome.columns[0] === "resolved" && outcome.rows[0]?.[0] === "t"
+    const place = outcome.columns?.indexOf("resolved") ?? -1
+    const saysResolved = place >= 0 && outcome.rows.length === 1 && outcome.rows[0][place] === "t"
     if (saysResolved && !outcome.present) {
       const summary = makeSummary(clock(Date.now() - started), steps)
       run.add(summary)

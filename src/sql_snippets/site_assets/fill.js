@@ -152,14 +152,16 @@
     return field
   }
 
-  function makeForm(section, places) {
+  /** `told` has what the forms above have said already of what becomes of their values. */
+  function makeForm(section, places, told) {
     const form = document.createElement("form")
     form.className = "sql-form"
     const fieldset = document.createElement("fieldset")
     const legend = document.createElement("legend")
     const names = new Set(places.map((place) => place.name).reverse())
     const kept = [...names].every((name) => SECRET.test(name)) ? "is not kept" : "stays in this tab"
-    legend.innerHTML = `Fill in once <span>· ${kept}</span>`
+    legend.innerHTML = told.has(kept) ? "Fill in once" : `Fill in once <span>· ${kept}</span>`
+    told.add(kept)
     fieldset.append(legend)
     for (const name of names) {
       const mode = keyboardFor(places.filter((place) => place.name === name))
@@ -185,8 +187,9 @@
       const section = sectionOf(place.block)
       sections.set(section, [...(sections.get(section) ?? []), place])
     }
+    const told = new Set()
     for (const [section, own] of sections) {
-      const form = makeForm(section, own)
+      const form = makeForm(section, own, told)
       const mark = own[0].block.previousElementSibling
       ;(mark?.matches(".sql-mark") ? mark : own[0].block).before(form)
       form.addEventListener("input", ({ target }) => {
@@ -208,5 +211,7 @@
     for (const name of new Set([...before, ...own].map((place) => place.name))) show(name, load(name))
   })
 
-  window.document$.subscribe(prepare)
+  // Where a theme puts another page in the place of this one, it says so.
+  if (window.document$) window.document$.subscribe(prepare)
+  else prepare()
 })()

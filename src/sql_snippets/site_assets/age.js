@@ -41,6 +41,8 @@
     document.querySelectorAll(":is(.sql-stamp, .sql-summary) time, .sql-run").forEach(grow)
   }
 
-  window.document$.subscribe(look)
+  // Where a theme puts another page in the place of this one, it says so.
+  if (window.document$) window.document$.subscribe(look)
+  else look()
   setInterval(look, HOUR)
 })()
