@@ -229,10 +229,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     search = page.meta.setdefault("search", {})
     if page.file.src_uri == RUNBOOK:
         search["boost"] = BOOST
-    elif (
-        page.file.src_uri in NOT_FOR_OPERATORS
-        or page.file.inclusion is InclusionLevel.NOT_IN_NAV
-    ):
+    elif page.file.src_uri in NOT_FOR_OPERATORS or page.file.inclusion is InclusionLevel.NOT_IN_NAV:
         search["exclude"] = True
     return markdown
 
