@@ -138,6 +138,17 @@ def test_an_incident_that_has_to_end_is_looked_for() -> None:
     assert trial.tested
 
 
+def test_what_would_be_refused_again_is_no_fix() -> None:
+    """Accepted, it would have passed with the page as it was."""
+    shown = ExpectedOutput(" a\n---\n 1\n(1 row)", Location("x.md", 14), 17)
+    outcome = replace(DONE, columns=(Column("a", "integer"),), rows=(("1",),))
+    for volatile in (("a",), ("gone",), ("a", "gone")):
+        snippet = _snippet(sql="select 1 as a", claims=Claims(output=shown, volatile=volatile))
+        failures = judge_block(snippet, _evidence(snippet, outcome)).failures
+        assert bool(failures) is ("gone" in volatile)
+        assert [failure.fixes for failure in failures] == [() for _ in failures]
+
+
 def test_an_output_that_may_be_accepted_hides_nothing_else() -> None:
     shown = ExpectedOutput("UPDATE 2", Location("x.md", 14), 14)
     claims = Claims(scenario="stuck", step=Step.RESOLVE, ends=True, output=shown)

@@ -8,12 +8,20 @@ import pytest
 
 from sql_snippets.evidence import Probed
 from sql_snippets.judging.hostile import check_probed
-from sql_snippets.model import Claims, Failure, LineOrigin, Location, Outcome, Snippet
+from sql_snippets.model import (
+    Claims,
+    Failure,
+    LineOrigin,
+    Location,
+    Outcome,
+    Parameter,
+    Snippet,
+)
 from sql_snippets.plan import Probe, RunOptions, Where
 from sql_snippets.running.parameters import describe, syntax_errors
 from sql_snippets.servers.cluster import open_cluster
 from sql_snippets.sqltext import placeholders
-from sql_snippets.sqltext.hostile import HOSTILE
+from sql_snippets.sqltext.hostile import HOSTILE, hostile_values
 from tests.plugin.small_recipe import require
 
 if TYPE_CHECKING:
@@ -94,3 +102,11 @@ def test_a_value_that_breaks_out_is_seen(
     assert {str(failure.location) for failure in failures} == {"x.md:3:4"}
     assert any("would change the statement" in failure.message for failure in failures)
     assert any(failure.sqlstate == "42601" for failure in failures)
+
+
+def test_what_stands_without_quotes_gets_no_text() -> None:
+    """Of an overloaded call the server may say that it takes a text."""
+    parameters = [Parameter("a", "text", ""), Parameter("b", "text", "")]
+    sql = "select f(<a>), '<b>', g('<a>')"
+    assert hostile_values(sql, parameters, {"a": "5"}) == {"a": "5", "b": HOSTILE}
+    assert hostile_values("select f(<a>)", parameters[:1], {"a": "5"}) is None

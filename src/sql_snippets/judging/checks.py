@@ -109,8 +109,10 @@ def check_output(snippet: Snippet, outcome: Outcome) -> list[Failure]:
     start = output.location
     accepted = accept(output.text, outcome, snippet.claims.volatile)
     fix = Fix(start.path, start.line, output.end_line, output.text, accepted)
+    # What would be refused again is no fix, and who accepts it has not accepted anything.
+    is_fixed = compare(accepted, outcome, snippet.claims.volatile) is None
     place = replace(start, line=start.line + difference.line)
-    return [Failure(place, message, fixes=(fix,))]
+    return [Failure(place, message, fixes=(fix,) if is_fixed else ())]
 
 
 def check_confirm(snippet: Snippet, outcome: Outcome, *, present: bool) -> list[Failure]:

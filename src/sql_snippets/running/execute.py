@@ -163,7 +163,7 @@ class _Execution:
                 role = step.options.role
                 connection = stack.enter_context(database.connect(role, "sql-snippets"))
             parameters = describe(connection, snippet, known)
-            hostile = hostile_values(parameters, known)
+            hostile = hostile_values(snippet.sql, parameters, known)
             filled = fill(snippet.sql, hostile or known)
             refused = syntax_errors(connection, filled.sql)
         probed = Probed(step, parameters, known, hostile, refused)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sql_snippets.sqltext.lexer import Kind, Token, statements, tokens
+from sql_snippets.sqltext.placeholders import find
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,10 +22,14 @@ HOSTILE = "O'Hara\"\\'); drop table x; --/* $$ $q$ \u2028 \N{PILE OF POO}"
 
 
 def hostile_values(
-    parameters: Iterable[Parameter], values: Mapping[str, object]
+    sql: str, parameters: Iterable[Parameter], values: Mapping[str, object]
 ) -> dict[str, object] | None:
-    """Return the values with a hostile one for each text, None where no value is a text."""
-    texts = [parameter.name for parameter in parameters if parameter.type in TEXT_TYPES]
+    """Return the values with a hostile one for each text, None where no value is a text.
+
+    One that stands without quotes takes no text, whatever the server would take there.
+    """
+    bare = {place.name for place in find(sql) if place.kind is Kind.CODE}
+    texts = [each.name for each in parameters if each.type in TEXT_TYPES and each.name not in bare]
     return {**values, **dict.fromkeys(texts, HOSTILE)} if texts else None
 
 
