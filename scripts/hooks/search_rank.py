@@ -4,7 +4,8 @@ The runbook comes first, and each of its sections is found by all that is said o
 the table of symptoms, the tiles of the home page, the symptom and the causes of the section itself,
 the errors that the page quotes, what PostgreSQL says with an SQLSTATE, the names and texts of the
 alerts, the errors of the functions that a reader calls, and what people call it in their own words.
-All these words are searched and not shown.  What only maintainers need, or whoever puts the system live, is not searched.
+All these words are searched and not shown.  What only maintainers need, or whoever puts the system
+live, is not searched.
 
 A boost is front matter of a page.  The runbook has none: it is to begin with its title everywhere.
 """
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 RUNBOOK = "operations/cron-reminder-runbook.md"
 HOME = "index.md"
-# The first leads to the pages that are not in the navigation; the other is for before the first night.
+# The first leads to the pages that are not in the navigation; the other is for before the first run.
 NOT_FOR_OPERATORS = {"maintainers.md", "operations/put-it-live.md"}
 BOOST = 4  # enough for a section that has the words over a page on the checks that has more of them
 FIELD = "symptoms"
@@ -227,10 +228,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     search = page.meta.setdefault("search", {})
     if page.file.src_uri == RUNBOOK:
         search["boost"] = BOOST
-    elif (
-        page.file.src_uri in NOT_FOR_OPERATORS
-        or page.file.inclusion is InclusionLevel.NOT_IN_NAV
-    ):
+    elif page.file.src_uri in NOT_FOR_OPERATORS or page.file.inclusion is InclusionLevel.NOT_IN_NAV:
         search["exclude"] = True
     return markdown
 
