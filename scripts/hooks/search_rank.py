@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 RUNBOOK = "operations/cron-reminder-runbook.md"
 HOME = "index.md"
-# The first leads to the pages that are not in the navigation; the other is for before the first run.
+# The first leads to the pages outside of the navigation; the other is for before the first run.
 NOT_FOR_OPERATORS = {"maintainers.md", "operations/put-it-live.md"}
 BOOST = 4  # enough for a section that has the words over a page on the checks that has more of them
 FIELD = "symptoms"
