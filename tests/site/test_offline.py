@@ -46,7 +46,7 @@ def test_pages_and_diagram_work_from_a_folder(page: Page, unpacked: Path, alone:
     box = page.locator("div.mermaid").first.bounding_box()
     assert box is not None
     assert box["height"] > 200
-    for name in ("verification.html", "drills.html", "authors-guide.html"):
+    for name in ("verification.html", "authors-guide.html"):
         open_page(page, (unpacked / name).as_uri())
         expect(page.locator("h1")).to_be_visible()
     assert alone == []

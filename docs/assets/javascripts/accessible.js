@@ -83,6 +83,9 @@
       block.querySelector("[data-md-type=copy]")?.setAttribute("aria-label", `Copy: ${name}`)
       const passed = block.nextElementSibling?.querySelector(":scope.sql-stamp--passed > summary")
       passed?.setAttribute("aria-label", `Passed: ${name}`)
+      const fold = block.nextElementSibling?.nextElementSibling
+      if (fold?.matches("details:has(.sql-output)"))
+        fold.querySelector("summary").setAttribute("aria-label", `Output: ${name}`)
     }
   }
 

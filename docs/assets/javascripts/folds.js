@@ -8,8 +8,17 @@
 
   const HEADING = "h1, h2, h3, h4"
 
+  /** The element of the address, none where what stands there is no name at all. */
+  function find() {
+    try {
+      return document.getElementById(decodeURIComponent(location.hash.slice(1)))
+    } catch {
+      return null
+    }
+  }
+
   function open() {
-    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)))
+    const target = find()
     // An old name of a section stands in a paragraph of its own above the heading.
     const named = target?.matches(HEADING) ? target : target?.closest("p")?.nextElementSibling
     if (!named?.matches(HEADING)) return
