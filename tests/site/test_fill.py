@@ -54,13 +54,13 @@ def test_value_typed_once_stands_in_all_blocks_quoted_as_the_checks_do(
         assert _shown(page, snippet) == snippet.sql.rstrip("\n")
     values = {"your_name": NASTY, "reason": "it's me", "assignment_id": "-8", "failures": "5"}
     _type(page, "trigger-a-run", "your_name", NASTY)
-    _type(page, "missed-runs", "reason", "it's me")
+    _type(page, "change-the-schedule", "reason", "it's me")
     _type(page, "correct-one-assignment", "assignment_id", "-8")
     _type(page, "change-the-threshold", "failures", "5")
     for snippet in known:
         assert _shown(page, snippet) == fill(snippet.sql, values).sql.rstrip("\n"), snippet.id
-    expect(page.locator("#sql-fill-abandoned-run-your_name")).to_have_value(NASTY)
-    _type(page, "abandoned-run", "your_name", "")
+    expect(page.locator("#sql-fill-enable-the-job-your_name")).to_have_value(NASTY)
+    _type(page, "enable-the-job", "your_name", "")
     trigger = next(s for s in known if s.name == "trigger-run")
     assert "'<your_name>'" in _shown(page, trigger)
 

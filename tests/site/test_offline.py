@@ -89,7 +89,7 @@ def test_everything_is_there_without_javascript(browser: Browser, site: str) -> 
         text = page.locator("article").inner_text()
         for snippet in read_page(RUNBOOK_FILE, load_site(ROOT)).snippets:
             assert snippet.sql.strip() in text.replace("\xa0", " "), snippet.id
-        steps = page.locator("#architecture-diagram ~ ol").first.locator("li")
+        steps = page.locator("#architecture-diagram ~ details ol").first.locator("li")
         assert steps.count() == 8
         for step in steps.all():
             expect(step).to_be_visible()
