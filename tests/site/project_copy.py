@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-PAGES = ("docs/operations/cron-reminder-runbook.md", "docs/authors-guide.md")
+PAGES = (
+    "docs/operations/cron-reminder-runbook.md",
+    "docs/operations/put-it-live.md",
+    "docs/authors-guide.md",
+)
 FOLDERS = ("docs", "overrides", "scripts", "supabase", "tests/reminder_system")
 PLATFORM = "tests/sql_snippets/platform"
 SANDBOX = "tests/sql_snippets/sandbox"

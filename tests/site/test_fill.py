@@ -220,7 +220,7 @@ def test_values_stay_in_the_tab_and_secrets_not_even_there(
     )
     page.reload(wait_until="networkidle")
     expect(page.locator("#sql-fill-trigger-a-run-your_name")).to_have_value("Unmistakable")
-    expect(page.locator("#sql-fill-alert-not-delivered-webhook_url")).to_have_value("")
+    expect(page.locator("#sql-fill-change-the-destination-webhook_url")).to_have_value("")
     other = context.new_page()
     open_page(other, site + RUNBOOK)
     expect(other.locator("#sql-fill-trigger-a-run-your_name")).to_have_value("")

@@ -75,11 +75,12 @@ def run_as_editor(
     with _session(database, options) as connection:
         reply = messages.send(connection, sql, timeout=options.timeout)
         outcome = _outcome(connection, sql, reply, "clone")
-        if before is None:
-            return outcome
-        facts = watching.after_commit(connection, database, before, reply, sql=sql, began=began)
-        # What the block left open (a transaction, locks) must not meet its second run.
-        connection.close()
+        if before is not None:
+            facts = watching.after_commit(connection, database, before, reply, sql=sql, began=began)
+        # What the block left open (a transaction, locks) must not meet what is run next.
+        _leave(connection)
+    if before is None:
+        return outcome
     danger = danger_of(facts, options.effects)
     if danger.level is Mark.READ and outcome.error is None:
         again = _facts_in_transaction(database, before, sql, options)

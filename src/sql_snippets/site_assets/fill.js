@@ -160,7 +160,9 @@
     const legend = document.createElement("legend")
     const names = new Set(places.map((place) => place.name).reverse())
     const kept = [...names].every((name) => SECRET.test(name)) ? "is not kept" : "stays in this tab"
-    legend.innerHTML = told.has(kept) ? "Fill in once" : `Fill in once <span>· ${kept}</span>`
+    // That a secret is not kept is said wherever one is asked for.
+    const isSaid = kept === "stays in this tab" && told.has(kept)
+    legend.innerHTML = isSaid ? "Fill in once" : `Fill in once <span>· ${kept}</span>`
     told.add(kept)
     fieldset.append(legend)
     for (const name of names) {
