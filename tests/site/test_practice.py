@@ -330,15 +330,8 @@ def test_only_one_is_practised_at_a_time(page: Page, site: str) -> None:
     )
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="With instant navigation the theme loads the page once more at the first link within it,"
-    " which ends the practice.",
-)
 def test_by_keyboard_alone(page: Page, site: str) -> None:
     open_page(page, site + RUNBOOK)
-    # What is gone does not come back.
-    page.set_default_timeout(20_000)
     _panel(page, SMALL).get_by_role("button").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="End practice")).to_be_focused()

@@ -10,6 +10,24 @@ function clock(milliseconds) {
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`
 }
 
+/**
+ * Follow a link within the page.  With instant navigation the theme loads the page once more at the
+ * first of them, which would end the practice.
+ */
+function follow(event) {
+  const link = event.target.closest?.('.md-content a[href*="#"]')
+  if (link?.pathname !== location.pathname) return
+  const target = document.getElementById(link.hash.slice(1))
+  if (!target) return
+  event.preventDefault()
+  event.stopPropagation()
+  history.replaceState(history.state, "", link.hash)
+  target.scrollIntoView()
+  // Tab goes on from there.
+  target.tabIndex = -1
+  target.focus({ preventScroll: true })
+}
+
 /** Begin, and return how to end it. */
 export function begin({ heading, title, section, place, button, bytes, recipe }) {
   const offer = [...place.children]
@@ -34,7 +52,10 @@ export function begin({ heading, title, section, place, button, bytes, recipe })
     }
   })
 
+  addEventListener("click", follow, true)
+
   function end() {
+    removeEventListener("click", follow, true)
     round += 1
     database.close()
     clear()
