@@ -250,10 +250,10 @@ def test_migration_to_blame_is_named_after_the_verdicts(
     failed = page.locator("#block-check-health-recent-runs + .sql-stamp")
     expect(failed).to_contain_text('column "duration" does not exist', timeout=LONG)
     # The first ones that failed are told it; a renamed column breaks many.
-    named = page.locator(".sql-stamp, .sql-summary").filter(
+    told = page.locator(".sql-stamp, .sql-summary").filter(
         has_text="fails since 29990101000000_renamed.sql"
     )
-    expect(named.first).to_be_visible(timeout=LONG)
+    expect(told.first).to_be_visible(timeout=LONG)
     said = (project.parent / "log").read_text(encoding="utf-8")
     verdict, named = said.index("==> docs: "), said.index("fails since 29990101000000_renamed")
     assert verdict < named
