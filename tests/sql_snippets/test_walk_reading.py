@@ -13,7 +13,7 @@ from tests.sql_snippets.walks.answers import Answer
 from tests.sql_snippets.walks.book import Book
 from tests.sql_snippets.walks.matching import Condition, choose, of_text
 from tests.sql_snippets.walks.moves import DEVELOPERS, PLATFORM, Do, Move, plan
-from tests.sql_snippets.walks.walker import CIRCLE, DONE, ESCALATED, LOST, TOO_LONG, Walker
+from tests.sql_snippets.walks.walker import CIRCLE, DONE, ESCALATED, LOST, TOO_LONG, Walk, Walker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -182,11 +182,10 @@ Call.
 """
 
 
-def _walk(answers: Sequence[Answer], mended: str = "go to [Look](#look-first).") -> Walker:
+def _walk(answers: Sequence[Answer], mended: str = "go to [Look](#look-first).") -> Walk:
     todo = iter(answers)
     walker = Walker(Book.of(PAGE.format(mended=mended)), lambda _sql, _seconds: next(todo), {})
-    walker.walk("look-first")
-    return walker
+    return walker.walk("look-first")
 
 
 def _flag(value: str, **more: str) -> Answer:
@@ -210,15 +209,15 @@ def _flag(value: str, **more: str) -> Answer:
     ],
 )
 def test_a_walk_ends(answers: Sequence[Answer], end: str) -> None:
-    assert _walk(answers)._walk.end == end  # noqa: SLF001 - what the walk has come to
+    assert _walk(answers).end == end
 
 
 def test_a_link_that_leads_nowhere_is_found() -> None:
-    walker = _walk([_flag("f", pid="1"), _flag("t")], "go to [Nowhere](#nowhere).")
-    assert walker._walk.end == LOST  # noqa: SLF001
+    walk = _walk([_flag("f", pid="1"), _flag("t")], "go to [Nowhere](#nowhere).")
+    assert walk.end == LOST
 
 
 def test_a_value_that_nothing_on_the_way_gave_is_the_end() -> None:
-    assert _walk([_flag("f", pid="1"), DENIED])._walk.remarks == []  # noqa: SLF001
-    missing = _walk([_flag("f"), DENIED])._walk  # noqa: SLF001
+    assert _walk([_flag("f", pid="1"), DENIED]).remarks == []
+    missing = _walk([_flag("f"), DENIED])
     assert (missing.end, "<pid>" in missing.why) == (LOST, True)
