@@ -107,7 +107,7 @@ POINTS = [
     ("what daylight saving does", "Time zone and daylight saving", ["winter", "summer"]),
     ("change the schedule in SQL", "Change the schedule", ["reminder.change_job"]),
     ("change the schedule in the Dashboard", "Change the schedule", ["Integrations > Cron > Jobs"]),
-    ("undo a change of the schedule", "Change the schedule", ["Undo"]),
+    ("undo a change of the schedule", "Change the schedule", ["undo: run it again"]),
     ("the key of the lock", "Advisory Lock", ["`741852963`"]),
     ("how the lock looks in pg_locks", "Advisory Lock", ["`pg_locks`", "`classid`", "`objsubid`"]),
     ("what a run does that finds it held", "Advisory Lock", ["`skipped`"]),
