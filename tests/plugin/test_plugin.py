@@ -599,22 +599,24 @@ def test_a_report_that_cannot_be_written_fails_the_run(project: pytest.Pytester)
     result.stdout.fnmatch_lines(["error: *mkdocs.yml/report.json: the report cannot be written: *"])
 
 
-@pytest.mark.parametrize("ending", ["\n", "\r\n"], ids=["LF", "CRLF"])
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("ending", "workers"), [("\n", ()), ("\r\n", ("-n", "2"))], ids=["LF", "CRLF on workers"]
+)
 def test_update_changes_the_output_and_nothing_else(
-    project: pytest.Pytester, ending: str, workers: int
+    project: pytest.Pytester, ending: str, workers: tuple[str, ...]
 ) -> None:
     stale = PAGE.replace("  1 | open   | 2020-01-01", "  9 | gone   | 2020-01-01")
     stale = stale.replace("\n t\n", "\n f\n").replace("## The", "- text\n\n    tail  \n\n## The")
     page = write(project, "docs/orders.md", stale.replace("\n", ending))
-    arguments = ["docs", "--sql-update", *(["-n", "2"] if workers else [])]
-    result = project.runpytest_subprocess(*arguments)
+    arguments = ["docs", "--sql-update", *workers]
+    run = project.runpytest_subprocess if workers else project.runpytest
+    result = run(*arguments)
     assert result.ret == 0
     result.stdout.fnmatch_lines(["wrote the output at *docs/orders.md:16"])
     fixed = stale.replace("  9 | gone   |", "  1 | open   |").replace("\n f\n", "\n t\n")
     assert page.read_bytes() == fixed.replace("\n", ending).encode()
 
-    again = project.runpytest_subprocess(*arguments)
+    again = run(*arguments)
     again.stdout.no_fnmatch_line("wrote*")
     assert page.read_bytes() == fixed.replace("\n", ending).encode()
     assert project.runpytest("docs").ret == 0
