@@ -9,7 +9,7 @@ counts characters (not bytes) of the author's own line.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping  # noqa: TC003 - `codec` reads the types of fields
+from collections.abc import Callable, Mapping, Sequence  # noqa: TC003 - `codec` reads the types
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -431,7 +431,7 @@ class Outcome:
     """
 
     columns: tuple[Column, ...] | None
-    rows: tuple[tuple[str | None, ...], ...]
+    rows: Sequence[tuple[str | None, ...]]
     tag: str
     error: ServerError | None
     notices: tuple[str, ...]

@@ -108,10 +108,13 @@ def check_output(snippet: Snippet, outcome: Outcome) -> list[Failure]:
     message = f"the output is not what the block gives: {difference.text}"
     start = output.location
     accepted = accept(output.text, outcome, snippet.claims.volatile)
+    place = replace(start, line=start.line + difference.line)
+    if accepted is None:
+        notes = ("shorten: show the first rows, and a line `...` for the others",)
+        return [Failure(place, message, notes=notes)]
     fix = Fix(start.path, start.line, output.end_line, output.text, accepted)
     # What would be refused again is no fix, and who accepts it has not accepted anything.
     is_fixed = compare(accepted, outcome, snippet.claims.volatile) is None
-    place = replace(start, line=start.line + difference.line)
     return [Failure(place, message, fixes=(fix,) if is_fixed else ())]
 
 

@@ -43,7 +43,7 @@ def _ask(connection: psycopg.Connection[tuple[object, ...]], sql: str, timeout: 
         return Answer(error=replace(reply.error, nearest=meant))
     return Answer(
         tuple(
-            (messages.names_of(result), messages.rows_of(result))
+            (messages.names_of(result), tuple(messages.rows_of(result)))
             for result in reply.results
             if result.status == ExecStatus.TUPLES_OK
         )
