@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sql_snippets.judging.marks import contradiction
 from sql_snippets.model import Failure, Fix, Step
 from sql_snippets.plan import RESOLVED
+from sql_snippets.sqltext import advice
 from sql_snippets.sqltext.psql import accept, compare
 
 if TYPE_CHECKING:
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
 QUERY_CANCELED = "57014"
 
 
-def _notes(error: ServerError) -> tuple[str, ...]:
+def _notes(snippet: Snippet, error: ServerError) -> tuple[str, ...]:
     notes = [
         ("detail", error.detail),
         ("hint", error.hint),
         ("context", error.context),
         ("nearest", f'did you mean "{error.nearest}"?' if error.nearest else None),
+        ("help", advice.for_block(error, snippet.sql, snippet.claims.role)),
     ]
     return tuple(f"{label}: {text}" for label, text in notes if text)
 
@@ -35,7 +37,7 @@ def describe_error(snippet: Snippet, error: ServerError, prefix: str = "") -> Fa
     message = error.message
     if error.sqlstate == QUERY_CANCELED:
         message = f'block "{snippet.name}" was stopped: {message}'
-    return Failure(place, prefix + message, error.sqlstate, _notes(error))
+    return Failure(place, prefix + message, error.sqlstate, _notes(snippet, error))
 
 
 def _check_error(snippet: Snippet, outcome: Outcome) -> list[Failure]:

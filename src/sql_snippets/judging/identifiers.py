@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from sql_snippets.model import Failure, InlineCode, Page
 from sql_snippets.sqltext.lexer import Kind, pieces
-from sql_snippets.sqltext.nearest import meaning, nearest
+from sql_snippets.sqltext.nearest import likely, meaning, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,6 @@ _WORD = re.compile(_PART)
 _FILE_ENDING = re.compile(
     r"cfg|conf|css|csv|env|html|ini|js|json|lock|log|md|png|py|sh|sql|svg|toml|ts|txt|xml|ya?ml"
 )
-_CUTOFF = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +145,7 @@ def _is_meant(parts: tuple[str, ...], known: NamesFound) -> bool:
         return True
     own = {schema for schema in known.schemas if not _is_system(schema)}
     candidates = own | {relation for schema, relation in known.relations if schema in own}
-    if nearest(first, candidates, cutoff=_CUTOFF):
+    if likely(first, candidates):
         return True
     objects = {name for schema, name in known.relations | known.functions if schema in own}
     return rest[0] in objects and "_" in rest[0]

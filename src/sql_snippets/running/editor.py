@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from psycopg.pq import ExecStatus, TransactionStatus
 
 from sql_snippets.database import messages
-from sql_snippets.database.building import start_of_statement
+from sql_snippets.database.building import place_in_statement
 from sql_snippets.model import Column, Mark, Outcome, ServerError
 from sql_snippets.running import watching
 from sql_snippets.running.danger import Facts, danger_of
@@ -288,7 +288,8 @@ def _outcome(
 ) -> Outcome:
     error = reply.error
     if error is not None and error.offset is None:
-        error = replace(error, offset=start_of_statement(sql, len(reply.results)))
+        place = place_in_statement(sql, len(reply.results), error.message)
+        error = replace(error, offset=place)
     with_rows = [r for r in reply.results if r.status == ExecStatus.TUPLES_OK]
     shown = with_rows[-1] if with_rows and error is None else None
     last = reply.results[-1] if reply.results else None
