@@ -139,7 +139,7 @@ def connection(
         ("select statuss from orders", "status"),
         ("select o.statuss from orders o", "status"),
         ("update orders set sttus = 1", "status"),
-        ('select "FullName" from app.customers', "Full Name"),
+        ('select "FullName" from app.customers', '"Full Name"'),
         ("select * from ordres", "orders"),
         ("select * from app.custmers", "app.customers"),
         ("select * from public.custmers", "app.customers"),

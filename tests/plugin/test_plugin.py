@@ -534,6 +534,31 @@ def test_last_failed_runs_that_one_only(project: pytest.Pytester) -> None:
     assert _verdicts(result) == {ALL[1]: "PASSED"}
 
 
+FAILS_ONCE = """
+
+import pathlib
+
+
+@pytest.fixture(autouse=True)
+def fails_once(request):
+    seen = pathlib.Path(str(request.config.rootpath), "seen")
+    if request.node.name == "open-orders" and not seen.exists():
+        seen.touch()
+        raise RuntimeError("the first time")
+"""
+
+
+def test_what_is_run_again_has_its_last_verdict(project: pytest.Pytester) -> None:
+    write(project, "conftest.py", CONFTEST + FAILS_ONCE)
+    change(project, "docs/orders.md", "rows=1", "rows=2")
+    options = ("--reruns=1", "--sql-report=report.json", "-k", "open-orders", "-p", "no:xdist")
+    result = project.runpytest("docs", *options)
+    assert result.parseoutcomes() == {"passed": 1, "failed": 1, "rerun": 2, "deselected": 5}
+    report = json.loads((project.path / "report.json").read_text(encoding="utf-8"))
+    verdicts = {item["id"]: item["verdict"] for item in report["items"]}
+    assert verdicts == {ALL[0]: "passed", ALL[1]: "failed"}
+
+
 def test_blocks_run_alike_on_several_workers(project: pytest.Pytester) -> None:
     change(project, "docs/orders.md", "rows=1", "rows=2")
     alone, several = project.path / "one.json", project.path / "two.json"

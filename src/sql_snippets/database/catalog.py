@@ -23,6 +23,7 @@ _UNDEFINED_COLUMN = "42703"
 _UNDEFINED_FUNCTION = "42883"
 _INVALID_SCHEMA = "3F000"
 _UNDEFINED_OBJECT = "42704"
+_PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_$]*")
 _NAME_AT = re.compile(
     r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)(?:\s*\.\s*(?:"(?:[^"]|"")+"|[^\W\d][\w$]*))*'
 )
@@ -58,6 +59,11 @@ def split_name(name: str) -> tuple[str, ...]:
     """Split a possibly qualified and quoted name into what the catalog calls its parts."""
     parts = re.findall(r'"((?:[^"]|"")+)"|([^."\s]+)', name)
     return tuple(quoted.replace('""', '"') if quoted else bare.lower() for quoted, bare in parts)
+
+
+def _quoted(name: str) -> str:
+    """Return a name of the catalog as SQL has to write it."""
+    return name if _PLAIN_NAME.fullmatch(name) else '"' + name.replace('"', '""') + '"'
 
 
 def find_relation(connection: psycopg.Connection, name: str) -> int | None:
@@ -152,10 +158,12 @@ def nearest_relation(connection: psycopg.Connection, name: str) -> str | None:
     known = [full.split(".", 1) for full in sorted(relation_names(connection))]
     found = nearest(wanted, (relation for _, relation in known))
     if found is None:
-        return nearest(".".join((*schema, wanted)), (".".join(full) for full in known))
+        found = nearest(".".join((*schema, wanted)), (".".join(full) for full in known))
+        return found and ".".join(map(_quoted, found.split(".", 1)))
     owners = [owner for owner, relation in known if relation == found]
     owner = min(owners, key=lambda owner: ([owner] != schema, owner not in path))
-    return found if not schema and owner in path else f"{owner}.{found}"
+    found = _quoted(found)
+    return found if not schema and owner in path else f"{_quoted(owner)}.{found}"
 
 
 def _nearest_column(connection: psycopg.Connection, name: str, sql: str) -> str | None:
@@ -174,7 +182,8 @@ def _nearest_column(connection: psycopg.Connection, name: str, sql: str) -> str 
     )
     wanted = split_name(name)[-1]
     used = [str(column) for relation, column in rows if str(relation) in words]
-    return None if wanted in used else nearest(wanted, used)
+    found = None if wanted in used else nearest(wanted, used)
+    return found and _quoted(found)
 
 
 def _nearest_function(connection: psycopg.Connection, name: str) -> str | None:

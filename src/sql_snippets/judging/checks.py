@@ -10,6 +10,7 @@ from sql_snippets.judging.marks import contradiction
 from sql_snippets.model import Failure, Fix, Step
 from sql_snippets.plan import RESOLVED
 from sql_snippets.sqltext import advice
+from sql_snippets.sqltext.nearest import question
 from sql_snippets.sqltext.psql import accept, compare
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def _notes(snippet: Snippet, error: ServerError) -> tuple[str, ...]:
         ("detail", error.detail),
         ("hint", error.hint),
         ("context", error.context),
-        ("nearest", f'did you mean "{error.nearest}"?' if error.nearest else None),
+        ("nearest", question(error.nearest) if error.nearest else None),
         ("help", advice.for_block(error, snippet.sql, snippet.claims.role)),
     ]
     return tuple(f"{label}: {text}" for label, text in notes if text)

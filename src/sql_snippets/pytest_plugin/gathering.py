@@ -38,7 +38,7 @@ class Results:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep one result."""
         values = getattr(report, ATTRIBUTE, None)
-        if values is None:
+        if values is None or str(report.outcome) == "rerun":  # pytest-rerunfailures: one more comes
             return
         run, sent = self.run, decode(Sent, values)
         entry, key = sent.entry, sent.key

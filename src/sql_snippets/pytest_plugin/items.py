@@ -133,6 +133,7 @@ class SqlItem(ItemWithFixtures):
 
     def setup(self) -> None:
         """Find the verdict of an earlier run, or take the turn and set everything up."""
+        self.trial, self.edits = Trial(), []  # it may be run again
         if self.part is not None:
             self.key = key_for(self, self.item_id, self.part, self.scenario_name())
         self.kept = run_of(self.config).verdicts.find(self.key) if self.key is not None else None
@@ -227,7 +228,7 @@ class SqlItem(ItemWithFixtures):
         if server and "://" not in server:
             command += ["--sql-server", server]
         lines = [f"re-run: {shlex.join(command)}"]
-        if any(failure.fixes for failure in self.trial.failures):
+        if not self.settings.update and any(failure.fixes for failure in self.trial.failures):
             lines.append(f"accept: {shlex.join([*command, '--sql-update'])}")
         return "\n".join(lines)
 

@@ -20,10 +20,11 @@ _SHORT = 4
 
 def likely(name: str, candidates: Collection[str]) -> list[str]:
     """Return the candidates that ``name`` was likely meant to be, the most likely ones alone."""
-    ranked: dict[int, set[str]] = {}
+    ranked: dict[tuple[int, int], set[str]] = {}
     for candidate in candidates:
-        rank = _slips(name, candidate)
-        if rank is not None:
+        slips = _slips(name, candidate)
+        if slips is not None:
+            rank = slips, _distance(name.lower(), candidate.lower())
             ranked.setdefault(rank, set()).add(candidate)
     if ranked:
         return sorted(ranked[min(ranked)])
@@ -40,7 +41,12 @@ def nearest(name: str, candidates: Iterable[str]) -> str | None:
 
 def meaning(found: str | None) -> str:
     """Return the end of a message that offers what was found, empty when nothing was."""
-    return f'; did you mean "{found}"?' if found else ""
+    return f"; {question(found)}" if found else ""
+
+
+def question(found: str) -> str:
+    """Return the question whether a name was meant, which may have its own quotes."""
+    return f"did you mean {found}?" if '"' in found else f'did you mean "{found}"?'
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
