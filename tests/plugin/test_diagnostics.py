@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -107,6 +108,24 @@ def test_a_failure_is_drawn_from_its_file(tmp_path: Path) -> None:
     assert "3 | three" in drawn
     assert "\r" not in drawn
     assert draw_failure(tmp_path, Failure(Location("no.md", 1), "m")) == "no.md:1:1: error: m"
+
+
+def test_nothing_that_a_server_says_reaches_a_terminal() -> None:
+    said = "a\x07\x1b[31m\r\u202e\x9bm\u2028\ud800"
+    failure = Failure(Location("x.md", 1), f"{said}\n- {said}", "P0001", (f"detail: {said}",))
+    text = draw(["x"], failure.location, failure.message, notes=failure.notes)
+    assert text.count("a\\x07\\x1B[31m\\x0D\\u202E\\x9Bm\\u2028\\uD800") == 3
+    assert all(character.isprintable() or character == "\n" for character in text)
+    assert all(character.isprintable() for character in github_annotation(failure))
+    plain = "日本 \u200d é\t|"
+    assert Failure(Location("x.md", 1), plain).message == plain
+
+
+def test_what_has_no_end_is_cut() -> None:
+    failure = Failure(Location("x.md", 1), "x" * 10_000_000, notes=("detail: " + "y" * 10_000_000,))
+    assert len(draw([], failure.location, failure.message, notes=failure.notes)) < 11_000
+    assert "(10000000 characters)" in failure.message
+    assert replace(failure) == failure
 
 
 def test_annotations_are_escaped() -> None:
