@@ -645,6 +645,22 @@ def test_update_changes_the_output_and_nothing_else(
     assert project.runpytest("docs").ret == 0
 
 
+def test_update_says_what_will_differ_next_time(project: pytest.Pytester) -> None:
+    page = (
+        "# Times\n\n<!-- sql: name=now -->\n\n```sql\nselect 1 as n, clock_timestamp() as at, "
+        "random() as r;\n```\n\n```text\n n | at | r\n---+----+---\n 2 |  x | 3\n(1 row)\n```\n"
+    )
+    write(project, "docs/times.md", page)
+    result = project.runpytest("docs/times.md", "--sql-update")
+    result.stdout.fnmatch_lines(["wrote the output at *: add volatile=at,r above the block"])
+    change(project, "docs/times.md", "name=now", "name=now volatile=at,r")
+    change(project, "docs/times.md", " 1 |", " 2 |")
+    result = project.runpytest("docs/times.md", "--sql-update")
+    result.stdout.fnmatch_lines(["wrote the output at *"])
+    result.stdout.no_fnmatch_line("*volatile=*")
+    assert project.runpytest("docs/times.md").ret == 0
+
+
 def test_update_keeps_the_indent(project: pytest.Pytester) -> None:
     text = (
         "# Page\n\n- item\n\n    ```sql\n    select 1 as n;\n    ```\n\n"

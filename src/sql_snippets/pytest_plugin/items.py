@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -159,9 +160,21 @@ class SqlItem(ItemWithFixtures):
         if self.settings.update:
             fixes = dict.fromkeys(fix for each in self.trial.failures for fix in each.fixes)
             digests = run_of(self.config).digests
-            self.edits = [edit_of(fix, self.root, digests) for fix in fixes]
+            edits = [edit_of(fix, self.root, digests) for fix in fixes]
+            changing = self._changing() if edits else ()
+            self.edits = [replace(edit, changing=changing) for edit in edits]
         if failures := self.standing(self.trial):
             raise ClaimsFailed(failures)
+
+    def _changing(self) -> tuple[str, ...]:
+        """Return the columns of what is written that will differ in the next run already."""
+        from sql_snippets.judging.blocks import changing_columns  # noqa: PLC0415 - as below
+
+        if not isinstance(self.part, Snippet) or self.scenario_name() is not None:
+            return ()
+        again = self.check_on(self.workplace.ground, None)
+        known = self.part.claims.volatile
+        return tuple(name for name in changing_columns(self.trial, again) if name not in known)
 
     def check_on(
         self,
