@@ -137,6 +137,8 @@ def test_a_file_that_fails_names_the_setting_that_helps(
         ),
         ("42601", 'syntax error at or near "\\"', "\\timing on", r"\timing is a command of psql"),
         ("42601", 'syntax error at or near "postgres"', "postgres=# select 1;", "a prompt of psql"),
+        ("42601", 'syntax error at or near "\\"', "select 1 \\gx", r"\gx is a command of psql"),
+        ("55P04", "unsafe use of new value", "alter type a add value 'b'; select 1", "one by one"),
         ("42601", 'syntax error at or near "x"', "x", None),
         ("22012", "division by zero", "select 1/0", None),
     ],

@@ -21,9 +21,10 @@ def check_probed(snippet: Snippet, usual: Outcome, probed: Probed) -> list[Failu
     """Return what hostile values changed in the statement: by our scanner, the server's, a run."""
     failures = _check_structure(snippet, probed)
     error = probed.error
-    if failures or error is None or error.sqlstate not in BROKEN or HOSTILE in error.message:
-        # A name that is not there, as a whole, is a value that has stayed one.
+    if failures or error is None or error.sqlstate not in BROKEN:
         return failures
+    if HOSTILE in error.message and error.sqlstate != SYNTAX_ERROR:
+        return []  # a name that is not there, as a whole, is a value that has stayed one
     if usual.error is not None and usual.error.sqlstate == error.sqlstate:
         return []
     prefix = "with a value that has quotes in it, the block breaks: "

@@ -11,13 +11,14 @@ if TYPE_CHECKING:
     from sql_snippets.model import ServerError
 
 _DENIED = "42501"
-_IN_TRANSACTION = "25001"
+# What cannot run in a transaction, and a new value of an enum that is used in the same one.
+_IN_TRANSACTION = frozenset({"25001", "55P04"})
 _MISSING_EXTENSION = re.compile(
     r'extension "(?P<name>[^"]+)" is not available|could not open extension control file '
     r'"[^"]*/(?P<file>[^"/]+)\.control"'
 )
 _MISSING_PART = re.compile(r'(?P<what>role|schema|extension) "(?P<name>[^"]+)" does not exist')
-_COMMAND = re.compile(r"^\s*(?P<name>\\\w+|\\[?!])", re.MULTILINE)
+_COMMAND = re.compile(r"\\(?:\w+|[?!])")
 _PROMPT = re.compile(r"^\s*(?P<prompt>\w+[=\-('\"][#>])\s", re.MULTILINE)
 
 
@@ -28,7 +29,7 @@ def for_block(error: ServerError, sql: str, role: str | None) -> str | None:
     if error.sqlstate == _DENIED:
         way = "let role=NAME above it name one that has" if role is None else "grant it"
         return f"the role that ran it lacks the right: {way}"
-    if error.sqlstate == _IN_TRANSACTION and len(statements(sql)) > 1:
+    if error.sqlstate in _IN_TRANSACTION and len(statements(sql)) > 1:
         return (
             "psql would send these statements one by one; the SQL Editor sends a block as one "
             "message, which is one transaction. Give this statement a block of its own"
@@ -74,10 +75,9 @@ def _only_psql(error: ServerError, sql: str) -> str | None:
     """Return what a reader of psql wrote that no server understands, if that is what failed."""
     if error.sqlstate != "42601" or error.offset is None:
         return None
+    if command := _COMMAND.match(sql, error.offset):
+        return f"{command[0]} is a command of psql, which only psql understands: write it as SQL"
     line = sql[sql.rfind("\n", 0, error.offset) + 1 :].partition("\n")[0]
-    if command := _COMMAND.match(line):
-        name = command["name"]
-        return f"{name} is a command of psql, which only psql understands: write it as SQL"
     if prompt := _PROMPT.match(line):
         return f"{prompt['prompt']} is a prompt of psql: leave it out, as readers copy it too"
     return None
