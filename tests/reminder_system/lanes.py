@@ -36,6 +36,7 @@ SAME_ON_BOTH = frozenset(
         "test_explain_assignment.py",
         "test_heartbeat.py",
         "test_last_contact_rules.py",
+        "test_limits.py",
     }
 )
 ROLE = "postgres"

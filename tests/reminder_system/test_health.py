@@ -130,31 +130,6 @@ def test_a_replica_answers_as_its_primary() -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "value", "said"),
-    [
-        ("run_time_limit", "0 seconds", "run_time_limit"),
-        ("manual_run_time_limit", "0 seconds", "manual_run_time_limit"),
-        ("batch_size", 1, "batch_size"),
-        ("failure_threshold", 100, "failure_threshold"),
-        ("missed_run_grace", "10 years", "missed_run_grace"),
-        ("long_run_after", "10 years", "long_run_after"),
-        ("keep_logs", "200000 years", "a hundred years"),
-        ("alert_max_attempts", 1, "alert_max_attempts"),
-        ("repeat_every_days", 365, "repeat_every_days"),
-        ("reminder_after_days", 365, "reminder_after_days"),
-    ],
-)
-def test_settings_that_make_no_sense_are_not_ok(
-    postgres: Connection, setting: str, value: object, said: str
-) -> None:
-    assert check(postgres, "settings") == (True, "make sense together", "settings-out-of-bounds")
-    postgres.execute(f"update reminder.settings set {setting} = %s".encode(), (value,))
-    ok, finding, _ = check(postgres, "settings")
-    assert not ok
-    assert said in finding
-
-
-@pytest.mark.parametrize(
     ("change", "said"),
     [
         ("set default_transaction_read_only = on", "default_transaction_read_only"),
