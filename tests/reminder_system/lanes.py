@@ -32,6 +32,7 @@ SAME_ON_BOTH = frozenset(
         "test_alerts.py",
         "test_contact_dates.py",
         "test_contact_types.py",
+        "test_cron_times.py",
         "test_due_dates.py",
         "test_explain_assignment.py",
         "test_heartbeat.py",

@@ -138,6 +138,13 @@ class TestStreak:
         channel.fail()
         assert channel.alert()["run_id"] == threshold
 
+    def test_that_a_lower_threshold_finds_above_it_raises_one(self, channel: Channel) -> None:
+        set_settings(channel.postgres, failure_threshold=5)
+        channel.fail(3)
+        set_settings(channel.postgres, failure_threshold=2)
+        channel.fail()
+        assert channel.alert()["run_id"] == 4
+
     def test_of_its_own_raises_one_of_its_own(self, channel: Channel) -> None:
         channel.fail(3)
         channel.succeed()
