@@ -56,11 +56,11 @@ def test_a_word_that_misleads_is_found() -> None:
         ("[Stuck lock](#stuck-lock) · high, now", "[Stuck lock](#stuck-lock) · low, today"),
         ("**High, now.**", "**Low, today.**"),
         ("- `now_active` is `f`: done.", "- `now_active` is `t`: done."),
-        ("(#see-the-registered-jobs) shows `f`,", "(#see-the-registered-jobs) shows `t`,"),
+        ("(#see-the-registered-jobs) shows `f`", "(#see-the-registered-jobs) shows `t`"),
         ("Nothing runs there: [Release a stuck lock](#release-a-stuck-lock)", "Wait, then go on"),
         ("the lock is free, no run is active, [close](#close-the-incident)", "[go](#missed-runs)"),
         ("undo: the same with `old_number`", "undo: the same with `new_number`"),
-        ("Undo: the same with the old schedule.", "Undo: the same block again."),
+        ("undo: run it again with the old schedule", "undo: run it again"),
         ("keep `old_date` for the undo", "keep `new_date` for the undo"),
         (
             "[Disable the job](#disable-the-job), [Release",
@@ -70,7 +70,7 @@ def test_a_word_that_misleads_is_found() -> None:
         ("- `running`: wait, then run", "- `running`: run"),
         ("[escalate](#escalate) to that person", "[escalate](#escalate)"),
         ("the second WRITE block below |", "the first WRITE block below |"),
-        ("- No row: the last run went well, [close](#close-the-incident).\n", ""),
+        ("- No row: by its schedule no run is missing, [close](#close-the-incident).\n", ""),
         ("only duplicate or wrong reminders are a reason to [disable it](#disable-the-job)", "so"),
     ):
         assert old in page, f"the page no longer holds {old!r}: this breaks nothing"
