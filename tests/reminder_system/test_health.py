@@ -216,6 +216,21 @@ def test_promise_waits_for_the_run_that_was_not_due_yet(postgres: Connection) ->
     assert check(postgres, "promise")[0], "the run of tomorrow is the first to know the setting"
     postgres.execute("update reminder.changes set changed_at = changed_at - interval '3 days'")
     assert check(postgres, "promise")[1].startswith("2 waiting of 2")
+    # Reminded on the 35th day, a multiple of the 7 days that the last run went by.
+    postgres.execute("delete from public.assignments")
+    postgres.execute(ASSIGNMENT, (AMARA, f"{was_due}"))
+    postgres.execute("update public.assignments set started_on = started_on - 36")
+    postgres.execute(
+        "insert into reminder.dispatched_reminders "
+        "(assignment_id, due_on, mentor_id, run_id, dispatched_at) "
+        "select id, %(day)s::date - 1, mentor_id, 1, (%(day)s::date - 1) at time zone 'utc' "
+        "from public.assignments",
+        {"day": was_due},
+    )
+    postgres.execute("update reminder.settings set repeat_every_days = 4")
+    assert check(postgres, "promise")[0], "the run of tomorrow is the first to know this setting"
+    postgres.execute("update reminder.changes set changed_at = changed_at - interval '3 days'")
+    assert check(postgres, "promise")[1].startswith("1 waiting of 1")
     postgres.execute("delete from public.assignments")
     postgres.execute(
         "insert into public.assignments (mentor_id, person_id, started_on) "

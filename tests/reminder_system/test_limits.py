@@ -170,6 +170,29 @@ def test_is_left_alone_up_to_its_limit_and_then_found(superuser: Connection) -> 
                 assert found == [(answer,)], (what, seconds)
 
 
+# A view with the columns of reminder.blocking_session, and one session in it.
+BLOCKING = """
+create or replace view reminder.blocking_session as
+select 7 as pid, 'postgres'::text collate "C" as role, 'psql'::text as application_name,
+  null::inet as client_addr, '{state}'::text as state, interval '{since}' as since,
+  'public.assignments'::text collate "C" as locks
+"""
+
+
+def test_a_transaction_is_left_open_after_five_seconds_of_nothing(postgres: Connection) -> None:
+    for state, since, is_free in (
+        ("idle in transaction", "5 s", True),
+        ("idle in transaction", "5.001 s", False),
+        ("idle in transaction (aborted)", "5.001 s", False),
+        ("active", "1 h", True),
+        ("idle", "1 h", True),
+    ):
+        with postgres.transaction(force_rollback=True):
+            postgres.execute(BLOCKING.format(state=state, since=since).encode())
+            found = postgres.execute("select ok, section from reminder.check_lock()").fetchall()
+            assert found == [(is_free, "stuck-lock" if is_free else "service-timeout")], state
+
+
 def test_a_day_is_taken_up_to_its_limit_and_no_further(postgres: Connection) -> None:
     (assignment,) = add_assignments(postgres, 1)
     today = one(postgres, "select (now() at time zone 'utc')::date")
