@@ -110,6 +110,14 @@ class ExpectedOutput:
 
 
 @dataclass(frozen=True, slots=True)
+class TableBelow:
+    """A Markdown table in sight below a snippet, which may show what will come back."""
+
+    header: tuple[str, ...]
+    location: Location
+
+
+@dataclass(frozen=True, slots=True)
 class BlockColumn:
     """A column of the first row that another block of the page returns, by their names."""
 
@@ -160,7 +168,8 @@ class Snippet:
 
     ``sql`` is exactly what the copy button gives.  ``earlier`` are the blocks that must run before
     it, in order.  ``order`` is that of the section whose blocks are run one after the other.
-    ``problems`` belong to this block alone: they fail its item and no other.
+    ``tables_below`` are not compared with what comes back.  ``problems`` belong to this block
+    alone: they fail its item and no other.
     """
 
     page: str
@@ -174,6 +183,7 @@ class Snippet:
     excluded: str | None = None
     earlier: tuple[Snippet, ...] = ()
     order: Order | None = None
+    tables_below: tuple[TableBelow, ...] = ()
     problems: tuple[Failure, ...] = ()
 
     @property

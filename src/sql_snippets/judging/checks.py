@@ -115,6 +115,30 @@ def check_output(snippet: Snippet, outcome: Outcome) -> list[Failure]:
     return [Failure(place, message, fixes=(fix,) if is_fixed else ())]
 
 
+def check_tables_below(snippet: Snippet, outcome: Outcome) -> list[Failure]:
+    """Refuse a table below the block that shows the columns which came back: nothing compares it.
+
+    Its header has names of the result only, or as many names as the result has columns.
+    """
+    names = [column.name.lower() for column in outcome.columns or ()]
+    found = [
+        table
+        for table in snippet.tables_below
+        if names and _shows(names, [cell.lower() for cell in table.header])
+    ]
+    what = "this table looks like the output of the block above, and nothing compares it"
+    do = "Put the output into a fence ```text directly below the block, or say"
+    meant = "`<!-- sql: not-output -->` above the table if it is something else"
+    return [Failure(table.location, f"{what}. {do} {meant}.") for table in found]
+
+
+def _shows(names: Sequence[str], header: Sequence[str]) -> bool:
+    if all(cell in names for cell in header):
+        return True
+    written = all(re.fullmatch(r"[a-z_][a-z0-9_]*|\?column\?", cell) for cell in header)
+    return written and len(header) == len(names) and any("_" in cell for cell in header)
+
+
 def check_confirm(snippet: Snippet, outcome: Outcome, *, present: bool) -> list[Failure]:
     """Check that a diagnosis returns rows if, and only if, the incident is ``present``."""
     count = len(outcome.rows)
@@ -177,6 +201,7 @@ def check_snippet(snippet: Snippet, outcome: Outcome) -> list[Failure]:
     if outcome.error is not None and failures:
         return failures
     failures += _check_mark(snippet, outcome)
+    failures += check_tables_below(snippet, outcome)
     if snippet.claims.step is Step.VERIFY:
         return failures + check_verify(snippet, outcome, resolved=False)
     if snippet.claims.step is Step.CONFIRM:

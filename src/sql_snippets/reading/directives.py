@@ -32,10 +32,11 @@ BLOCK_WORDS = (
     "once",
     "skip",
 )
-TABLE_WORDS = ("table", "facts", "name")
+TABLE_WORDS = ("table", "facts", "name", "not-output")
+OTHER_WORDS = ("not-output",)
 HEADING_WORDS = ("drill", "confirm", "resolve", "verify", "in-order", "skip")
 PAGE_WORDS = ("not-sql",)
-_FLAGS = frozenset({"once", "in-order"})
+_FLAGS = frozenset({"once", "in-order", "not-output"})
 _KNOWN = tuple(dict.fromkeys((*BLOCK_WORDS, *TABLE_WORDS, *HEADING_WORDS, *PAGE_WORDS)))
 _FILL = "fill."
 
@@ -43,7 +44,7 @@ _SPACE = re.compile(r"\s*")
 _TOKEN = re.compile(r"""(?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')+""", re.DOTALL)
 
 _ALMOST = re.compile(r"\s*(?P<word>[A-Za-z]{2,6})(?P<colon>\s*[:;])?(?P<rest>.*)", re.DOTALL)
-_WORDS_FOLLOW = re.compile(r"\s*(?:[A-Za-z][\w.-]*=\S|(?:once|in-order)\s*$)")
+_WORDS_FOLLOW = re.compile(r"\s*(?:[A-Za-z][\w.-]*=\S|(?:once|in-order|not-output)\s*$)")
 
 _SLUG = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*")
 _PLACEHOLDER_NAME = re.compile(r"[a-z_][a-z0-9_]*")
@@ -94,6 +95,7 @@ class TableDirective:
     relation: str | None
     facts: Word | None
     name: Word | None
+    not_output: bool
     problems: tuple[Failure, ...]
 
 
@@ -206,7 +208,17 @@ def bind_table(directives: Sequence[Directive]) -> TableDirective:
     facts = words.get("facts") if read.value("facts", _text) else None
     if relation is not None and facts is not None:
         read.reject("facts", "the table is bound by `table=` already; drop one of the two")
-    return TableDirective(relation, facts, name, tuple(problems))
+    not_output = read.value("not-output", _flag) is not None
+    if not_output and (relation is not None or facts is not None):
+        read.reject("not-output", "the table is compared with something already; drop the word")
+    return TableDirective(relation, facts, name, not_output, tuple(problems))
+
+
+def bind_other(directives: Sequence[Directive], what: str) -> tuple[Failure, ...]:
+    """Return what is wrong with directives above a block that is no SQL."""
+    words, problems = _sort_words(directives, OTHER_WORDS, what)
+    _ValueReader(words, problems).value("not-output", _flag)
+    return tuple(problems)
 
 
 def bind_heading(directives: Sequence[Directive]) -> HeadingDirective:
