@@ -132,6 +132,7 @@ class Claims:
     ``fill`` gives placeholders their values, ``taken`` those that an earlier block returns.
     ``message`` is a part of the message of the expected ``error``.  ``after`` names the block of
     the same page that must have run before, in the same database.
+    ``no_effect`` is why the block leaves nothing behind, or why nobody sees what it does.
     ``within`` is how long, in seconds, a verification may take to come true.  ``ends`` is true for
     a ``resolve`` block outside of a drill, which has to end the incident by itself.
     """
@@ -148,6 +149,7 @@ class Claims:
     columns: tuple[Column, ...] | None = None
     volatile: tuple[str, ...] = ()
     once: bool = False
+    no_effect: str | None = None
     ends: bool = False
     fill: Mapping[str, str] = field(default_factory=dict)
     taken: Mapping[str, BlockColumn] = field(default_factory=dict)
@@ -424,10 +426,17 @@ class ServerError:
 
 @dataclass(frozen=True, slots=True)
 class Danger:
-    """What a run was seen to do: the weakest mark that is true of it, and why, worst first."""
+    """What a run was seen to do: the weakest mark that is true of it, and why, worst first.
+
+    ``unmeasured`` is what may have been done unseen.  ``at_most`` is the strongest mark that may be
+    true, where that cannot be told.  An ``idle`` run found nothing to do, or nothing stays of it.
+    """
 
     level: Mark
     seen: tuple[str, ...] = ()
+    unmeasured: tuple[str, ...] = ()
+    at_most: Mark | None = None
+    idle: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -437,7 +446,8 @@ class Outcome:
     ``columns`` and ``rows`` are those of the last statement that returned rows, which is all that
     the SQL Editor shows; a row holds the server's own text form, ``None`` for null.  ``tag`` is
     the command tag of the last statement.  ``seconds`` is the time of the statement alone.
-    ``danger`` is there where the run was watched.
+    ``danger`` is there where the run was watched, and ``unread`` names the settings that it set
+    and nobody reads.
     """
 
     columns: tuple[Column, ...] | None
@@ -448,6 +458,7 @@ class Outcome:
     seconds: float
     isolation: str
     danger: Danger | None = None
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

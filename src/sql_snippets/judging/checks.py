@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sql_snippets.judging.effect import check_effect
 from sql_snippets.judging.marks import contradiction
 from sql_snippets.model import Failure, Fix, Step
 from sql_snippets.plan import RESOLVED
@@ -186,7 +187,12 @@ def _check_mark(snippet: Snippet, outcome: Outcome) -> list[Failure]:
     mark, danger = snippet.claims.mark, outcome.danger
     if mark is None or danger is None:
         return []
-    message = contradiction(mark, danger, failed=outcome.error is not None)
+    message = contradiction(
+        mark,
+        danger,
+        failed=outcome.error is not None,
+        vouched=snippet.claims.no_effect is not None,
+    )
     return [] if message is None else [Failure(snippet.start, message)]
 
 
@@ -201,6 +207,7 @@ def check_snippet(snippet: Snippet, outcome: Outcome) -> list[Failure]:
     if outcome.error is not None and failures:
         return failures
     failures += _check_mark(snippet, outcome)
+    failures += check_effect(snippet, outcome)
     failures += check_tables_below(snippet, outcome)
     if snippet.claims.step is Step.VERIFY:
         return failures + check_verify(snippet, outcome, resolved=False)

@@ -30,6 +30,7 @@ BLOCK_WORDS = (
     "columns",
     "volatile",
     "once",
+    "no-effect",
     "skip",
 )
 TABLE_WORDS = ("table", "facts", "name", "not-output")
@@ -172,6 +173,9 @@ def bind_block(directives: Sequence[Directive]) -> BlockDirective:
         read.reject(
             "within", "it says how long a verification may take, so it goes with step=verify"
         )
+    no_effect = read.value("no-effect", _text)
+    if error is not None and no_effect is not None:
+        read.reject("no-effect", "a block that is expected to fail has none; drop one of the two")
     claims = Claims(
         role=read.value("role", _text),
         scenario=scenario,
@@ -184,6 +188,7 @@ def bind_block(directives: Sequence[Directive]) -> BlockDirective:
         columns=columns,
         volatile=read.value("volatile", _columns) or (),
         once=once,
+        no_effect=no_effect,
         fill={key: value for key, value in fill.items() if isinstance(value, str)},
         taken={key: value for key, value in fill.items() if isinstance(value, BlockColumn)},
     )
