@@ -443,11 +443,11 @@ class Danger:
 class Outcome:
     """What one run of one block gave back.
 
-    ``columns`` and ``rows`` are those of the last statement that returned rows, which is all that
-    the SQL Editor shows; a row holds the server's own text form, ``None`` for null.  ``tag`` is
-    the command tag of the last statement.  ``seconds`` is the time of the statement alone.
-    ``danger`` is there where the run was watched, and ``unread`` names the settings that it set
-    and nobody reads.
+    ``columns`` and ``rows`` are those of the last result that has rows, which is all that the SQL
+    Editor shows, or of the last one if none has.  A row holds the server's own text form, ``None``
+    for null.  ``tag`` is the command tag of the last statement.  ``seconds`` is the time of the
+    statement alone.  ``danger`` is there where the run was watched, and ``unread`` names the
+    settings that it set and nobody reads.  ``added`` is what the editor added to the text.
     """
 
     columns: tuple[Column, ...] | None
@@ -459,6 +459,7 @@ class Outcome:
     isolation: str
     danger: Danger | None = None
     unread: tuple[str, ...] = ()
+    added: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import pytest
 
 from sql_snippets.database.databases import Database, Template, open_template
 from sql_snippets.model import Column, Outcome
-from sql_snippets.plan import RunOptions
+from sql_snippets.plan import EDITORS, RunOptions
 from sql_snippets.running.editor import (
     APPLICATION_NAME,
     needs_clone,
@@ -69,6 +69,24 @@ def _count(database: Database) -> object:
         row = connection.execute("select count(*) from item").fetchone()
         assert row is not None
         return row[0]
+
+
+def test_a_block_is_sent_and_shown_as_the_editor_does(
+    template: Template, shared: Database, database: Database
+) -> None:
+    many = "select * from generate_series(1, 150) n"
+    last_empty = "select 1 as a; select 2 as b where false"
+    for editor, rows, columns in (("supabase", 100, ["a"]), ("psql", 150, ["b"])):
+        options = RunOptions("postgres", editor=EDITORS[editor])
+        for run in (
+            lambda sql, options=options: run_isolated(template, shared, sql, options),
+            lambda sql, options=options: run_as_editor(database, sql, options),
+        ):
+            outcome = run(many)
+            assert (len(outcome.rows), outcome.added) == (rows, " limit 100" * (rows == 100))
+            assert [column.name for column in run(last_empty).columns or ()] == columns
+            none = run("select 1 as a where false; select 2 as b where false")
+            assert [column.name for column in none.columns or ()] == ["b"]
 
 
 def test_the_session_is_the_editors(database: Database) -> None:

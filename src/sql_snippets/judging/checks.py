@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sql_snippets.judging.effect import check_effect
 from sql_snippets.judging.marks import contradiction
-from sql_snippets.model import Failure, Fix, Step
+from sql_snippets.model import Failure, Fix, Mark, Step
 from sql_snippets.plan import RESOLVED
 from sql_snippets.sqltext.psql import accept, compare
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
     from sql_snippets.model import Column, Outcome, ServerError, Snippet
 
+ADDS = (
+    "editor: the SQL Editor adds a limit to a single select that has none at its end. A comment "
+    "with `--` in the block keeps it off, and so does a limit of its own at the end"
+)
 QUERY_CANCELED = "57014"
 
 
@@ -43,7 +47,12 @@ def _check_error(snippet: Snippet, outcome: Outcome) -> list[Failure]:
     expected = snippet.claims.error
     error = outcome.error
     if expected is None:
-        return [] if error is None else [describe_error(snippet, error)]
+        if error is None:
+            return []
+        failure = describe_error(snippet, error)
+        # Past the end of the block: the editor's own words are what is wrong.
+        is_added = outcome.added and (error.offset or 0) >= len(snippet.sql.rstrip("; \n"))
+        return [replace(failure, notes=(*failure.notes, ADDS)) if is_added else failure]
     if error is None:
         message = f"the page says error={expected}, but the block ran without an error"
         return [Failure(snippet.start, message)]
@@ -79,7 +88,17 @@ def _check_rows(snippet: Snippet, outcome: Outcome) -> list[Failure]:
     if expected is None or count == expected:
         return []
     got = f"{outcome.tag} has no rows" if count is None else f"there are {count}"
-    return [Failure(snippet.start, f"the page says rows={expected}, {got}")]
+    notes = (ADDS,) if outcome.added.endswith(f" {count}") else ()
+    return [Failure(snippet.start, f"the page says rows={expected}, {got}", notes=notes)]
+
+
+def check_limit(snippet: Snippet, outcome: Outcome) -> list[Failure]:
+    """Refuse a block that changes something and stops where the editor's limit does."""
+    danger, count = outcome.danger, row_count(outcome)
+    if danger is None or danger.level is Mark.READ or not outcome.added.endswith(f" {count}"):
+        return []
+    message = f"the block acts on the first {count} rows only: {', '.join(danger.seen)}"
+    return [Failure(snippet.start, message, notes=(ADDS,))]
 
 
 def _check_columns(snippet: Snippet, outcome: Outcome) -> list[Failure]:
@@ -208,6 +227,7 @@ def check_snippet(snippet: Snippet, outcome: Outcome) -> list[Failure]:
         return failures
     failures += _check_mark(snippet, outcome)
     failures += check_effect(snippet, outcome)
+    failures += check_limit(snippet, outcome)
     failures += check_tables_below(snippet, outcome)
     if snippet.claims.step is Step.VERIFY:
         return failures + check_verify(snippet, outcome, resolved=False)

@@ -12,18 +12,21 @@ from psycopg.pq import ExecStatus, TransactionStatus
 from sql_snippets.database import messages
 from sql_snippets.database.building import start_of_statement
 from sql_snippets.model import Column, Mark, Outcome, ServerError
+from sql_snippets.plan import EDITORS
 from sql_snippets.running import watching
 from sql_snippets.running.danger import Facts, Told, danger_of
 from sql_snippets.sqltext import lexer
 from sql_snippets.sqltext.effects import ADVISORY, deleted_from, effects_in, executed_text
+from sql_snippets.sqltext.sent import added_limit, as_sent
 
 if TYPE_CHECKING:
     import psycopg
     from psycopg.pq.abc import PGresult
 
     from sql_snippets.database.databases import Database, Template
-    from sql_snippets.plan import RunOptions
+    from sql_snippets.plan import Editor, RunOptions
 
+_PSQL = EDITORS["psql"]
 APPLICATION_NAME = "supabase/dashboard-query-editor"
 
 # In one message with the block, so that now() is the time of the block, as without a transaction.
@@ -71,11 +74,14 @@ def run_as_editor(
     After the timeout it is cancelled on the server; the outcome's error says so.  What it did is
     measured when it is ``watched``.  Raises ServerUnavailable when the role cannot log in.
     """
+    added = added_limit(sql, options.editor.limit)
+    sql = as_sent(sql, added)
     before = watching.look(database) if watched else None
     began = time.monotonic()
     with _session(database, options) as connection:
         reply = messages.send(connection, sql, timeout=options.timeout)
-        outcome = _outcome(connection, sql, reply, "clone")
+        outcome = _outcome(connection, sql, reply, "clone", options.editor)
+        outcome = replace(outcome, added=added)
         if before is not None:
             facts = watching.after_commit(connection, database, before, reply, sql=sql, began=began)
         # What the block left open (a transaction, locks) must not meet what is run next.
@@ -112,11 +118,11 @@ def run_in_session(
     connection = session.connection
     if not watched or connection.closed:
         reply = messages.send(connection, sql, timeout=options.timeout)
-        return _outcome(connection, sql, reply, "session")
+        return _outcome(connection, sql, reply, "session", _PSQL)
     was_open = connection.info.transaction_status != TransactionStatus.IDLE
     before, standing = watching.look_within(connection, database)
     reply = messages.send(connection, sql, timeout=options.timeout)
-    outcome = _outcome(connection, sql, reply, "session")
+    outcome = _outcome(connection, sql, reply, "session", _PSQL)
     is_open = connection.info.transaction_status != TransactionStatus.IDLE
     if was_open and not is_open:
         # What the transaction did from its beginning is what others see now.
@@ -142,7 +148,10 @@ def run_isolated(template: Template, shared: Database, sql: str, options: RunOpt
     """
     before = _known_state(shared)
     if not needs_clone(sql) and not before.reaches_unseen(sql):
-        outcome, facts, reply = _run_in_transaction(shared, before, sql, options)
+        added = added_limit(sql, options.editor.limit)
+        sent = as_sent(sql, added)
+        outcome, facts, reply = _run_in_transaction(shared, before, sent, options)
+        outcome = replace(outcome, added=added)
         outcome = _watched(shared, outcome, facts, before, sql, reply, options)
         if outcome.error is None or outcome.error.sqlstate not in _ONLY_OUTSIDE_TRANSACTION:
             return outcome
@@ -223,7 +232,7 @@ def _run_in_transaction(
                         error=replace(last.error, offset=None),
                         results=reply.results[:-1],
                     )
-            outcome = _outcome(connection, sql, reply, "transaction")
+            outcome = _outcome(connection, sql, reply, "transaction", options.editor)
             if only_read:
                 moved = False
             elif reply.error is None:
@@ -316,12 +325,14 @@ def _outcome(
     sql: str,
     reply: messages.Reply,
     isolation: str,
+    editor: Editor,
 ) -> Outcome:
     error = reply.error
     if error is not None and error.offset is None:
         error = replace(error, offset=start_of_statement(sql, len(reply.results)))
     with_rows = [r for r in reply.results if r.status == ExecStatus.TUPLES_OK]
-    shown = with_rows[-1] if with_rows and error is None else None
+    filled = [r for r in with_rows if r.ntuples] if editor.rows_only else with_rows
+    shown = (filled or with_rows)[-1] if with_rows and error is None else None
     last = reply.results[-1] if reply.results else None
     return Outcome(
         columns=None if shown is None else _columns(connection, shown),
