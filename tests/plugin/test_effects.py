@@ -26,6 +26,7 @@ from sql_snippets.plan import RunOptions
 from sql_snippets.running.danger import Facts, Lock, Relation, RowCounts, Told, danger_of
 from sql_snippets.running.editor import run_as_editor, run_isolated
 from sql_snippets.sqltext.effects import (
+    beyond_undoing,
     deleted_from,
     effects_in,
     executed_text,
@@ -132,6 +133,34 @@ def test_what_leaves_no_trace_is_told_by_the_text(sql: str, expected: str) -> No
 @pytest.mark.parametrize("sql", NOTHING)
 def test_what_is_not_executed_does_nothing(sql: str) -> None:
     assert list(effects_in(executed_text(sql))) == []
+
+
+@pytest.mark.parametrize(
+    ("sql", "ours", "theirs"),
+    [
+        ("select 1", False, False),
+        ("create database x", False, False),
+        ("select pg_create_physical_replication_slot('a')", False, False),
+        ("select pg_drop_replication_slot('a')", False, True),
+        ("select pg_switch_wal()", False, True),
+        ("do $$ begin perform pg_stat_reset_shared('io'); end $$", False, True),
+        ("select pg_rotate_logfile()", False, True),
+        ("copy (select 1) to '/dev/null'", False, True),
+        ("copy (select 1) to '/tmp/x'", True, True),
+        ("copy t to '/tmp/x' (format csv)", True, True),
+        ("copy t to stdout", False, False),
+        ("do $$ begin execute 'copy t to ''/tmp/zz'''; end $$", True, True),
+        ("copy (select 1) to program 'cat'", True, True),
+        ("copy t from program 'cat'", True, True),
+        ("select lo_export(1, '/tmp/x')", True, True),
+        ("create tablespace x location '/tmp/x'", True, True),
+        ("drop tablespace x", True, True),
+        ("select 1 -- create tablespace x", False, False),
+    ],
+)
+def test_what_nothing_undoes_is_not_run(sql: str, *, ours: bool, theirs: bool) -> None:
+    assert (beyond_undoing(sql, ours=True) is not None) is ours
+    assert (beyond_undoing(sql, ours=False) is not None) is theirs
 
 
 @pytest.mark.parametrize(

@@ -190,8 +190,12 @@ class Before:
     functions: tuple[Function, ...]
 
     def reaches_unseen(self, sql: str) -> bool:
-        """Whether the text can do what no transaction shows: signal, notify, reload."""
-        return self._reaches(sql, _UNSEEN)
+        """Whether the text can do what no transaction shows or undoes: signal, notify, a slot."""
+        return self._reaches(sql, _UNSEEN) or any(
+            effect.text != ADVISORY
+            for each in called(executed_text(sql), self.functions)
+            for effect in effects_in(each.source)
+        )
 
     def reaches_signals(self, sql: str) -> bool:
         """Whether the text can end or cancel what another session does."""

@@ -148,6 +148,12 @@ _CALLS = tuple(
     (re.compile(_CALL.format(f"(?:{effect.functions})"), re.IGNORECASE), effect)
     for effect in EFFECTS
 )
+_TABLESPACE = re.compile(r"\b(create|drop|alter)\s+tablespace\b", re.IGNORECASE)
+_LEAVES_A_FILE = re.compile(
+    r"\bcopy\b[^;]*?\b(?:to\s+[eE]?'+(?!/dev/)[^']|(?:to|from)\s+program\s+[eE]?')"
+    r"|\b(?:lo_export|pg_file_write)\s*\(",
+    re.IGNORECASE,
+)
 _DELETE = re.compile(r'\bdelete\s+from\s+(?:only\s+)?(?P<name>[\w$."%]+|\S)', re.IGNORECASE)
 _MERGE = re.compile(r'\bmerge\s+into\s+(?:only\s+)?(?P<name>[\w$."%]+|\S)', re.IGNORECASE)
 _MERGE_DELETES = re.compile(r"\bthen\s+delete\b", re.IGNORECASE)
@@ -235,6 +241,21 @@ def without_comments(text: str) -> str:
 def effects_in(text: str) -> Iterator[Effect]:
     """Yield what executed text does that leaves no trace to measure."""
     yield from (effect for pattern, effect in (*_CALLS, *_STATEMENTS) if pattern.search(text))
+
+
+def beyond_undoing(sql: str, *, ours: bool) -> str | None:
+    """Say what of a block nothing would put back, if there is something.
+
+    On a server that is not ``ours``, that is all that is done to the server itself.
+    """
+    text = executed_text(sql)
+    tablespace = _TABLESPACE.search(text)
+    if tablespace:
+        return f"{tablespace[1].lower()} of a tablespace"
+    if _LEAVES_A_FILE.search(without_comments(sql)):
+        return "file of the server written, or a program of it run"
+    lasting = [effect.text for effect in effects_in(text) if effect.lasting]
+    return None if ours or not lasting else lasting[0]
 
 
 def deleted_from(text: str) -> frozenset[str]:
