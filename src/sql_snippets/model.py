@@ -447,7 +447,8 @@ class Outcome:
     Editor shows, or of the last one if none has.  A row holds the server's own text form, ``None``
     for null.  ``tag`` is the command tag of the last statement.  ``seconds`` is the time of the
     statement alone.  ``danger`` is there where the run was watched, and ``unread`` names the
-    settings that it set and nobody reads.  ``added`` is what the editor added to the text.
+    settings that it set and nobody reads, ``unknown`` what the bodies of its functions name and is
+    not there.  ``added`` is what the editor added to the text.
     """
 
     columns: tuple[Column, ...] | None
@@ -460,6 +461,7 @@ class Outcome:
     danger: Danger | None = None
     unread: tuple[str, ...] = ()
     added: str = ""
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from sql_snippets.model import (
 from sql_snippets.plan import RunOptions
 from sql_snippets.running.danger import Facts, Lock, Relation, RowCounts, Told, danger_of
 from sql_snippets.running.editor import run_as_editor, run_isolated
+from sql_snippets.sqltext.bodies import names_in_bodies
 from sql_snippets.sqltext.effects import (
     beyond_undoing,
     deleted_from,
@@ -404,6 +405,43 @@ def test_what_is_said_of_a_block_that_did_nothing(
         assert message in found[0].message
 
 
+def _body(text: str) -> str:
+    return f"create function f() returns void language plpgsql as $$ begin {text} end $$"
+
+
+@pytest.mark.parametrize(
+    ("sql", "names"),
+    [
+        (_body("perform * from public.nowhere;"), "relation public.nowhere"),
+        (_body("delete from nowhere;"), "relation nowhere"),
+        (_body("insert into s.nowhere values (1);"), "relation s.nowhere"),
+        (_body("update nowhere set a = 1;"), "relation nowhere"),
+        (_body("perform 1 from a join b on true;"), "relation a relation b"),
+        (_body("perform nothing(1);"), "function nothing"),
+        (_body("call s.nothing();"), "function s.nothing"),
+        (_body("x := s.nothing(1);"), "function s.nothing"),
+        (_body("execute 'delete from nowhere';"), ""),
+        (_body("-- delete from nowhere\n"), ""),
+        (_body("with q as (select 1) select * from q into x;"), ""),
+        (_body("if old.a is distinct from new.a then end if;"), ""),
+        (_body("x := extract(epoch from y);"), ""),
+        (_body("x := trim(both from y) || substring(z from 1);"), ""),
+        (_body("fetch next from c into x;"), ""),
+        (_body("create temp table t (a int); insert into t values (1);"), ""),
+        (_body("perform * from generate_series(1, 2);"), ""),
+        (_body("insert into t values (1) on conflict do update set a = excluded.a;"), "relation t"),
+        (_body("perform 1 from t for update;"), "relation t"),
+        (_body("delete from t;") + "; create table t (a int)", ""),
+        ("create function f() returns int language sql as 'select 1 from nowhere'", ""),
+        ("do $$ begin delete from nowhere; end $$", ""),
+        ("select 1 from nowhere", ""),
+    ],
+)
+def test_the_names_in_the_body_of_a_function(sql: str, names: str) -> None:
+    found = names_in_bodies(sql)
+    assert " ".join(f"{each.kind} {each}" for each in found) == names
+
+
 SCHEMA = """
 create table public.orders (id int primary key, state text);
 insert into public.orders values (1, 'new'), (2, 'new');
@@ -500,6 +538,20 @@ def test_what_a_run_found_to_do(template: Template, shared: Database) -> None:
             if outcome.error or found != expected:
                 wrong.append((how, sql, found, expected, danger, outcome.error))
     assert wrong == []
+
+
+def test_what_a_function_names_is_looked_up(template: Template, shared: Database) -> None:
+    for text, unknown in (
+        ("delete from orders; delete from public.orders;", ()),
+        ("delete from public.oders;", ("relation public.oders",)),
+        ("perform 1 from rec.field;", ()),
+        ("perform purge(); perform pg_sleep(0); perform pg_catalog.now();", ()),
+        ("perform public.purg();", ("function public.purg",)),
+    ):
+        snippet = snippet_of(_body(text))
+        outcome = run_isolated(template, shared, snippet.sql, OPTIONS)
+        assert (outcome.error, outcome.unknown) == (None, unknown), text
+        assert len(check_effect(snippet, outcome)) == len(unknown)
 
 
 def test_settings_that_somebody_reads(template: Template, shared: Database) -> None:

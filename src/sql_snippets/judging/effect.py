@@ -24,13 +24,16 @@ def check_effect(snippet: Snippet, outcome: Outcome) -> list[Failure]:
     """
     if outcome.danger is None or outcome.error is not None:
         return []
+    unknown = list(_unknown(snippet, outcome))
     found = [
         *_lost(snippet),
         *_unread(snippet, outcome),
         *_idle(snippet, outcome, outcome.danger),
     ]
     if snippet.claims.no_effect is None:
-        return found
+        return [*unknown, *found]
+    if unknown:
+        return unknown
     if found or outcome.danger.unmeasured or outcome.danger.level is Mark.READ:
         return []
     seen = ", ".join(outcome.danger.seen)
@@ -63,6 +66,18 @@ def _unread(snippet: Snippet, outcome: Outcome) -> Iterator[Failure]:
             f"nobody reads the setting {name}: the server takes any value for it, no extension of "
             "this database knows it, and no function, view or policy asks for it. Check its name, "
             f"or whether the extension is there. {_MEANT}.",
+        )
+
+
+def _unknown(snippet: Snippet, outcome: Outcome) -> Iterator[Failure]:
+    for named in outcome.unknown:
+        kind, _, name = named.partition(" ")
+        at = snippet.sql.lower().find(name.rpartition(".")[2])
+        yield Failure(
+            snippet.locate(max(at, 0)),
+            f"the body of this function names the {kind} {name}, and there is none: the server "
+            "looks only when the function runs. Correct the name, or make it in the block or in "
+            "one before it (`after=`).",
         )
 
 

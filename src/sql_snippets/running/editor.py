@@ -186,7 +186,12 @@ def _watched(  # noqa: PLR0913, PLR0917 - each is another piece of evidence
 ) -> Outcome:
     """Add what the run was seen to do."""
     danger = danger_of(facts, options.effects, watching.told_by(sql, before, reply))
-    return replace(outcome, danger=danger, unread=watching.unread_settings(database, sql))
+    return replace(
+        outcome,
+        danger=danger,
+        unread=watching.unread_settings(database, sql),
+        unknown=watching.unknown_names(database, sql),
+    )
 
 
 def needs_clone(sql: str) -> bool:

@@ -22,6 +22,7 @@ from psycopg.pq import TransactionStatus
 from sql_snippets.database import messages
 from sql_snippets.running import objects
 from sql_snippets.running.danger import COMPARED, Facts, Lock, Relation, RowCounts, Told
+from sql_snippets.sqltext.bodies import names_in_bodies
 from sql_snippets.sqltext.effects import (
     ADVISORY,
     Function,
@@ -139,6 +140,16 @@ where not exists (select from pg_catalog.pg_settings s where lower(s.name) = low
     where pg_catalog.strpos(lower(body), lower(wanted.name)) > 0)
 """
 _LIBRARIES = "select distinct probin from pg_catalog.pg_proc where probin is not null"
+_UNKNOWN = """
+select kind, schema, name from unnest(%s::text[], %s::text[], %s::text[]) as w(kind, schema, name)
+where (schema is null or exists (select from pg_catalog.pg_namespace where nspname = schema))
+  and not exists (
+    select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where kind = 'relation' and relname = w.name and (w.schema is null or nspname = w.schema))
+  and not exists (
+    select from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+    where kind = 'function' and proname = w.name and (w.schema is null or nspname = w.schema))
+"""
 # Read by programs beside the database: the Data API and the poolers.
 _READ_OUTSIDE = ("request.", "response.", "pgrst.", "supautils.")
 
@@ -335,6 +346,21 @@ def unread_settings(database: Database, sql: str) -> tuple[str, ...]:
             except psycopg.Error:
                 continue
         return tuple(str(name) for (name,) in admin.execute(_READERS, (names,)).fetchall())
+
+
+def unknown_names(database: Database, sql: str) -> tuple[str, ...]:
+    """Return what the bodies of functions that a block makes name, and the database has not.
+
+    A name with a schema that is not there may be that of a variable.
+    """
+    names = names_in_bodies(sql)
+    if not names:
+        return ()
+    asked = [(each.kind, each.schema, each.name) for each in names]
+    columns = [list(column) for column in zip(*asked, strict=True)]
+    with database.server.connect(database.name) as admin:
+        found = admin.execute(_UNKNOWN, columns).fetchall()
+    return tuple(f"{kind} {f'{schema}.' if schema else ''}{name}" for kind, schema, name in found)
 
 
 def told_by(sql: str, before: Before, reply: messages.Reply) -> Told:
