@@ -431,7 +431,7 @@ def _body(text: str) -> str:
         (_body("perform * from generate_series(1, 2);"), ""),
         (_body("insert into t values (1) on conflict do update set a = excluded.a;"), "relation t"),
         (_body("perform 1 from t for update;"), "relation t"),
-        (_body("delete from t;") + "; create table t (a int)", ""),
+        ("{}; create table t (a int)".format(_body("delete from t;")), ""),
         ("create function f() returns int language sql as 'select 1 from nowhere'", ""),
         ("do $$ begin delete from nowhere; end $$", ""),
         ("select 1 from nowhere", ""),
