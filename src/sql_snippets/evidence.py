@@ -97,7 +97,8 @@ class NamesFound:
     """The names of a database.
 
     ``members`` are columns, triggers, constraints and policies with schema and relation,
-    ``columns`` the same without the schema, ``words`` everything that a name of one part may be.
+    ``columns`` the same without the schema, ``words`` everything that a name of one part may be,
+    and ``settings`` those of the server, its databases and its roles.
     """
 
     schemas: set[str] = field(default_factory=set)
@@ -107,3 +108,4 @@ class NamesFound:
     members: set[tuple[str, str, str]] = field(default_factory=set)
     columns: set[tuple[str, str]] = field(default_factory=set)
     words: set[str] = field(default_factory=set)
+    settings: set[str] = field(default_factory=set)

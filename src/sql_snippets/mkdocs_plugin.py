@@ -11,6 +11,8 @@ import os
 import re
 import shlex
 import signal
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -90,6 +92,24 @@ class SqlSnippetsConfig(Config):  # type: ignore[no-untyped-call]  # untyped bas
 
 def _first_line(sql: str) -> str:
     return next((line.strip() for line in sql.splitlines() if line.strip()), "(empty)")
+
+
+def known_as_sql(blocks: Sequence[ShownBlock], known: Sequence[Snippet]) -> tuple[ShownBlock, ...]:
+    """Return the blocks of a page, those as SQL that the checks know by another word than HTML has.
+
+    ``pgsql`` has no lexer, so that the page calls it text; a site may have words of its own.
+    """
+    missing = Counter(snippet.sql.rstrip("\n") for snippet in known)
+    missing.subtract(block.text.rstrip("\n") for block in blocks if block.is_sql)
+    found = []
+    for block in blocks:
+        text = block.text.rstrip("\n")
+        if not block.is_sql and missing[text] > 0:
+            missing[text] -= 1
+            found.append(replace(block, language="sql"))
+        else:
+            found.append(block)
+    return tuple(found)
 
 
 def pair(
@@ -339,7 +359,7 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
         del config
         known = self._read(page.file.src_uri, page.file.abs_src_path)
         before, html, after = _around_blocks(output, page.content or "")
-        blocks = read_blocks(html)
+        blocks = known_as_sql(read_blocks(html), known.snippets)
         shown = [block for block in blocks if block.is_sql]
         paired = pair(shown, known.snippets, self._elsewhere)
         if not isinstance(paired, str):

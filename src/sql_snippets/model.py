@@ -9,7 +9,8 @@ counts characters (not bytes) of the author's own line.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping  # noqa: TC003 - `codec` reads the types of fields
+import re
+from collections.abc import Callable, Mapping, Sequence  # noqa: TC003 - `codec` reads the types
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -24,6 +25,27 @@ class Location:
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}:{self.column}"
+
+
+# What a terminal would obey, and what turns the direction of the words around it.
+_OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_LONGEST = 5000
+_LAST_BYTE = 0xFF
+
+
+def harmless(text: str) -> str:
+    """Return a text with each character spelled out that a terminal would obey, and an end."""
+    if len(text) > 2 * _LONGEST:  # so that what was cut is not cut again
+        text = f"{text[:_LONGEST]}… ({len(text)} characters)"
+    return _OBEYED.sub(lambda match: _spelled(ord(match[0])), text)
+
+
+def _spelled(code: int) -> str:
+    return f"\\x{code:02X}" if code <= _LAST_BYTE else f"\\u{code:04X}"
+
+
+TOP = "top"
+"""The section of what stands above the first heading."""
 
 
 class Mark(StrEnum):
@@ -77,6 +99,9 @@ class Failure:
 
     ``notes`` are drawn below the source, each ``label: text`` (detail, hint, nearest).  ``fixes``
     are the changes that would mend it, where the page can be mended by itself.
+
+    Its words may be a server's, and are shown in terminals and pages: they are made harmless, and
+    cut where they have no end.
     """
 
     location: Location
@@ -84,6 +109,11 @@ class Failure:
     sqlstate: str | None = None
     notes: tuple[str, ...] = ()
     fixes: tuple[Fix, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Make the words harmless."""
+        object.__setattr__(self, "message", harmless(self.message))
+        object.__setattr__(self, "notes", tuple(map(harmless, self.notes)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,7 +404,8 @@ class Page:
 
     ``problems`` are those that belong to no block: a directive with nothing below it, say.
     ``not_sql`` are the words that the author says are no names of the database.  ``excluded`` is
-    why the page says that nothing on it is checked.
+    why the page says that nothing on it is checked.  ``titles`` are the headings as they are read,
+    by section.
     """
 
     path: str
@@ -386,6 +417,7 @@ class Page:
     drills: tuple[Drill, ...] = ()
     not_rendered: tuple[NotRendered, ...] = ()
     excluded: str | None = None
+    titles: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[Failure, ...] = ()
 
 
@@ -452,7 +484,7 @@ class Outcome:
     """
 
     columns: tuple[Column, ...] | None
-    rows: tuple[tuple[str | None, ...], ...]
+    rows: Sequence[tuple[str | None, ...]]
     tag: str
     error: ServerError | None
     notices: tuple[str, ...]

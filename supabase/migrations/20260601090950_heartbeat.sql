@@ -79,14 +79,14 @@ as $$
       a.trouble,
       h.error,
       case when h.accepted_at < reminder.address_changed_at('REMINDER_HEARTBEAT_URL')
-        then 'No good answer since the address was changed:' end,
+        then 'No answer since the address was changed:' end,
       case when h.accepted_at is null or h.accepted_at < (
         -- The answer is read within 5 minutes, by the watchdog.
         select l.finished_at from public.cron_execution_logs l
         where l.status = 'succeeded' and l.finished_at < clock_timestamp() - interval '15 minutes'
         order by l.id desc
         limit 1
-      ) then 'No good answer since the last success:' end
+      ) then 'No answer since the last success:' end
     ) as trouble
   ) w
 $$;

@@ -294,6 +294,10 @@ as $$
   select 'data', 'alert kind ' || k.kind, k.runbook_anchor || ': ' || k.meaning
   from reminder.alert_kinds k
   union all
+  -- Who flips one changes at once who will be reminded.
+  select 'data', 'contact type ' || y.code, case when y.counts_as_contact then 'counts' else 'does not count' end
+  from public.activity_types y
+  union all
   select 'setting', 'setting ' || v.key, v.value
   from (select (select to_jsonb(s) from reminder.settings s) as row) s
   cross join lateral jsonb_each_text(s.row) v
@@ -393,6 +397,8 @@ as $$
           else
             c.code !~* '\m(insert|update|delete|merge|truncate)\M.*\m(assignments|activities|activity_types|reminder)\M'
         end)
+    -- A new type is of no contact that was logged before.
+    when 'data' then p_object like 'contact type %'
     else false
   end
 $$;

@@ -22,6 +22,7 @@ from sql_snippets.model import (
     Outcome,
     ServerError,
     Snippet,
+    Span,
     Step,
     TableRow,
 )
@@ -48,6 +49,11 @@ comment on column public.item.id is 'Number';
 comment on column public.item.name is 'What it is
 called';
 comment on column public.item.price is 'In `EUR`';
+create table public."oddTable" ("userId" int);
+create table public."odd Table" (
+  "a|b" text default 'x|y', j jsonb default '{"a": [1]}', list text[] default '{}',
+  cut text default 'p|q', said timestamptz default now()
+);
 """
 
 
@@ -304,6 +310,43 @@ def test_headers(database: Database, header: str, message: str) -> None:
     (failure,) = _failures(f"{header}\nid | id", database)
     assert failure.location.line == 20
     assert failure.message.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("public.oddTable", 'public."oddTable"'),
+        ('public."odd Tabel"', 'public."odd Table"'),
+        ("Public.items", '"public.item"'),
+    ],
+)
+def test_a_relation_is_offered_as_sql_writes_it(
+    database: Database, written: str, meant: str
+) -> None:
+    (failure,) = _failures(RIGHT, database, written)
+    assert failure.message.endswith(f"; did you mean {meant}?")
+
+
+def test_what_a_cell_can_hold_is_written_and_the_rest_is_left_to_people(
+    database: Database,
+) -> None:
+    written = [("a|b", "`x`"), ("j", "`x`"), ("list", "x"), ("cut", "x"), ("said", "y")]
+    rows = []
+    for number, (name, default) in enumerate(written):
+        start = Location("x.md", 22 + number, 9)
+        span = Span(start, 9 + len(default), default)
+        cells = (name.replace("|", "\\|"), default.strip("`"))
+        rows.append(TableRow(replace(start, column=1), cells, (None, span)))
+    table = BoundTable(
+        *("x.md", "s", "t", 'public."odd Table"'),
+        ("Column", "Default"),
+        tuple(rows),
+        Location("x.md", 20),
+    )
+    failures = check_table(table, ask_relation(database, table.relation))
+    new = [[fix.new for fix in failure.fixes] for failure in failures]
+    assert new == [[], ["`'{\"a\": [1]}'::jsonb`"], ["`'{}'::text[]`"], [], ["now()"]]
+    assert [bool(failure.notes) for failure in failures] == [not fixes for fixes in new]
 
 
 def test_a_relation_that_does_not_exist(database: Database) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ from sql_snippets.model import Failure, Location
 from sql_snippets.plan import RunOptions
 from sql_snippets.results.diagnostics import draw, draw_failure, github_annotation
 from sql_snippets.running.editor import run_as_editor
+from sql_snippets.sqltext.nearest import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,6 +110,24 @@ def test_a_failure_is_drawn_from_its_file(tmp_path: Path) -> None:
     assert draw_failure(tmp_path, Failure(Location("no.md", 1), "m")) == "no.md:1:1: error: m"
 
 
+def test_nothing_that_a_server_says_reaches_a_terminal() -> None:
+    said = "a\x07\x1b[31m\r\u202e\x9bm\u2028\ud800"
+    failure = Failure(Location("x.md", 1), f"{said}\n- {said}", "P0001", (f"detail: {said}",))
+    text = draw(["x"], failure.location, failure.message, notes=failure.notes)
+    assert text.count("a\\x07\\x1B[31m\\x0D\\u202E\\x9Bm\\u2028\\uD800") == 3
+    assert all(character.isprintable() or character == "\n" for character in text)
+    assert all(character.isprintable() for character in github_annotation(failure))
+    plain = "日本 \u200d é\t|"
+    assert Failure(Location("x.md", 1), plain).message == plain
+
+
+def test_what_has_no_end_is_cut() -> None:
+    failure = Failure(Location("x.md", 1), "x" * 10_000_000, notes=("detail: " + "y" * 10_000_000,))
+    assert len(draw([], failure.location, failure.message, notes=failure.notes)) < 11_000
+    assert "(10000000 characters)" in failure.message
+    assert replace(failure) == failure
+
+
 def test_annotations_are_escaped() -> None:
     failure = Failure(Location("a,b:c.md", 3, 4), "50 %\nnext", "42P01", ("hint: x",))
     assert github_annotation(failure) == (
@@ -138,7 +158,7 @@ def connection(
         ("select statuss from orders", "status"),
         ("select o.statuss from orders o", "status"),
         ("update orders set sttus = 1", "status"),
-        ('select "FullName" from app.customers', "Full Name"),
+        ('select "FullName" from app.customers', '"Full Name"'),
         ("select * from ordres", "orders"),
         ("select * from app.custmers", "app.customers"),
         ("select * from public.custmers", "app.customers"),
@@ -162,6 +182,123 @@ def test_the_nearest_name(
     error = run_as_editor(database, sql, RunOptions("supabase_admin")).error
     assert error is not None
     assert suggest(connection, error, sql) == nearest
+
+
+# What was written, what it was written for, and what was meant: "-" where nothing there is.
+SLIPS = """
+orders_2025: orders_2024 orders_2026: -
+created: created_at updated_at id: created_at
+createdAt: created_at updated_at: created_at
+updated_at: created_at id: -
+user_id: id users_id customer_id: users_id
+customer_id: id name status: -
+name: names title id: names
+title: name id body: -
+email: mail id name: mail
+total: amount id: -
+status: state id placed: state
+assignment: assignments runs settings: assignments
+asignements: assignments runs settings: assignments
+run: runs alerts: runs
+items: orders customers jobs: -
+documents: orders customers jobs: -
+posts: ports hosts: -
+posts: orders roles: -
+users: orders jobs user: user
+order: orders border: orders
+customer: customers costumes: customers
+vectors: sectors orders: sectors
+my_table: orders my_tables: my_tables
+test: tests rest: tests
+foo: foo_bar orders: -
+logs: log jobs: log
+queue: queues jobs: queues
+job_run_detail: job_run_details jobs: job_run_details
+jobrundetails: job_run_details jobs: job_run_details
+schedule: scheduled_at schedule_id: schedule_id
+cron: crow from: -
+id: oid uid: -
+v2: v1 v3: -
+anon: annon admin: annon
+service_rol: service_role authenticated: service_role
+autenticated: service_role authenticated: authenticated
+work_men: work_mem lock_mem: work_mem
+statement_timout: statement_timeout lock_timeout: statement_timeout
+max_conections: max_connections max_locks: max_connections
+uuid_generate_v4: gen_random_uuid uuid_send: -
+gen_uuid: gen_random_uuid uuid_out: -
+similarity: sin similar_escape: -
+crypt: crc32 encrypt: -
+now_utc: now: -
+coalese: concat coalesce: coalesce
+datediff: date_part dateadd: -
+to_date_time: to_date to_timestamp: -
+strpos: strops substr: strops
+jsonb_agg_strict: jsonb_agg jsonb_object: -
+gen_salt: genealt sin: -
+timestampz: timestamptz timestamp: timestamptz
+"""
+
+
+def test_what_is_offered_is_mostly_right_and_else_nothing_is() -> None:
+    right, offered, wanted = 0, [], 0
+    for line in SLIPS.strip().splitlines():
+        written, candidates, meant = (part.strip() for part in line.split(":"))
+        found = nearest(written, candidates.split())
+        wanted += meant != "-"
+        if found is not None:
+            right += found == meant
+            offered.append((written, found, meant))
+    wrong = [each for each in offered if each[1] != each[2]]
+    assert len(wrong) <= 0.2 * len(offered), wrong
+    assert right >= 0.8 * wanted
+
+
+@pytest.mark.parametrize(
+    ("sql", "place"),
+    [
+        ("select 1; drop table public.nope", "public.nope"),
+        ("/* nope */ alter table nope add x int", "nope add"),
+        ("grant select on public.nope to postgres", "public.nope"),
+        ("create index on nope (id)", "nope"),
+        ("grant select on public.orders to nobody_here", "nobody_here"),
+        ("set role nobody_here", "nobody_here"),
+        ('drop view app."No View"', 'app."No View"'),
+        ("drop function nope(int)", "nope"),
+        ("drop schema app2", "app2"),
+        ("select 1 where 'app.nope'::regclass is not null", "'app.nope'"),
+        ("alter table orders drop column total", "total"),
+        ("insert into orders (id, status) values (1, null)", "status"),
+        ("select 1; select 1/0", "select 1/0"),
+        ("do $$ begin execute 'select * from ordres'; end $$", "ordres"),
+    ],
+)
+def test_an_unknown_name_is_shown_where_it_stands(database: Database, sql: str, place: str) -> None:
+    error = run_as_editor(database, sql, RunOptions("supabase_admin")).error
+    assert error is not None
+    assert error.offset is not None
+    assert sql[error.offset :].startswith(place)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select nothing_like_it from orders",
+        "select name from orders",  # other relations have one
+        "select o.id from orders as p",
+        "select round(1.5::float8, 2)",  # it is there, for other types
+        "select uuid_generate_v4()",
+        "select * from public.items",
+        "set role nobody_here",
+        "drop trigger nope on orders",
+    ],
+)
+def test_where_nothing_is_likely_nothing_is_offered(
+    database: Database, connection: psycopg.Connection[tuple[object, ...]], sql: str
+) -> None:
+    error = run_as_editor(database, sql, RunOptions("supabase_admin")).error
+    assert error is not None
+    assert suggest(connection, error, sql) is None
 
 
 def test_columns_come_in_the_order_of_the_catalog(

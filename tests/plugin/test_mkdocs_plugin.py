@@ -479,6 +479,23 @@ def test_block_of_the_theme_stops_the_build(
     assert "drop table y;" in caplog.text
 
 
+def test_block_in_a_language_of_another_name_is_seen_as_sql(project: Path) -> None:
+    names = "extend_pygments_lang: [{name: warehouse, lang: postgresql}]"
+    config = CONFIG.replace("lang_class: true", f"lang_class: true, {names}")
+    (project / "mkdocs.yml").write_text(config, encoding="utf-8")
+    fences = "".join(
+        f"<!-- sql: name={name} -->\n\n```{language}\nselect 'as {language}';\n```\n\n"
+        for name, language in (("low", "pgsql"), ("high", "PGSQL"), ("own", "warehouse"))
+    )
+    text = "```text\nselect 'as pgsql';\n```\n"  # the same words, and no SQL
+    page = project / "docs" / "page.md"
+    page.write_text(f"{PAGE}\n## Others\n\n{fences}\n{text}", encoding="utf-8")
+    html = _build(project)
+    for name in ("low", "high", "own"):
+        assert html.count(f'id="block-others-{name}"') == 1, name
+    assert html.count('data-sql-id="') == 6
+
+
 def test_block_that_differs_from_what_is_checked_stops_the_build(
     project: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,7 @@ from sql_snippets.model import (
     Location,
     Outcome,
     Parameter,
+    ServerError,
     Snippet,
 )
 from sql_snippets.plan import Probe, RunOptions, Where
@@ -102,6 +104,22 @@ def test_a_value_that_breaks_out_is_seen(
     assert {str(failure.location) for failure in failures} == {"x.md:3:4"}
     assert any("would change the statement" in failure.message for failure in failures)
     assert any(failure.sqlstate == "42601" for failure in failures)
+
+
+def test_a_name_that_is_not_there_has_stayed_a_name() -> None:
+    """A run with a hostile name cannot find it; a function that takes it apart finds another."""
+    snippet = _snippet('select * from public."<b>"', b="orders")
+    values: dict[str, object] = {"b": "orders"}
+    probed = Probed(
+        Probe(snippet, Where.CLONE, RunOptions("postgres")), (), values, {"b": HOSTILE}, ()
+    )
+    usual = Outcome((), (), "SELECT 0", None, (), 0.1, "clone")
+    whole = ServerError("42P01", f'relation "public.{HOSTILE}" does not exist')
+    assert check_probed(snippet, usual, replace(probed, error=whole)) == []
+    for message in ('relation "o" does not exist', 'syntax error at or near "Hara"'):
+        error = ServerError("42601" if "syntax" in message else "42P01", message)
+        (failure,) = check_probed(snippet, usual, replace(probed, error=error))
+        assert "the block breaks" in failure.message
 
 
 def test_what_stands_without_quotes_gets_no_text() -> None:

@@ -534,6 +534,31 @@ def test_last_failed_runs_that_one_only(project: pytest.Pytester) -> None:
     assert _verdicts(result) == {ALL[1]: "PASSED"}
 
 
+FAILS_ONCE = """
+
+import pathlib
+
+
+@pytest.fixture(autouse=True)
+def fails_once(request):
+    seen = pathlib.Path(str(request.config.rootpath), "seen")
+    if request.node.name == "open-orders" and not seen.exists():
+        seen.touch()
+        raise RuntimeError("the first time")
+"""
+
+
+def test_what_is_run_again_has_its_last_verdict(project: pytest.Pytester) -> None:
+    write(project, "conftest.py", CONFTEST + FAILS_ONCE)
+    change(project, "docs/orders.md", "rows=1", "rows=2")
+    options = ("--reruns=1", "--sql-report=report.json", "-k", "open-orders", "-p", "no:xdist")
+    result = project.runpytest("docs", *options)
+    assert result.parseoutcomes() == {"passed": 1, "failed": 1, "rerun": 2, "deselected": 5}
+    report = json.loads((project.path / "report.json").read_text(encoding="utf-8"))
+    verdicts = {item["id"]: item["verdict"] for item in report["items"]}
+    assert verdicts == {ALL[0]: "passed", ALL[1]: "failed"}
+
+
 def test_blocks_run_alike_on_several_workers(project: pytest.Pytester) -> None:
     change(project, "docs/orders.md", "rows=1", "rows=2")
     alone, several = project.path / "one.json", project.path / "two.json"
@@ -605,25 +630,43 @@ def test_a_report_that_cannot_be_written_fails_the_run(project: pytest.Pytester)
     result.stdout.fnmatch_lines(["error: *mkdocs.yml/report.json: the report cannot be written: *"])
 
 
-@pytest.mark.parametrize("ending", ["\n", "\r\n"], ids=["LF", "CRLF"])
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("ending", "workers"), [("\n", ()), ("\r\n", ("-n", "2"))], ids=["LF", "CRLF on workers"]
+)
 def test_update_changes_the_output_and_nothing_else(
-    project: pytest.Pytester, ending: str, workers: int
+    project: pytest.Pytester, ending: str, workers: tuple[str, ...]
 ) -> None:
     stale = PAGE.replace("  1 | open   | 2020-01-01", "  9 | gone   | 2020-01-01")
     stale = stale.replace("\n t\n", "\n f\n").replace("## The", "- text\n\n    tail  \n\n## The")
     page = write(project, "docs/orders.md", stale.replace("\n", ending))
-    arguments = ["docs", "--sql-update", *(["-n", "2"] if workers else [])]
-    result = project.runpytest_subprocess(*arguments)
+    arguments = ["docs", "--sql-update", *workers]
+    run = project.runpytest_subprocess if workers else project.runpytest
+    result = run(*arguments)
     assert result.ret == 0
     result.stdout.fnmatch_lines(["wrote the output at *docs/orders.md:16"])
     fixed = stale.replace("  9 | gone   |", "  1 | open   |").replace("\n f\n", "\n t\n")
     assert page.read_bytes() == fixed.replace("\n", ending).encode()
 
-    again = project.runpytest_subprocess(*arguments)
+    again = run(*arguments)
     again.stdout.no_fnmatch_line("wrote*")
     assert page.read_bytes() == fixed.replace("\n", ending).encode()
     assert project.runpytest("docs").ret == 0
+
+
+def test_update_says_what_will_differ_next_time(project: pytest.Pytester) -> None:
+    page = (
+        "# Times\n\n<!-- sql: name=now -->\n\n```sql\nselect 1 as n, clock_timestamp() as at, "
+        "random() as r;\n```\n\n```text\n n | at | r\n---+----+---\n 2 |  x | 3\n(1 row)\n```\n"
+    )
+    write(project, "docs/times.md", page)
+    result = project.runpytest("docs/times.md", "--sql-update")
+    result.stdout.fnmatch_lines(["wrote the output at *: add volatile=at,r above the block"])
+    change(project, "docs/times.md", "name=now", "name=now volatile=at,r")
+    change(project, "docs/times.md", " 1 |", " 2 |")
+    result = project.runpytest("docs/times.md", "--sql-update")
+    result.stdout.fnmatch_lines(["wrote the output at *"])
+    result.stdout.no_fnmatch_line("*volatile=*")
+    assert project.runpytest("docs/times.md").ret == 0
 
 
 def test_update_keeps_the_indent(project: pytest.Pytester) -> None:

@@ -180,6 +180,27 @@ def test_session_locks_and_settings_vanish(database: Database) -> None:
     assert second.rows == (("0", "5MB"),)
 
 
+def test_a_block_that_changes_the_encoding_has_its_own_texts(database: Database) -> None:
+    for encoding in ("LATIN1", "WIN1252", "EUC_JP", "SQL_ASCII", "UTF8"):
+        letter = "あ" if encoding == "EUC_JP" else "é"
+        sql = f"set client_encoding = '{encoding}'; select '{letter}' \"{letter}\", 0::regclass r"
+        outcome = run_as_editor(database, sql, RunOptions("postgres"), watched=True)
+        assert outcome.rows == ((letter, "-"),)
+        assert outcome.columns == (Column(letter, "text"), Column("r", "regclass"))
+        assert outcome.danger is not None
+
+
+def test_what_nobody_looks_at_takes_no_room(database: Database) -> None:
+    many = "select g, g::text from generate_series(1, 300000) g"
+    outcome = run_as_editor(database, many, RunOptions("postgres"))
+    assert len(outcome.rows) == 300_000
+    assert not isinstance(outcome.rows, tuple)
+    assert outcome.rows[-1] == ("300000", "300000")
+    assert list(outcome.rows[1:3]) == [("2", "2"), ("3", "3")]
+    loud = "do $$ begin for i in 1..20000 loop raise notice '%', i; end loop; end $$"
+    assert len(run_as_editor(database, loud, RunOptions("postgres")).notices) == 1000
+
+
 def test_an_error_has_its_place_and_words(database: Database) -> None:
     outcome = run_as_editor(database, "select 'ü';\nselect nam from item", RunOptions("postgres"))
     error = outcome.error

@@ -323,8 +323,8 @@ def _url(server: Server, user: str = "supabase_admin", host: str = "127.0.0.1") 
         ("supabase_admin", "192.0.2.7", "postgres", "--sql-allow-remote-server"),
         ("plain_login", "127.0.0.1", "postgres", "plain_login .* is not a superuser"),
         ("second_super", "127.0.0.1", "second_super", "second_super.*is a superuser"),
-        ("supabase_admin", "127.0.0.1", "second_super", "second_super.*is a superuser"),
-        ("plain_login", "127.0.0.1", "plain_login", "also the login of the URL"),
+        ("supabase_admin", "127.0.0.1", "second_super", "setting sql_role.*it is made"),
+        ("plain_login", "127.0.0.1", "plain_login", "also the login of the URL.*supabase_admin"),
         ("nobody_known", "127.0.0.1", "postgres", "Cannot log in"),
     ],
 )

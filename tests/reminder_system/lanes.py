@@ -34,8 +34,10 @@ SAME_ON_BOTH = frozenset(
         "test_contact_types.py",
         "test_due_dates.py",
         "test_explain_assignment.py",
+        "test_first_run.py",
         "test_heartbeat.py",
         "test_last_contact_rules.py",
+        "test_unkept.py",
     }
 )
 ROLE = "postgres"

@@ -130,6 +130,11 @@ CHANGES = {
         "('grant create on schema reminder to authenticated'), "
         "('alter role postgres reset client_connection_check_interval')"
     ),
+    # Who flips one changes whom the next run reminds.
+    "what counts as contact": (
+        "select format('update public.activity_types set counts_as_contact = not counts_as_contact "
+        "where code = %L', code) from public.activity_types"
+    ),
     "what is too much": (
         "values ('create table reminder.more (id integer)'), "
         "('create function reminder.more() returns integer language sql as ''select 1'''), "
@@ -262,6 +267,7 @@ def test_guard_that_guards_nothing_is_seen(postgres: Connection) -> None:
             "alter table public.activities add column place text; "
             "grant insert (place) on public.activities to authenticated"
         ),
+        "insert into public.activity_types values ('letter', 'Letter', true)",
     ],
 )
 def test_additions_of_the_application_are_named_and_not_counted(

@@ -192,7 +192,7 @@ class TestRecord:
     def test_says_when_it_was_accepted(self, database: Database, postgres: Connection) -> None:
         assert check(postgres, "heartbeat") == (
             False,
-            "No good answer since the last success: never accepted",
+            "No answer since the last success: never accepted",
             "heartbeat",
         )
         self.beat(database, postgres)

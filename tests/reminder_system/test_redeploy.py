@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from sql_snippets.sqltext.placeholders import fill
+from tests.reminder_system.runbook import runbook_block
 from tests.reminder_system.runs import one
 
 if TYPE_CHECKING:
@@ -167,6 +169,23 @@ def test_a_setting_is_taken_off_the_role_that_runs_the_job(database: Database) -
         finally:
             for each in where:
                 superuser.execute(f"alter role postgres{each} reset statement_timeout".encode())
+
+
+def test_a_role_that_may_only_read_is_let_write_again(database: Database) -> None:
+    """By the block of the runbook, in a session that begins read-only itself."""
+    filled = fill(runbook_block("reset-setting"), {"setting": "default_transaction_read_only"})
+    with database.server.connect(database.name) as superuser:
+        superuser.execute("alter role postgres set default_transaction_read_only = on")
+        try:
+            with database.connect() as connection:
+                connection.execute(filled.sql.encode())
+            with database.connect() as connection:
+                assert (
+                    one(connection, "select ok from reminder.health where what = 'settings'")
+                    is True
+                )
+        finally:
+            superuser.execute("alter role postgres reset default_transaction_read_only")
 
 
 def test_every_problem_of_the_settings_names_the_setting(database: Database) -> None:

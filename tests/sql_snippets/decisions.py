@@ -127,7 +127,7 @@ def slug(title: str) -> str:
 def sections_in_output(text: str) -> frozenset[str]:
     """Return the sections that the shown output of the health query names."""
     output = text.split("name=health ", 1)[1].split("```text", 1)[1].split("```", 1)[0]
-    rows = [line.rsplit("|", 1)[1].strip() for line in output.splitlines() if line.count("|") == 4]
+    rows = [line.split("|")[2].strip() for line in output.splitlines() if line.count("|") == 4]
     assert rows[0] == "section"
     return frozenset(rows[1:])
 

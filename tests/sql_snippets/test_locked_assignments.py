@@ -40,7 +40,7 @@ def test_cause_of_service_timeout_finds_and_ends_who_keeps_health_from_looking(
         blocker.execute("begin")
         blocker.execute("lock table public.assignments in access exclusive mode")
         rows = operator.execute(block["health"].encode()).fetchall()
-        told = [finding for *_, finding, section in rows if section == "service-timeout"]
+        told = [finding for _, _, section, _, finding in rows if section == "service-timeout"]
         waited = [finding for finding in told if finding.startswith("cannot be told")]
         assert waited
         pid = blocker.info.backend_pid
@@ -53,7 +53,7 @@ def test_cause_of_service_timeout_finds_and_ends_who_keeps_health_from_looking(
         assert ended == [(pid, True)]
         after = operator.execute(block["health"].encode()).fetchall()
         assert len(after) == len(rows)
-        assert not [finding for *_, finding, _ in after if "55P03" in finding]
+        assert not [finding for *_, finding in after if "55P03" in finding]
 
 
 def test_application_between_two_statements_is_not_ended(

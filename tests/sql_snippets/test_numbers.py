@@ -76,10 +76,9 @@ where jobname = 'peer-mentor-reminders'"""
 
 # Words of the page, with a {} for each column of the one row that the query gives.
 MEASURED = [
-    ("cron fires, {} UTC", SCHEDULED),
+    ("cron fires,<br>{} UTC", SCHEDULED),
     ("{} UTC is {} in Berlin in winter and {} in summer", SCHEDULED_IN_BERLIN),
-    ('"watchdog, every {} minutes"', WATCHDOG),
-    ("looks every {} minutes and keeps", WATCHDOG),
+    ("looks every {} minutes. It", WATCHDOG),
     ("the next full {} minutes", WATCHDOG),
     ("no undo: as it does every {} minutes", WATCHDOG),
     ("it has not looked for {} minutes; it is due every {}.", SILENCE_AND_TURN),

@@ -66,7 +66,11 @@ class Operator:
         old, new = changed
         assert old in snippet.sql, f"{snippet.id} has no {old!r} to be changed"
         filled = fill(snippet.sql.replace(old, new), {**snippet.claims.fill, **values})
-        return self.session.execute(filled.sql.encode()).fetchall()
+        self.session.execute(filled.sql.encode())
+        # As the editor shows it, the last result.
+        while self.session.nextset():
+            pass
+        return self.session.fetchall()
 
     def runs_the_write_block_of(self, section: str) -> None:
         """Do what a section does that an undo links to."""
@@ -207,7 +211,7 @@ def _on(operator: Operator, block: str) -> Iterator[None]:
     operator.runs_the_write_block_of("disable-the-job")
 
 
-REGISTERED = "`select cron.unschedule('…')` for each job that was not there"
+REGISTERED = "`select cron.unschedule('…')` for each that says `registered`"
 CORRECTED = "the same with `old_date`; both stay recorded"
 UNDOS = [
     ("change-schedule", "run it again with the old schedule", _schedule),

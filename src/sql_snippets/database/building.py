@@ -13,6 +13,7 @@ from sql_snippets.database import commands, messages
 from sql_snippets.database.recipes import MigrationFailed, Recipe, read_sql, stand_in_for
 from sql_snippets.model import Location
 from sql_snippets.sqltext import lexer
+from sql_snippets.sqltext.named import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -90,7 +91,7 @@ def run_file(server: Server, dbname: str, role: str, path: Path) -> None:
     Raises MigrationFailed, RecipeError and ServerUnavailable.
     """
     with server.connect(dbname, role) as connection:
-        _run(connection, path, read_sql(path))
+        _run(connection, path, read_sql(path), role)
 
 
 def _build_platform(
@@ -109,7 +110,7 @@ def _build_platform(
             continue
         if extension is not None:
             stand_ins.append(extension)
-        _run(connection, path, text)
+        _run(connection, path, text, None)
         after_file(path)
     return Built(tuple(real), tuple(stand_ins))
 
@@ -147,19 +148,28 @@ def _is_usable(connection: psycopg.Connection[tuple[object, ...]], name: str) ->
     return found is not None and any(found)
 
 
-def _run(connection: psycopg.Connection[tuple[object, ...]], path: Path, text: str) -> None:
+def _run(
+    connection: psycopg.Connection[tuple[object, ...]], path: Path, text: str, role: str | None
+) -> None:
     reply = messages.send(connection, text)
     if reply.error is not None:
         offset = reply.error.offset
         if offset is None:
-            offset = start_of_statement(text, len(reply.results))
-        raise MigrationFailed.at(_locate(path, text, offset), reply.error)
+            offset = place_in_statement(text, len(reply.results), reply.error.message)
+        raise MigrationFailed.at(_locate(path, text, offset), reply.error, role)
 
 
-def start_of_statement(text: str, number: int) -> int:
-    """Return where the statement ``number`` (from 0) of a message starts, or its last one."""
-    starts = [statement.start for statement in lexer.statements(text)]
-    return starts[min(number, len(starts) - 1)] if starts else 0
+def place_in_statement(text: str, number: int, message: str) -> int:
+    """Return where the statement ``number`` (from 0) of a text has what a message names.
+
+    That is its start where it has no such name.
+    """
+    found = lexer.statements(text)
+    if not found:
+        return 0
+    statement = found[min(number, len(found) - 1)]
+    place = place_of(message, text, statement.start, statement.end)
+    return statement.start if place is None else place
 
 
 def _locate(path: Path, text: str, offset: int) -> Location:

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, LiteralString
 
 from sql_snippets.model import CatalogColumn
+from sql_snippets.sqltext.named import name_in
 from sql_snippets.sqltext.nearest import nearest
 
 if TYPE_CHECKING:
@@ -22,10 +23,25 @@ _UNDEFINED_COLUMN = "42703"
 _UNDEFINED_FUNCTION = "42883"
 _INVALID_SCHEMA = "3F000"
 _UNDEFINED_OBJECT = "42704"
+_PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_$]*")
 _NAME_AT = re.compile(
     r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)(?:\s*\.\s*(?:"(?:[^"]|"")+"|[^\W\d][\w$]*))*'
 )
-_MESSAGE_NAME = re.compile(r'"([^"]+)"|(?:column|function|procedure|type) ([^\s(]+)')
+
+
+# Of what kind an unknown object is, as the message says, and what there is of that kind.
+_OBJECTS: tuple[tuple[str, LiteralString], ...] = (
+    (
+        'type "',
+        "select pg_catalog.format_type(oid, null) from pg_catalog.pg_type where typname !~ '^_'",
+    ),
+    ('role "', "select rolname from pg_catalog.pg_roles"),
+    ("configuration parameter", "select name from pg_catalog.pg_settings"),
+    ('index "', "select relname from pg_catalog.pg_class where relkind in ('i', 'I')"),
+    ('trigger "', "select tgname from pg_catalog.pg_trigger where not tgisinternal"),
+    ('constraint "', "select conname from pg_catalog.pg_constraint"),
+    ('extension "', "select name from pg_catalog.pg_available_extensions"),
+)
 
 
 def _all(
@@ -43,6 +59,11 @@ def split_name(name: str) -> tuple[str, ...]:
     """Split a possibly qualified and quoted name into what the catalog calls its parts."""
     parts = re.findall(r'"((?:[^"]|"")+)"|([^."\s]+)', name)
     return tuple(quoted.replace('""', '"') if quoted else bare.lower() for quoted, bare in parts)
+
+
+def _quoted(name: str) -> str:
+    """Return a name of the catalog as SQL has to write it."""
+    return name if _PLAIN_NAME.fullmatch(name) else '"' + name.replace('"', '""') + '"'
 
 
 def find_relation(connection: psycopg.Connection, name: str) -> int | None:
@@ -137,14 +158,16 @@ def nearest_relation(connection: psycopg.Connection, name: str) -> str | None:
     known = [full.split(".", 1) for full in sorted(relation_names(connection))]
     found = nearest(wanted, (relation for _, relation in known))
     if found is None:
-        return nearest(".".join((*schema, wanted)), (".".join(full) for full in known))
+        found = nearest(".".join((*schema, wanted)), (".".join(full) for full in known))
+        return found and ".".join(map(_quoted, found.split(".", 1)))
     owners = [owner for owner, relation in known if relation == found]
     owner = min(owners, key=lambda owner: ([owner] != schema, owner not in path))
-    return found if not schema and owner in path else f"{owner}.{found}"
+    found = _quoted(found)
+    return found if not schema and owner in path else f"{_quoted(owner)}.{found}"
 
 
 def _nearest_column(connection: psycopg.Connection, name: str, sql: str) -> str | None:
-    """Look among the relations that the statement names, then among all columns there are."""
+    """Look among the columns of the relations that the statement names."""
     words = {word.lower() for word in re.findall(r"\w+", sql)}
     rows = _all(
         connection,
@@ -159,7 +182,8 @@ def _nearest_column(connection: psycopg.Connection, name: str, sql: str) -> str 
     )
     wanted = split_name(name)[-1]
     used = [str(column) for relation, column in rows if str(relation) in words]
-    return nearest(wanted, used) or nearest(wanted, (str(column) for _, column in rows))
+    found = None if wanted in used else nearest(wanted, used)
+    return found and _quoted(found)
 
 
 def _nearest_function(connection: psycopg.Connection, name: str) -> str | None:
@@ -169,9 +193,15 @@ def _nearest_function(connection: psycopg.Connection, name: str) -> str | None:
         select n.nspname, p.proname
           from pg_catalog.pg_proc p
           join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+         where p.prorettype <> 'internal'::regtype
+           and not 'internal'::regtype = any(p.proargtypes)
+           and not 'cstring'::regtype = any(p.proargtypes)
+           and not exists (select from pg_catalog.pg_operator o where o.oprcode = p.oid)
         """,
     )
     *schema, function = split_name(name)
+    if any(other == function and (not schema or owner == schema[0]) for owner, other in rows):
+        return None  # it is there, with other arguments
     inside = [str(found) for owner, found in rows if schema and str(owner) == schema[0]]
     found = nearest(function, inside)
     if found is not None:
@@ -194,8 +224,7 @@ def _wrong_name(error: ServerError, sql: str) -> str | None:
         name = split_name(found[0])[-1] if found else ""
         if found and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", error.message):
             return found[0]
-    quoted = _MESSAGE_NAME.search(error.message)
-    return (quoted[1] or quoted[2]) if quoted else None
+    return name_in(error.message)
 
 
 def is_about_a_name(error: ServerError) -> bool:
@@ -212,6 +241,8 @@ def suggest(connection: psycopg.Connection, error: ServerError, sql: str) -> str
     if name is None or not split_name(name):
         return None
     found: str | None
+    if "FROM-clause entry" in error.message:
+        return None  # an alias, or a relation that stands elsewhere in the statement
     match error.sqlstate:
         case code if code == _UNDEFINED_TABLE:
             found = nearest_relation(connection, name)
@@ -223,12 +254,8 @@ def suggest(connection: psycopg.Connection, error: ServerError, sql: str) -> str
             schemas = _names(connection, "select nspname from pg_catalog.pg_namespace")
             found = nearest(split_name(name)[0], schemas)
         case code if code == _UNDEFINED_OBJECT:
-            names = _names(
-                connection,
-                "select pg_catalog.format_type(oid, null) from pg_catalog.pg_type"
-                " where typtype in ('d', 'e', 'b')"
-                " union select rolname from pg_catalog.pg_roles",
-            )
+            query = next((q for words, q in _OBJECTS if words in error.message), None)
+            names = [] if query is None else _names(connection, query)
             found = nearest(split_name(name)[-1], names)
         case _:
             return None

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import select
 import time
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import psycopg
 from psycopg.pq import DiagnosticField as Field
@@ -25,38 +26,81 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
 
 CANCEL_SECONDS = 5.0
+# More rows than anyone shows are decoded when somebody looks at them, one by one.
+_AT_ONCE = 1000
+_MOST_NOTICES = 1000
 QUERY_CANCELED = "57014"
 CONNECTION_FAILURE = "08006"
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back: the results before the error, the error, the notices, the time.
+    """What came back: the results before the error, the error, the first notices, the time.
 
     ``position`` of the error counts characters of the message from 0, where the server gave one.
+    ``encoding`` is that of the session after the message.
     """
 
     results: tuple[PGresult, ...]
     error: ServerError | None
     notices: tuple[str, ...]
     seconds: float
+    encoding: str = "utf-8"
 
 
-def names_of(result: PGresult) -> tuple[str, ...]:
+Row = tuple["str | None", ...]
+
+
+def names_of(result: PGresult, encoding: str = "utf-8") -> tuple[str, ...]:
     """Return what the columns of a result are called."""
-    return tuple((result.fname(column) or b"").decode() for column in range(result.nfields))
+    return tuple(_text(result.fname(column) or b"", encoding) for column in range(result.nfields))
 
 
-def rows_of(result: PGresult) -> tuple[tuple[str | None, ...], ...]:
+def rows_of(result: PGresult, encoding: str = "utf-8") -> Sequence[Row]:
     """Return the rows of a result in the server's own text form, ``None`` for null."""
-    columns = range(result.nfields)
-    return tuple(
-        tuple(
-            None if (value := result.get_value(row, column)) is None else value.decode()
-            for column in columns
-        )
-        for row in range(result.ntuples)
-    )
+    rows = _Rows(result, range(result.ntuples), encoding)
+    return rows if len(rows) > _AT_ONCE else tuple(rows)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rows(Sequence[Row]):
+    """Rows that are decoded when they are looked at: of a million, hardly any ever is."""
+
+    result: PGresult
+    numbers: range
+    encoding: str
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Row]: ...
+
+    def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
+        if isinstance(index, slice):
+            return _Rows(self.result, self.numbers[index], self.encoding)
+        number, result = self.numbers[index], self.result
+        values = (result.get_value(number, column) for column in range(result.nfields))
+        return tuple(None if value is None else _text(value, self.encoding) for value in values)
+
+
+def _text(value: bytes, encoding: str) -> str:
+    """Decode a text of the server's; one that came before the encoding was changed is UTF-8."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode(encoding, errors="replace")
+
+
+def _encoding_of(connection: psycopg.Connection[tuple[object, ...]]) -> str:
+    """Return what a session's texts are written in, which a block may have changed."""
+    try:
+        return "utf-8" if connection.closed else connection.info.encoding
+    except psycopg.Error:  # one that Python does not know
+        return "utf-8"
 
 
 class _Overdue(Exception):  # noqa: N818 - a way out of the loop, no error
@@ -78,7 +122,8 @@ def send(
     notices: list[str] = []
 
     def note(diagnostic: psycopg.errors.Diagnostic) -> None:
-        notices.append(f"{diagnostic.severity}:  {diagnostic.message_primary}")
+        if len(notices) < _MOST_NOTICES:
+            notices.append(f"{diagnostic.severity}:  {diagnostic.message_primary}")
 
     results: list[PGresult] = []
     error: ServerError | None = None
@@ -110,7 +155,7 @@ def send(
     finally:
         seconds = time.monotonic() - began
         connection.remove_notice_handler(note)
-    return Reply(tuple(results), error, tuple(notices), seconds)
+    return Reply(tuple(results), error, tuple(notices), seconds, _encoding_of(connection))
 
 
 def _results(

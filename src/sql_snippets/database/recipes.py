@@ -8,11 +8,14 @@ import re
 import shlex
 from dataclasses import dataclass
 from glob import glob
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from sql_snippets.database.foreign import why_foreign
+from sql_snippets.sqltext.advice import for_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from sql_snippets.model import Location, ServerError
 
@@ -27,13 +30,14 @@ class MigrationFailed(Exception):  # noqa: N818 - the name says what happened
     """A file of the recipe or its command failed; the message says where, and what was said."""
 
     @classmethod
-    def at(cls, location: Location, error: ServerError) -> MigrationFailed:
-        """Return the failure of a file at a place in it."""
+    def at(cls, location: Location, error: ServerError, role: str | None) -> MigrationFailed:
+        """Return the failure of a file at a place in it, which runs as the role."""
         lines = [f"{location}: {error.sqlstate} {error.message}"]
         lines += [f"  DETAIL: {error.detail}"] if error.detail else []
         lines += [f"  HINT: {error.hint}"] if error.hint else []
         lines += [f"  CONTEXT: {error.context}"] if error.context else []
-        return cls("\n".join(lines))
+        advice = for_file(error, role)
+        return cls("\n".join([*lines, f"  {advice}"] if advice else lines))
 
 
 _COMMAND = re.compile(r"\s*(run|files)\s*:")
@@ -133,7 +137,8 @@ class Recipe:
     ) -> Recipe:
         """Take the ``*.sql`` files of two folders in the order of their names.
 
-        Raises RecipeError when a folder or the seed that was named does not exist.
+        Raises RecipeError when a folder or the seed that was named does not exist, and for the
+        migrations of another tool.
         """
         if seed is not None and not seed.is_file():
             raise RecipeError(f"The seed {seed} does not exist. The setting sql_seed names it.")
@@ -142,6 +147,7 @@ class Recipe:
             command = migrations
         else:
             made, command = _sql_files(migrations, "sql_migrations"), None
+            _refuse_foreign(migrations, made)
         return cls(_sql_files(platform, "sql_platform"), made, seed, role, command)
 
     @property
@@ -213,6 +219,15 @@ def _sql_files(folder: Path | None, setting: str) -> tuple[Path, ...]:
     if not folder.is_dir():
         raise RecipeError(f"The folder {folder} does not exist. The setting {setting} names it.")
     return tuple(sorted(folder.glob("*.sql"), key=lambda path: path.name))
+
+
+def _refuse_foreign(folder: Path | None, files: tuple[Path, ...]) -> None:
+    if folder is None:
+        return
+    here = Path.cwd()
+    shown = folder.relative_to(here) if folder.is_relative_to(here) else folder
+    if why := why_foreign(shown, {path.name: read_sql(path) for path in files}):
+        raise RecipeError(why)
 
 
 def _add(digest: hashlib._Hash, *parts: str) -> None:

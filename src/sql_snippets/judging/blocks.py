@@ -46,6 +46,20 @@ def _not_run(snippet: Snippet) -> Failure:
     return Failure(snippet.start, "the block was not run")
 
 
+def changing_columns(first: Trial, again: Trial) -> tuple[str, ...]:
+    """Return the columns of a result that has other values in a second run of the same block."""
+    before, after = first.outcome, again.outcome
+    if before is None or after is None or before.columns is None:
+        return ()
+    if before.columns != after.columns or len(before.rows) != len(after.rows):
+        return ()
+    return tuple(
+        column.name
+        for index, column in enumerate(before.columns)
+        if any(a[index] != b[index] for a, b in zip(before.rows, after.rows, strict=True))
+    )
+
+
 def judge_block(snippet: Snippet, evidence: Evidence) -> Trial:
     """Return whether what the page says about a block is what its run gave.
 

@@ -10,6 +10,8 @@ from sql_snippets.judging.effect import check_effect
 from sql_snippets.judging.marks import contradiction
 from sql_snippets.model import Failure, Fix, Mark, Step
 from sql_snippets.plan import RESOLVED
+from sql_snippets.sqltext import advice
+from sql_snippets.sqltext.nearest import question
 from sql_snippets.sqltext.psql import accept, compare
 
 if TYPE_CHECKING:
@@ -24,12 +26,13 @@ ADDS = (
 QUERY_CANCELED = "57014"
 
 
-def _notes(error: ServerError) -> tuple[str, ...]:
+def _notes(snippet: Snippet, error: ServerError) -> tuple[str, ...]:
     notes = [
         ("detail", error.detail),
         ("hint", error.hint),
         ("context", error.context),
-        ("nearest", f'did you mean "{error.nearest}"?' if error.nearest else None),
+        ("nearest", question(error.nearest) if error.nearest else None),
+        ("help", advice.for_block(error, snippet.sql, snippet.claims.role)),
     ]
     return tuple(f"{label}: {text}" for label, text in notes if text)
 
@@ -40,7 +43,7 @@ def describe_error(snippet: Snippet, error: ServerError, prefix: str = "") -> Fa
     message = error.message
     if error.sqlstate == QUERY_CANCELED:
         message = f'block "{snippet.name}" was stopped: {message}'
-    return Failure(place, prefix + message, error.sqlstate, _notes(error))
+    return Failure(place, prefix + message, error.sqlstate, _notes(snippet, error))
 
 
 def _check_error(snippet: Snippet, outcome: Outcome) -> list[Failure]:
@@ -128,10 +131,13 @@ def check_output(snippet: Snippet, outcome: Outcome) -> list[Failure]:
     message = f"the output is not what the block gives: {difference.text}"
     start = output.location
     accepted = accept(output.text, outcome, snippet.claims.volatile)
+    place = replace(start, line=start.line + difference.line)
+    if accepted is None:
+        notes = ("shorten: show the first rows, and a line `...` for the others",)
+        return [Failure(place, message, notes=notes)]
     fix = Fix(start.path, start.line, output.end_line, output.text, accepted)
     # What would be refused again is no fix, and who accepts it has not accepted anything.
     is_fixed = compare(accepted, outcome, snippet.claims.volatile) is None
-    place = replace(start, line=start.line + difference.line)
     return [Failure(place, message, fixes=(fix,) if is_fixed else ())]
 
 

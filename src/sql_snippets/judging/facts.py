@@ -17,7 +17,7 @@ from sql_snippets.model import (
     Unchecked,
     ValueKind,
 )
-from sql_snippets.sqltext.nearest import did_you_mean, meaning, nearest
+from sql_snippets.sqltext.nearest import did_you_mean, meaning, nearest, question
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -84,7 +84,7 @@ def _check_answer(fact: Fact, answer: Answer) -> Failure | None:
         before = fact.sql[:at]
         line = fact.location.line + before.count("\n")
         place = Location(fact.location.path, line, at - before.rfind("\n"))
-        notes = (f'nearest: did you mean "{error.nearest}"?',) if error.nearest else ()
+        notes = (f"nearest: {question(error.nearest)}",) if error.nearest else ()
         return Failure(place, f"{what} failed: {error.message}", error.sqlstate, notes)
     if len(answer.results) != 1:
         return Failure(fact.location, f"{what} must be one query that returns rows")

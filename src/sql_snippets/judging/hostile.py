@@ -23,6 +23,8 @@ def check_probed(snippet: Snippet, usual: Outcome, probed: Probed) -> list[Failu
     error = probed.error
     if failures or error is None or error.sqlstate not in BROKEN:
         return failures
+    if HOSTILE in error.message and error.sqlstate != SYNTAX_ERROR:
+        return []  # a name that is not there, as a whole, is a value that has stayed one
     if usual.error is not None and usual.error.sqlstate == error.sqlstate:
         return []
     prefix = "with a value that has quotes in it, the block breaks: "

@@ -6,6 +6,7 @@ What is taken for a name, in inline code of prose and tables:
   ``table.column`` where ``table`` is a relation, and each of them where one part is right or nearly
   so; with ``()`` behind it, it must be a function.  A file such as ``settings.py`` is none.
 * the qualified names in a statement (``select net.worker_restart();``).
+* a setting of the server, and what a block of the page makes, is right; so is what that has in it.
 * where ``bare`` names are asked for: ``snake_case`` and ``name()``.  Right are names of any kind of
   object, values that a check constraint lists, and words of the page's own blocks, which are run.
 
@@ -19,11 +20,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sql_snippets.model import Failure, InlineCode, Page
-from sql_snippets.sqltext.lexer import Kind, pieces
-from sql_snippets.sqltext.nearest import meaning, nearest
+from sql_snippets.sqltext.lexer import Kind, pieces, statements
+from sql_snippets.sqltext.nearest import likely, meaning, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from collections.abc import Set as AbstractSet
 
     from sql_snippets.evidence import NamesFound
@@ -37,10 +38,21 @@ _STATEMENT = re.compile(
     re.IGNORECASE,
 )
 _WORD = re.compile(_PART)
+_MADE = re.compile(
+    r"\bcreate\s+(?:or\s+replace\s+)?(?:(?:global|local|temp|temporary|unlogged|unique|recursive|"
+    r"materialized|foreign|constraint|event)\s+)*(?:table|view|function|procedure|aggregate|type|"
+    r"domain|sequence|schema|index|trigger|policy|role|extension)\s+(?:concurrently\s+)?"
+    rf"(?:if\s+not\s+exists\s+)?(?P<name>{_PART}(?:\.{_PART})?)",
+    re.IGNORECASE,
+)
+_SET = re.compile(
+    rf"\bset\s+(?:(?:session|local)\s+)?(?P<name>{_PART}\.{_PART}(?:\.{_PART})?)\s*(?:=|to\b)"
+    rf"|\bset_config\s*\(\s*'(?P<called>{_PART}(?:\.{_PART})+)'",
+    re.IGNORECASE,
+)
 _FILE_ENDING = re.compile(
     r"cfg|conf|css|csv|env|html|ini|js|json|lock|log|md|png|py|sh|sql|svg|toml|ts|txt|xml|ya?ml"
 )
-_CUTOFF = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +98,25 @@ def _names_in(code: InlineCode, *, bare: bool) -> Iterator[Name]:
                     yield Name(name, inner["call"] is not None, code)
 
 
+def made_by_blocks(page: Page) -> dict[str, set[str]]:
+    """Return the objects and settings that blocks of the page make, with the words beside each.
+
+    A block that is left out, or is said to fail, makes nothing.
+    """
+    made: dict[str, set[str]] = {}
+    for snippet in page.snippets:
+        if snippet.excluded is not None or snippet.claims.error is not None:
+            continue
+        for statement in statements(snippet.sql):
+            text = snippet.sql[statement.start : statement.end]
+            words = set(_WORD.findall(text))
+            for match in _MADE.finditer(text):
+                made.setdefault(match["name"].rpartition(".")[2], set()).update(words)
+            for match in _SET.finditer(text):
+                made.setdefault(match["name"] or match["called"], set()).update(words)
+    return made
+
+
 def words_of_blocks(page: Page) -> set[str]:
     """Return the words of the page's own SQL and outputs: aliases, columns, values."""
     texts = [snippet.sql for snippet in page.snippets]
@@ -97,11 +128,12 @@ def check_identifiers(mentions: Mentions, found: NamesFound) -> list[Failure]:
     """Return the names that the database does not have, and the exceptions nothing needs."""
     page = mentions.page
     known = replace(found, words=found.words | words_of_blocks(page) | mentions.also_known)
+    made = made_by_blocks(page)
     excepted = {word.text: word for word in page.not_sql}
     needed: set[str] = set()
     failures: list[Failure] = []
     for name in mentions.names:
-        if _exists(name, known):
+        if _exists(name, known) or name.text in found.settings or _is_made(name, made):
             continue
         if name.text in excepted:
             needed.add(name.text)
@@ -138,6 +170,14 @@ def _exists(name: Name, known: NamesFound) -> bool:
     return right or not _is_meant(parts, known)
 
 
+def _is_made(name: Name, made: Mapping[str, set[str]]) -> bool:
+    """Whether a block of the page makes this, or makes what this is a part of."""
+    if name.text in made:
+        return True
+    parts = name.text.split(".")
+    return any(part in made and made[part].issuperset(parts[1:]) for part in parts)
+
+
 def _is_meant(parts: tuple[str, ...], known: NamesFound) -> bool:
     """Whether a dotted name that does not exist is one that was meant to."""
     first, *rest = parts
@@ -146,7 +186,7 @@ def _is_meant(parts: tuple[str, ...], known: NamesFound) -> bool:
         return True
     own = {schema for schema in known.schemas if not _is_system(schema)}
     candidates = own | {relation for schema, relation in known.relations if schema in own}
-    if nearest(first, candidates, cutoff=_CUTOFF):
+    if likely(first, candidates):
         return True
     objects = {name for schema, name in known.relations | known.functions if schema in own}
     return rest[0] in objects and "_" in rest[0]

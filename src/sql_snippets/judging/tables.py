@@ -27,8 +27,10 @@ _HEADERS: Mapping[str, str] = {
     "description": "comment",
     "comment": "comment",
 }
-# Marks that would make something else of a comment in a cell.
-_NOT_WRITABLE = re.compile(r"[|*<>\[\]\\\n]")
+# Marks that would make something else of a text in a cell, and of one in inline code.
+_NOT_PLAIN = re.compile(r"[|*<>\[\]\\\n]")
+_NOT_CODE = re.compile(r"[|`\n]")
+_BY_HAND = "by hand: --sql-update cannot write this into a cell"
 
 
 def _plain(text: str) -> str:
@@ -44,7 +46,10 @@ class _Layout:
 
     def cell(self, row: TableRow, claim: str) -> str | None:
         index = self.cells.get(claim)
-        return None if index is None or index >= len(row.cells) else row.cells[index].strip()
+        if index is None or index >= len(row.cells):
+            return None
+        # A bar has to be escaped for GitHub, in code too, where the site shows the backslash.
+        return row.cells[index].strip().replace(r"\|", "|")
 
     def span(self, row: TableRow, claim: str) -> Span | None:
         index = self.cells.get(claim)
@@ -101,21 +106,32 @@ def _check_row(row: TableRow, column: CatalogColumn, layout: _Layout) -> list[Fa
         actual = _plain(column.comment or "")
         message = f"the text is not the column's COMMENT\n  - {comment}\n  + {actual}"
         wrong.append(("comment", message, " ".join((column.comment or "").split())))
-    return [
-        Failure(
-            row.location,
-            f'column "{column.name}": {message}',
-            fixes=_fix_cell(layout.span(row, claim), right),
-        )
-        for claim, message, right in wrong
-    ]
+    failures = []
+    for claim, message, right in wrong:
+        fixes = _fix_cell(layout.span(row, claim), claim, right)
+        notes = () if fixes or right is None else (_BY_HAND,)
+        text = f'column "{column.name}": {message}'
+        failures.append(Failure(row.location, text, fixes=fixes, notes=notes))
+    return failures
 
 
-def _fix_cell(span: Span | None, right: str | None) -> tuple[Fix, ...]:
+def _written(claim: str, text: str, *, in_code: bool) -> str | None:
+    """Return a text as a cell can hold it: in code where it was, or has to be and may."""
+    may_be_code = bool(text) and not _NOT_CODE.search(text)
+    if in_code and may_be_code:
+        return f"`{text}`"
+    if not _NOT_PLAIN.search(text):
+        return text
+    return f"`{text}`" if may_be_code and claim != "comment" else None
+
+
+def _fix_cell(span: Span | None, claim: str, right: str | None) -> tuple[Fix, ...]:
     """Return the change that makes a cell right, in backticks where it was."""
-    if span is None or right is None or _NOT_WRITABLE.search(right):
+    if span is None or right is None:
         return ()
-    new = f"`{right}`" if re.fullmatch(r"`[^`]+`", span.text) and "`" not in right else right
+    new = _written(claim, right, in_code=re.fullmatch(r"`[^`]+`", span.text) is not None)
+    if new is None:
+        return ()
     start = span.start
     if not span.text:  # an empty cell ends where the bar is
         new += " "
@@ -161,9 +177,9 @@ def _write_row(table: BoundTable, column: CatalogColumn, layout: _Layout) -> str
     cells = [""] * len(table.header)
     for claim, index in layout.cells.items():
         span = table.rows[0].spans[index]
-        in_code = span is not None and span.text.startswith("`") and texts[claim]
-        text = texts[claim].replace("|", r"\|")
-        cells[index] = f"`{text}`" if in_code else text
+        in_code = span is not None and span.text.startswith("`")
+        text = _written(claim, texts[claim], in_code=in_code)
+        cells[index] = texts[claim].replace("|", r"\|") if text is None else text
     return f"| {' | '.join(cells)} |"
 
 
@@ -198,7 +214,7 @@ def _check_columns(
             found = nearest(name, by_name.keys() - names) or nearest(name, by_name)
             meant_by_mistake.add(found)
             message = f'{table.relation} has no column "{name}"{meaning(found)}'
-            fixes = _fix_cell(layout.span(row, "name"), found) if found not in names else ()
+            fixes = _fix_cell(layout.span(row, "name"), "name", found) if found not in names else ()
             failures.append(Failure(row.location, message, fixes=fixes))
         elif name in seen:
             failures.append(Failure(row.location, f'column "{name}" is listed twice'))

@@ -9,6 +9,7 @@ import pytest
 from _pytest.outcomes import Failed
 
 from sql_snippets.database.recipes import MigrationFailed, RecipeError
+from sql_snippets.model import harmless
 from sql_snippets.pytest_plugin.run import run_of
 from sql_snippets.pytest_plugin.with_fixtures import python_of
 from sql_snippets.servers.server import is_of_the_server
@@ -32,7 +33,7 @@ def in_one_sentence() -> Iterator[None]:
         yield
     except Exception as err:
         if isinstance(err, MigrationFailed | RecipeError | OSError) or is_of_the_server(err):
-            raise NoDatabase(str(err).strip(), pytrace=False) from None
+            raise NoDatabase(harmless(str(err).strip()), pytrace=False) from None
         raise
 
 

@@ -38,7 +38,7 @@ class Results:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep one result."""
         values = getattr(report, ATTRIBUTE, None)
-        if values is None:
+        if values is None or str(report.outcome) == "rerun":  # pytest-rerunfailures: one more comes
             return
         run, sent = self.run, decode(Sent, values)
         entry, key = sent.entry, sent.key
@@ -82,6 +82,9 @@ class Results:
         is_whole = session.exitstatus != pytest.ExitCode.INTERRUPTED
         for edit in written:
             run.notes.append(f"wrote the {'cell' if edit.is_cell else 'output'} at {edit}")
+            if edit.changing:
+                names = ",".join(edit.changing)
+                run.notes[-1] += f"; it will differ next time: add volatile={names} above the block"
         run.notes += [f"error: {reason}" for reason in refused]
         try:
             self._write_report(is_whole=is_whole)

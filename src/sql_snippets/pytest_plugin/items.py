@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -133,6 +134,7 @@ class SqlItem(ItemWithFixtures):
 
     def setup(self) -> None:
         """Find the verdict of an earlier run, or take the turn and set everything up."""
+        self.trial, self.edits = Trial(), []  # it may be run again
         if self.part is not None:
             self.key = key_for(self, self.item_id, self.part, self.scenario_name())
         self.kept = run_of(self.config).verdicts.find(self.key) if self.key is not None else None
@@ -158,9 +160,21 @@ class SqlItem(ItemWithFixtures):
         if self.settings.update:
             fixes = dict.fromkeys(fix for each in self.trial.failures for fix in each.fixes)
             digests = run_of(self.config).digests
-            self.edits = [edit_of(fix, self.root, digests) for fix in fixes]
+            edits = [edit_of(fix, self.root, digests) for fix in fixes]
+            changing = self._changing() if edits else ()
+            self.edits = [replace(edit, changing=changing) for edit in edits]
         if failures := self.standing(self.trial):
             raise ClaimsFailed(failures)
+
+    def _changing(self) -> tuple[str, ...]:
+        """Return the columns of what is written that will differ in the next run already."""
+        from sql_snippets.judging.blocks import changing_columns  # noqa: PLC0415 - as below
+
+        if not isinstance(self.part, Snippet) or self.scenario_name() is not None:
+            return ()
+        again = self.check_on(self.workplace.ground, None)
+        known = self.part.claims.volatile
+        return tuple(name for name in changing_columns(self.trial, again) if name not in known)
 
     def check_on(
         self,
@@ -227,7 +241,7 @@ class SqlItem(ItemWithFixtures):
         if server and "://" not in server:
             command += ["--sql-server", server]
         lines = [f"re-run: {shlex.join(command)}"]
-        if any(failure.fixes for failure in self.trial.failures):
+        if not self.settings.update and any(failure.fixes for failure in self.trial.failures):
             lines.append(f"accept: {shlex.join([*command, '--sql-update'])}")
         return "\n".join(lines)
 

@@ -28,6 +28,10 @@ class ItemWithFixtures(pytest.Item):
         info = _manager(self).getfixtureinfo(node=self, func=None, cls=None)
         self._fixtureinfo = info
         self.fixturenames = info.names_closure
+        self._initrequest()
+
+    def _initrequest(self) -> None:
+        """Forget the fixtures; called so by what runs an item again, as pytest's own has it."""
         self.funcargs: dict[str, object] = {}
         self._request = TopRequest(cast("pytest.Function", self), _ispytest=True)
 

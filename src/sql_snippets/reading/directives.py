@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, TypeVar
 
 from sql_snippets.model import BlockColumn, Claims, Column, Failure, Location, Order, Step
@@ -50,7 +51,7 @@ _WORDS_FOLLOW = re.compile(r"\s*(?:[A-Za-z][\w.-]*=\S|(?:once|in-order|not-outpu
 _SLUG = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*")
 _PLACEHOLDER_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 _SQLSTATE = re.compile(r"[0-9A-Z]{5}")
-_RELATION = re.compile(r"[^\s.]+\.[^\s.]+")
+_RELATION = re.compile(r'(?:"(?:[^"]|"")+"|[^\s."]+)\.(?:"(?:[^"]|"")+"|[^\s."]+)')
 _BLOCK_COLUMN = re.compile(r"@(?P<block>[A-Za-z0-9._-]+)\.(?P<column>[^.]+)")
 _SHAPE_COLUMN = re.compile(r'\s*(?:"(?P<quoted>(?:[^"]|"")+)"|(?P<bare>\S+))\s+(?P<type>.+?)\s*')
 _COMMA_OUTSIDE = re.compile(r",(?![^()]*\))")
@@ -398,7 +399,9 @@ def meant_by(comment: str) -> str | None:
     # A comment may well begin with a word that is a little like it.
     is_listed = _WORDS_FOLLOW.match(rest) is not None or bool(match["colon"] and not rest.strip())
     if word.lower() != "sql":
-        is_meant = is_listed and bool(match["colon"] and nearest(word.lower(), ["sql"]))
+        # Three letters: a swapped first one is a slip too.
+        is_like_it = bool(get_close_matches(word.lower(), ["sql"]))
+        is_meant = is_listed and bool(match["colon"]) and is_like_it
     else:
         is_meant = is_listed or match["colon"] is not None
     return f"<!-- {' '.join(('sql:', *rest.split()))} -->" if is_meant else None

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from sql_snippets.model import Mark
-from sql_snippets.sqltext.nearest import nearest
 
 _MARKS = frozenset(Mark)
 # What goes with a mark where somebody makes a label of two words of it.
@@ -79,8 +79,7 @@ def meant_mark(written: str) -> Mark | None:
     named = [word for word in found if word.upper() in _MARKS]
     if len(set(named)) > 1 or not found:
         return None
-    meant = nearest((named or found)[0].upper(), _MARKS, cutoff=_LIKE_A_MARK)
-    return Mark(meant) if meant else None
+    return _nearest_mark((named or found)[0].upper())
 
 
 def _is_almost(label: str, *, separated: bool) -> bool:
@@ -99,7 +98,13 @@ def _is_almost(label: str, *, separated: bool) -> bool:
 
 
 def _is_slip(word: str) -> bool:
-    return word not in _OWN_WORDS and nearest(word, _MARKS, cutoff=_LIKE_A_MARK) is not None
+    return word not in _OWN_WORDS and _nearest_mark(word) is not None
+
+
+def _nearest_mark(word: str) -> Mark | None:
+    """Return the mark that differs by one slip; letters that are swapped are one too."""
+    meant = get_close_matches(word, list(Mark), n=1, cutoff=_LIKE_A_MARK)
+    return Mark(meant[0]) if meant else None
 
 
 def _visible(text: str) -> str:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sql_snippets.model import (
+    TOP,
     BoundTable,
     Drill,
     ExpectedOutput,
@@ -74,7 +75,6 @@ if TYPE_CHECKING:
 __all__ = ["PageError", "SiteError", "read_page"]
 
 NOT_IN_ORDER = ("after", "scenario", "step")
-TOP = "top"
 DRILL = "drill"
 _NEAR_LINES = 20
 
@@ -145,6 +145,7 @@ class _Assembly:
         self._not_sql: list[InlineCode] = []
         self._problems: list[Failure] = []
         self._taken: set[tuple[str, str]] = set()
+        self._titles: dict[str, str] = {}
 
     def page(self) -> Page:
         """Return the page."""
@@ -180,6 +181,7 @@ class _Assembly:
             drills=tuple(self._finish_drill(drill) for drill in self._done_drills),
             not_rendered=not_rendered,
             excluded=self._excluded,
+            titles=self._titles,
             problems=tuple(sorted(self._problems, key=lambda problem: problem.location)),
         )
 
@@ -267,6 +269,9 @@ class _Assembly:
 
     def _take_heading(self, heading: Heading) -> None:
         self._section = heading.anchor or TOP
+        if not self._titles:
+            self._titles[TOP] = heading.text
+        self._titles.setdefault(self._section, heading.text)
         self._close_drills(heading.level)
         self._problems += self._scopes.leave(heading.level)
         follower = self._follower()

@@ -91,10 +91,11 @@ _SCRIPT_WHITESPACE = (
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """A heading, with the anchor that links to it."""
+    """A heading as it is read, with the anchor that links to it."""
 
     level: int
     anchor: str
+    text: str = ""
     words: Words = NO_WORDS
 
 
@@ -188,6 +189,8 @@ class _Reader(HTMLParser):
         self._inline_code: list[str] | None = None
         self._pre = 0
         self._heading: Heading | None = None
+        self._heading_text: list[str] = []
+        self._in_permalink = False
         self._unseen = 0
         self._code = 0
         # The run of inline content at hand: has it anything visible, and the bold it begins with.
@@ -249,6 +252,7 @@ class _Reader(HTMLParser):
                 self._inline_code = []
         elif tag == "a":
             self._links.append(values.get("href") or "")
+            self._in_permalink = "headerlink" in (values.get("class") or "").split()
         elif tag in _VISIBLE:
             self._has_text = True
         elif tag in _BOLD and not self._has_text and self._bold is None:
@@ -266,6 +270,7 @@ class _Reader(HTMLParser):
             self._pre += 1
         elif heading := _HEADING.fullmatch(tag):
             self._heading = Heading(int(heading.group(1)), values.get("id") or "")
+            self._heading_text = []
         else:
             self._enter_in_table(tag)
 
@@ -283,7 +288,8 @@ class _Reader(HTMLParser):
             return
         self.flush()
         if _HEADING.fullmatch(tag) and self._heading is not None:
-            self.rendered.items.append(self._heading)
+            text = _clean_cell("".join(self._heading_text))
+            self.rendered.items.append(replace(self._heading, text=text))
             self._heading = None
         else:
             self._leave_in_table(tag)
@@ -301,6 +307,7 @@ class _Reader(HTMLParser):
             self.rendered.codes.append(text)
         if tag == "a" and self._links:
             link = self._links.pop()
+            self._in_permalink = False
             if self._cell is not None:
                 self._parts.append(Part(ValueKind.LINK, link))
 
@@ -322,6 +329,8 @@ class _Reader(HTMLParser):
         if self._in_bold and self._bold is not None:
             self._bold.append(data)
         self._run += data
+        if not self._in_permalink:
+            self._heading_text.append(data)
         self._has_text = self._has_text or bool(data.strip())
 
     def handle_comment(self, data: str) -> None:

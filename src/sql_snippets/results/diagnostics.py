@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from sql_snippets.sqltext.psql import display_width
+from sql_snippets.sqltext.widths import display_width
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

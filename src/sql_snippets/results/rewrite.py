@@ -29,11 +29,15 @@ class RewriteError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A fix of one file; ``digest`` is that of the file when the page was read (`digest_of`)."""
+    """A fix of one file; ``digest`` is that of the file when the page was read (`digest_of`).
+
+    ``changing`` are the columns whose values were others when the block was run once more.
+    """
 
     path: Path
     fix: Fix
     digest: str
+    changing: tuple[str, ...] = ()
 
     @property
     def is_cell(self) -> bool:

@@ -6,10 +6,13 @@ page only when the page is written, where a Markdown link to it would not be fou
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from html import escape
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from sql_snippets.model import TOP
 from sql_snippets.results.report import Verdict
 from sql_snippets.results.stamps import (
     INCIDENT,
@@ -88,7 +91,13 @@ def title_of(anchor: str) -> str:
 
 
 def _page_title(page: Page) -> str:
-    return title_of(page.path.rpartition("/")[2].removesuffix(".md"))
+    """Return the first heading of a page, else what its file is called."""
+    return page.titles.get(TOP) or title_of(PurePosixPath(page.path).stem)
+
+
+def _as_markdown(text: str) -> str:
+    """Return a text that means nothing but itself in Markdown."""
+    return re.sub(r"([\\`*_{}\[\]()#+.!|~^-])", r"\\\1", escape(text, quote=False))
 
 
 def _table(name: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -137,8 +146,9 @@ def _block_link(given: Pages, snippet: Snippet) -> str:
 
 
 def _section_link(given: Pages, page: str, section: str) -> str:
-    url = given.address(page, "" if section == "top" else section)
-    return f'<a href="{escape(url)}">{escape(title_of(section))}</a>'
+    url = given.address(page, "" if section == TOP else section)
+    titles = next((each.titles for each in given.pages if each.path == page), {})
+    return f'<a href="{escape(url)}">{escape(titles.get(section) or title_of(section))}</a>'
 
 
 def _no_run(given: Pages) -> str:
@@ -256,7 +266,7 @@ def verification_page(given: Pages) -> str:
     for page in sorted(given.pages, key=lambda page: -len(page.snippets)):
         rows = [_block_row(given, snippet) for snippet in page.snippets]
         if rows:
-            parts.append(f"## {_page_title(page)}\n")
+            parts.append(f"## {_as_markdown(_page_title(page))}\n")
             header = ("Block", "Verdict", "Mark", "Time", "Measured")
             parts.append(_folded("blocks", header, rows))
             runs = [run_of(snippet, given.report) for snippet in page.snippets]
@@ -264,7 +274,7 @@ def verification_page(given: Pages) -> str:
                 parts.append(_KEPT)
         others = _other_rows(given, page, given.report) if given.report else []
         if others:
-            parts.append(f"### Other claims of {_page_title(page)}\n")
+            parts.append(f"### Other claims of {_as_markdown(_page_title(page))}\n")
             parts.append(_folded("claims", ("Claim", "Verdict", "Kind", "Time"), others))
     parts += _drills(given)
     words = _WORDS_OF_PARTS if given.report is not None and _parts(given.report) else ""

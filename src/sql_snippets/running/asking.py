@@ -43,7 +43,7 @@ def _ask(connection: psycopg.Connection[tuple[object, ...]], sql: str, timeout: 
         return Answer(error=replace(reply.error, nearest=meant))
     return Answer(
         tuple(
-            (messages.names_of(result), messages.rows_of(result))
+            (messages.names_of(result), tuple(messages.rows_of(result)))
             for result in reply.results
             if result.status == ExecStatus.TUPLES_OK
         )
@@ -90,8 +90,21 @@ def _read_names(connection: psycopg.Connection) -> NamesFound:
     ):
         known.members.add((schema, relation, member))
         known.columns.add((relation, member))
+    known.settings = {
+        name
+        for (name,) in rows(
+            """
+            select name from pg_catalog.pg_settings
+            union select pg_catalog.split_part(pg_catalog.unnest(setconfig), '=', 1)
+                  from pg_catalog.pg_db_role_setting
+            union select pg_catalog.split_part(pg_catalog.unnest(proconfig), '=', 1)
+                  from pg_catalog.pg_proc
+            """
+        )
+    }
     known.words = {
         *known.schemas,
+        *known.settings,
         *(name for _, name in known.relations | known.functions | known.types),
         *(name for _, _, name in known.members),
     }
@@ -102,7 +115,6 @@ def _read_names(connection: psycopg.Connection) -> NamesFound:
             select pg_catalog.unnest(proargnames) from pg_catalog.pg_proc
             union select rolname from pg_catalog.pg_roles
             union select datname from pg_catalog.pg_database
-            union select name from pg_catalog.pg_settings
             union select name from pg_catalog.pg_available_extensions
             union select extname from pg_catalog.pg_extension
             union select lanname from pg_catalog.pg_language

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from psycopg.pq import ExecStatus, TransactionStatus
 
 from sql_snippets.database import messages
-from sql_snippets.database.building import start_of_statement
+from sql_snippets.database.building import place_in_statement
 from sql_snippets.model import Column, Mark, Outcome, ServerError
 from sql_snippets.plan import EDITORS
 from sql_snippets.running import watching
@@ -334,14 +334,15 @@ def _outcome(
 ) -> Outcome:
     error = reply.error
     if error is not None and error.offset is None:
-        error = replace(error, offset=start_of_statement(sql, len(reply.results)))
+        place = place_in_statement(sql, len(reply.results), error.message)
+        error = replace(error, offset=place)
     with_rows = [r for r in reply.results if r.status == ExecStatus.TUPLES_OK]
     filled = [r for r in with_rows if r.ntuples] if editor.rows_only else with_rows
     shown = (filled or with_rows)[-1] if with_rows and error is None else None
     last = reply.results[-1] if reply.results else None
     return Outcome(
-        columns=None if shown is None else _columns(connection, shown),
-        rows=() if shown is None else messages.rows_of(shown),
+        columns=None if shown is None else _columns(connection, shown, reply.encoding),
+        rows=() if shown is None else messages.rows_of(shown, reply.encoding),
         tag=(last.command_status or b"").decode() if last is not None else "",
         error=error,
         notices=reply.notices,
@@ -351,7 +352,7 @@ def _outcome(
 
 
 def _columns(
-    connection: psycopg.Connection[tuple[object, ...]], result: PGresult
+    connection: psycopg.Connection[tuple[object, ...]], result: PGresult, encoding: str
 ) -> tuple[Column, ...]:
     version = connection.pgconn.server_version
     keys = [(version, result.ftype(i), result.fmod(i)) for i in range(result.nfields)]
@@ -359,14 +360,14 @@ def _columns(
     missing = sorted({key for key in keys if key not in names})
     if missing:
         # In the session itself: it alone sees the types that its open transaction has made.
-        found = connection.execute(
-            "select format_type(oid, modifier) from unnest(%s::oid[], %s::int[]) "
-            "with ordinality as wanted(oid, modifier, place) order by place",
-            ([oid for _, oid, _ in missing], [modifier for _, _, modifier in missing]),
-        ).fetchall()
-        names.update(zip(missing, (str(row[0]) for row in found), strict=True))
+        # A message of ours, as the block may have set an encoding that psycopg does not speak.
+        asked = ", ".join(f"({oid}, {modifier})" for _, oid, modifier in missing)
+        query = f"select pg_catalog.format_type(a, b) from (values {asked}) v (a, b)"  # noqa: S608 - numbers only
+        reply = messages.send(connection, query)
+        found = messages.rows_of(reply.results[-1], reply.encoding) if reply.results else ()
+        names.update(zip(missing, (str(name) for (name,) in found), strict=True))
         _builtin_types.update(
             (key, name) for key, name in names.items() if key[1] < _FIRST_USER_OID
         )
-    called = messages.names_of(result)
+    called = messages.names_of(result, encoding)
     return tuple(Column(name, names[key]) for name, key in zip(called, keys, strict=True))

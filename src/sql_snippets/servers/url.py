@@ -289,16 +289,13 @@ def _refuse_unfit(admin: psycopg.Connection[tuple[object, ...]], server: Server,
     row = admin.execute(
         "select current_setting('is_superuser'), current_setting('server_version'), "
         "coalesce((select rolsuper from pg_roles where rolname = %s), false), "
-        "current_setting('server_version_num')::int, pg_is_in_recovery()",
+        "current_setting('server_version_num')::int, pg_is_in_recovery(), "
+        "exists (select from pg_roles where rolname = 'supabase_admin')",
         (role,),
     ).fetchone()
     if row is None:
         raise ServerUnavailable(f"The server at {server.host} gave no answer about itself.")
-    is_superuser, version, role_is_superuser, number, in_recovery = row
-    advice = (
-        "On the server that 'supabase start' runs, log in as supabase_admin; otherwise use "
-        "--sql-server embedded."
-    )
+    is_superuser, version, role_is_superuser, number, in_recovery, is_supabase = row
     if server.superuser == role or role_is_superuser:
         raise ServerUnavailable(
             f"On the server at {server.host} port {server.port} the role {role}, as which the "
@@ -308,13 +305,21 @@ def _refuse_unfit(admin: psycopg.Connection[tuple[object, ...]], server: Server,
                 if role_is_superuser
                 else "is also the login of the URL, which must be a superuser"
             )
-            + f". On Supabase {role} is none, so a block that needs superuser rights would pass "
-            f"here and fail there. {advice}"
+            + ". A block that needs the rights of a superuser would pass here and fail for "
+            "readers who have none. "
+            + (
+                "On the server that 'supabase start' runs, log in as supabase_admin."
+                if is_supabase and not role_is_superuser
+                else "Name another role for the blocks with the setting sql_role, such as "
+                f'sql_role = "{"reader" if role != "reader" else "app"}"; where there is none of '
+                "the name, it is made."
+            )
         )
     if is_superuser != "on":
         raise ServerUnavailable(
             f"The login {server.superuser} on {server.host} port {server.port} is not a "
-            f"superuser, which the platform files need. {advice}"
+            "superuser, which it has to be to make databases and roles: "
+            + ("log in as supabase_admin." if is_supabase else "name one in the URL.")
         )
     if in_recovery:
         raise ServerUnavailable(

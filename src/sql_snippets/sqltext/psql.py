@@ -11,8 +11,10 @@ import re
 import unicodedata
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import pairwise, zip_longest
+from itertools import accumulate, pairwise, zip_longest
 from typing import TYPE_CHECKING
+
+from sql_snippets.sqltext.widths import display_width, display_width_before_16
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -42,26 +44,19 @@ _TAB_STOP = 8
 _LAST_ASCII = 0x7F
 _RULE = re.compile(r"-+(\+-+)*")
 _FOOTER = re.compile(r"\((\d+) rows?\)")
-_UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE)
-# The fraction belongs to the number: the server drops it when it happens to be zero.
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _TAG = re.compile(r"\s*[A-Z]{4,}(?: \d+)+\s*")
 _NOTICE = re.compile(r"(?:NOTICE|WARNING|INFO|LOG|DEBUG): ")
 _CONTEXT_LINES = 2
+# What is shown of a difference: enough to see it, however much came back.
+_MOST_LINES = 12
+_MOST_CHARACTERS = 160
+_LONGEST_CELL = 80
+# As far as lines are matched with each other to find what differs.
+_WINDOW = 100
+# More rows than this are no output that anyone would want on a page.
+_MOST_ROWS = 1000
 
 Cells = tuple[str, ...]
-
-
-def display_width(text: str) -> int:
-    """Return the terminal columns ``text`` takes: wide characters two, combining ones none."""
-    return sum(
-        0
-        if unicodedata.combining(character) or unicodedata.category(character) in {"Cf", "Me"}
-        else 2
-        if unicodedata.east_asian_width(character) in {"W", "F"}
-        else 1
-        for character in text
-    )
 
 
 def _printable(line: str) -> str:
@@ -168,17 +163,13 @@ def format_outcome(outcome: Outcome) -> str:
     return format_table(outcome.columns, outcome.rows)
 
 
-def shape(cell: str) -> str:
-    """Return ``cell`` with everything taken out that a volatile value may change."""
-    return _NUMBER.sub("0", _UUID.sub("uuid", cell))
-
-
 def _tidy(text: str) -> str:
     """Drop what only the layout made at the end of a cell: blanks, also those before a ``+``.
 
     The blanks before that are the value's, or those of a column that is set to the right.
     """
-    return re.sub(r"\s+\+$", "+", text.rstrip())
+    text = text.rstrip()
+    return f"{text[:-1].rstrip()}+" if text.endswith("+") else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,20 +192,25 @@ def _boundaries(rule: str) -> list[int]:
 
 def _split(line: str, boundaries: Sequence[int]) -> Cells:
     """Split a line at the rule's crossings where it keeps to them, else at every bar."""
-    positions: list[int] = []
-    width = 0
-    wanted = set(boundaries)
-    for index, character in enumerate(line):
-        if width in wanted and character == "|":
-            positions.append(index)
-        width += display_width(character)
-    if len(positions) == len(boundaries):
-        edges = [-1, *positions, len(line)]
-        parts = [line[start + 1 : end] for start, end in pairwise(edges)]
-    else:
-        parts = line.split("|")
+    parts = line.split("|")
+    for width_of in (display_width, display_width_before_16):
+        positions = _bars_at(line, boundaries, width_of)
+        if len(positions) == len(boundaries):
+            edges = [-1, *positions, len(line)]
+            parts = [line[start + 1 : end] for start, end in pairwise(edges)]
+            break
     # A blank stands between each bar and what the cell holds.
     return tuple(_tidy(part.removeprefix(" ")) for part in parts)
+
+
+def _bars_at(
+    line: str, boundaries: Sequence[int], width_of: Callable[[str], int]
+) -> tuple[int, ...]:
+    """Return the bars of a line that stand at a crossing, by a way to count columns."""
+    wanted = set(boundaries)
+    bars = [index for index, character in enumerate(line) if character == "|"]
+    widths = accumulate(width_of(line[start:end]) for start, end in pairwise([0, *bars]))
+    return tuple(bar for bar, width in zip(bars, widths, strict=True) if width in wanted)
 
 
 def _parse(text: str) -> _Shown | None:
@@ -275,11 +271,10 @@ def _is_row_wildcard(line: str) -> bool:
 
 
 def _same(expected: str, actual: str, *, volatile: bool) -> bool:
+    """Whether a cell is as shown: one that is volatile may be any value, but must be one."""
     if expected == ANY:
         return True
-    if volatile:
-        return bool(expected) == bool(actual) and shape(expected) == shape(actual)
-    return expected == actual
+    return bool(expected) == bool(actual) if volatile else expected == actual
 
 
 def _physical_cells(cells: Sequence[Sequence[str]]) -> list[Cells]:
@@ -296,30 +291,51 @@ def _physical_cells(cells: Sequence[Sequence[str]]) -> list[Cells]:
 
 
 def _match_row(
-    shown: Sequence[Cells | None], row: Sequence[str | None], volatile: Sequence[bool]
+    shown: Sequence[Cells | None],
+    start: int,
+    row: Sequence[str | None],
+    volatile: Sequence[bool],
 ) -> int | None:
-    """Return how many shown lines from the first on are this row, ``None`` when they are not.
+    """Return how many shown lines from ``start`` on are this row, ``None`` when they are not.
 
     A cell ``...`` stands for a value of any number of lines, so only the other cells say how many
-    lines the row takes.
+    lines the row takes.  One that may change has as many as the page shows.
     """
-    if not shown or shown[0] is None or len(shown[0]) != len(row):
+    first = shown[start] if start < len(shown) else None
+    if first is None or len(first) != len(row):
         return None
     kept = [
-        [""] if first == ANY else _cell_lines(value)
-        for first, value in zip(shown[0], row, strict=True)
+        [""]
+        if first[index] == ANY
+        else _lines_shown(shown, start, index)
+        if volatile[index] and value
+        else _cell_lines(value)
+        for index, value in enumerate(row)
     ]
     physical = _physical_cells(kept)
-    if len(shown) < len(physical):
+    if len(shown) - start < len(physical):
         return None
     for number, actual in enumerate(physical):
-        line = shown[number]
+        line = shown[start + number]
         if line is None or len(line) != len(actual):
             return None
         for expected, got, may_change in zip(line, actual, volatile, strict=True):
             if not _same(expected, got, volatile=may_change):
                 return None
     return len(physical)
+
+
+def _lines_shown(shown: Sequence[Cells | None], start: int, index: int) -> list[str]:
+    """Return something for each line that the page shows of one cell: psql marks all but the last.
+
+    A value that may change is never nothing, so that its absence on the page is seen.
+    """
+    lines = ["..."]
+    for line in shown[start:]:
+        if line is None or len(line) <= index or not line[index].endswith("+"):
+            break
+        lines.append("...")
+    return lines
 
 
 def _matches(
@@ -330,6 +346,7 @@ def _matches(
     """Say whether the shown lines are these rows; a line ``...`` stands for any number of them."""
     # Reachable row counts before each shown line: linear in memory, no recursion on long results.
     reachable: dict[int, set[int]] = {0: {0}}
+    last_any = max((number for number, line in enumerate(shown) if line is None), default=None)
     for position in range(len(shown) + 1):
         starts = reachable.pop(position, set())
         if not starts:
@@ -337,11 +354,15 @@ def _matches(
         if position == len(shown):
             return len(rows) in starts
         if shown[position] is None:
-            reachable.setdefault(position + 1, set()).update(range(min(starts), len(rows) + 1))
+            first = min(starts)
+            if position == last_any:
+                # No line below is more than one row, so most rows cannot be reached from here.
+                first = max(first, len(rows) - (len(shown) - position - 1))
+            reachable.setdefault(position + 1, set()).update(range(first, len(rows) + 1))
             continue
         for start in starts:
             if start < len(rows):
-                taken = _match_row(shown[position:], rows[start], volatile)
+                taken = _match_row(shown, position, rows[start], volatile)
                 if taken is not None:
                     reachable.setdefault(position + taken, set()).add(start + 1)
     return False
@@ -355,24 +376,25 @@ def _first_difference(shown: _Shown, outcome: Outcome, volatile: Sequence[bool])
     """Name the first row and column where a page without ``...`` lines differs."""
     position = 0
     for number, row in enumerate(outcome.rows, start=1):
-        rest = shown.lines[position:]
-        if not rest or rest[0] is None:
+        line = shown.lines[position] if position < len(shown.lines) else None
+        if line is None:
             break
-        taken = _match_row(rest, row, volatile)
+        taken = _match_row(shown.lines, position, row, volatile)
         if taken is not None:
             position += taken
             continue
-        if len(rest[0]) != len(row):
-            return f"row {number}: the page shows {len(rest[0])} cells, the result has {len(row)}"
+        if len(line) != len(row):
+            return f"row {number}: the page shows {len(line)} cells, the result has {len(row)}"
         actual = _physical_cells([_cell_lines(value) for value in row])[0]
         for column, expected, got, may_change in zip(
-            outcome.columns or (), rest[0], actual, volatile, strict=True
+            outcome.columns or (), line, actual, volatile, strict=True
         ):
             if not _same(expected, got, volatile=may_change):
-                kind = " (volatile, so only its shape counts)" if may_change else ""
+                kind = " (volatile, so any value but none)" if may_change else ""
                 return (
                     f'row {number}, column "{column.name}"{kind}: '
-                    f"the page shows {_quoted(expected)}, the result has {_quoted(got)}"
+                    f"the page shows {_quoted(expected, got)}, the result has "
+                    f"{_quoted(got, expected)}"
                 )
         return f"row {number} has a value of several lines that differs"
     if None in shown.lines:
@@ -381,8 +403,18 @@ def _first_difference(shown: _Shown, outcome: Outcome, volatile: Sequence[bool])
     return f"the page shows {rows_shown} rows than the result has ({len(outcome.rows)})"
 
 
-def _quoted(cell: str) -> str:
-    return f'"{cell}"' if cell else "nothing"
+def _quoted(cell: str, other: str) -> str:
+    """Return a cell for a message, a long one as far as shows how it differs from another."""
+    if not cell:
+        return "nothing"
+    if len(cell) <= _LONGEST_CELL:
+        return f'"{cell}"'
+    same = next((i for i, (a, b) in enumerate(zip(cell, other, strict=False)) if a != b), None)
+    at = min(len(cell), len(other)) if same is None else same
+    start = max(0, min(at - _LONGEST_CELL // 4, len(cell) - _LONGEST_CELL))
+    end = start + _LONGEST_CELL
+    before, after = "…" * (start > 0), "…" * (end < len(cell))
+    return f'"{before}{cell[start:end]}{after}" ({len(cell)} characters)'
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,26 +426,46 @@ class Difference:
 
 
 def _diff(message: str, expected: str, actual: str, key: Callable[[str], object]) -> Difference:
-    """Show the lines that differ, with a little around them; ``-`` the page, ``+`` the result."""
+    """Show the lines that differ, with a little around them; ``-`` the page, ``+`` the result.
+
+    Of a difference without end the beginning is shown.
+    """
     left = [line.rstrip() for line in expected.strip("\n").split("\n")]
     right = [line.rstrip() for line in actual.split("\n")]
-    matcher = difflib.SequenceMatcher(
-        None, [key(line) for line in left], [key(line) for line in right], autojunk=False
+    first = next(
+        (i for i, (a, b) in enumerate(zip(left, right, strict=False)) if key(a) != key(b)),
+        min(len(left), len(right)),
     )
-    lines: list[str] = []
-    places = [i1 for operation, i1, *_ in matcher.get_opcodes() if operation != "equal"]
     blank = len(expected) - len(expected.lstrip("\n"))
     # Where a line is missing at the end, the last one is as near as it gets.
-    line = blank + min(next(iter(places), 0), len(left) - 1)
+    line = blank + min(first, len(left) - 1)
+    start = max(first - _CONTEXT_LINES, 0)
+    lines = _excerpt(left[start:], right[start:], key)
+    if len(lines) > _MOST_LINES:
+        lines = [*lines[:_MOST_LINES], "  ⋮ and more that differs"]
+    return Difference("\n".join([message, *map(_clip, lines)]), line)
+
+
+def _excerpt(left: list[str], right: list[str], key: Callable[[str], object]) -> list[str]:
+    """Return the lines that differ from their beginning on, as far as the window goes."""
+    shown_left, shown_right = left[:_WINDOW], right[:_WINDOW]
+    keys = [key(line) for line in shown_left], [key(line) for line in shown_right]
+    matcher = difflib.SequenceMatcher(None, *keys, autojunk=False)
+    lines: list[str] = []
     for group in matcher.get_grouped_opcodes(_CONTEXT_LINES):
         lines += ["  ⋮"] if lines else []
         for operation, i1, i2, j1, j2 in group:
+            is_cut = (i2 == _WINDOW < len(left)) or (j2 == _WINDOW < len(right))
             if operation == "equal":
-                lines += [f"    {line}".rstrip() for line in left[i1:i2]]
-            else:
-                lines += [f"  - {line}" for line in left[i1:i2]]
-                lines += [f"  + {line}" for line in right[j1:j2]]
-    return Difference("\n".join([message, *lines]), line)
+                lines += [f"    {line}".rstrip() for line in shown_left[i1:i2]]
+            elif not (is_cut and lines):  # else it differs only because the window ends there
+                lines += [f"  - {line}" for line in shown_left[i1:i2]]
+                lines += [f"  + {line}" for line in shown_right[j1:j2]]
+    return lines
+
+
+def _clip(line: str) -> str:
+    return line if len(line) <= _MOST_CHARACTERS else f"{line[:_MOST_CHARACTERS]}…"
 
 
 def _line_key(
@@ -433,7 +485,7 @@ def _line_key(
         if plain == header:
             return "header"
         return tuple(
-            shape(text) if may_change else text if set_right else cell
+            bool(text) if may_change else text if set_right else cell
             for cell, text, may_change, set_right in zip(cells, plain, volatile, right, strict=True)
         )
 
@@ -467,6 +519,8 @@ def _compare_table(
     if unknown:
         return Difference(f"volatile={','.join(unknown)}: the result has no such column")
     may_change = [column.name in volatile for column in columns]
+    if _is_printed(expected, outcome):
+        return None
     shown = _aligned(shown, columns)
     if shown.header != _header_of(columns):
         difference = (
@@ -481,7 +535,25 @@ def _compare_table(
         return _compare_rest(shown, outcome)
     rule = next(line for line in expected.splitlines() if _RULE.fullmatch(line.strip()))
     key = _line_key(columns, may_change, _boundaries(rule))
-    return _diff(difference, expected, format_outcome(outcome), key)
+    return _diff(difference, expected, _beginning(outcome, len(shown.lines)), key)
+
+
+def _is_printed(expected: str, outcome: Outcome) -> bool:
+    """Whether the page shows to the letter what psql prints, whatever its cells look like."""
+    lines = [line.rstrip() for line in expected.strip("\n").split("\n")]
+    if len(outcome.rows) > len(lines):
+        return False
+    printed = format_outcome(outcome).strip("\n").split("\n")
+    return lines == [line.rstrip() for line in printed]
+
+
+def _beginning(outcome: Outcome, lines: int) -> str:
+    """Return a result as far as can differ from so many lines of a page, and a little more."""
+    most = lines + _MOST_LINES
+    if len(outcome.rows) <= most:
+        return format_outcome(outcome)
+    columns = outcome.columns or ()
+    return format_table(columns, outcome.rows[:most]).rpartition("\n")[0] + "\n  ⋮"
 
 
 def _compare_rest(shown: _Shown, outcome: Outcome) -> Difference | None:
@@ -489,9 +561,11 @@ def _compare_rest(shown: _Shown, outcome: Outcome) -> Difference | None:
     below = [line.strip() for line in shown.rest if line.strip()]
     if not below or below == [outcome.tag]:
         return None
-    what = f"below the row count the page shows {_quoted(below[0])}"
+    what = f"below the row count the page shows {_quoted(below[0], outcome.tag)}"
     if len(below) == 1 and not _FOOTER.fullmatch(below[0]):
-        return Difference(f"{what}, the command tag is {_quoted(outcome.tag)}", shown.rest_at)
+        return Difference(
+            f"{what}, the command tag is {_quoted(outcome.tag, below[0])}", shown.rest_at
+        )
     how = "what comes below it is compared with nothing. Keep the last result, without the rest"
     return Difference(f"{what}, and {how}", shown.rest_at)
 
@@ -508,9 +582,9 @@ def compare(expected: str, outcome: Outcome, volatile: Collection[str] = ()) -> 
     """Return ``None`` when the page shows what came back, else what differs, for a person.
 
     Trailing blanks and the width of columns do not count.  ``...`` as a whole cell is any value,
-    as a whole line any number of rows.  A cell of a column in ``volatile`` must only have the same
-    shape: null or not, with numbers (and UUIDs) free.  The ``(n rows)`` line counts where the page
-    has it, and so do the notices above the result and the command tag below it.
+    as a whole line any number of rows.  A cell of a column in ``volatile`` may be any value, but
+    nothing stays nothing.  The ``(n rows)`` line counts where the page has it, and so do the
+    notices above the result and the command tag below it.
     """
     if expected.strip() == ANY:
         return None
@@ -520,7 +594,7 @@ def compare(expected: str, outcome: Outcome, volatile: Collection[str] = ()) -> 
     if notices:
         difference = _compare_result(expected, outcome, volatile) if expected.strip() else None
         if notices != [" ".join(notice.split()) for notice in outcome.notices]:
-            given = ", ".join(map(_quoted, outcome.notices)) or "none"
+            given = ", ".join(f'"{_clip(notice)}"' for notice in outcome.notices) or "none"
             return Difference(f"the notices differ: the page shows others, the block gives {given}")
         return difference and replace(difference, line=difference.line + len(notices))
     return _compare_result(expected, outcome, volatile)
@@ -538,8 +612,10 @@ def _compare_result(
     return _diff("the output differs", expected, actual, str.strip)
 
 
-def accept(expected: str, outcome: Outcome, volatile: Collection[str] = ()) -> str:
+def accept(expected: str, outcome: Outcome, volatile: Collection[str] = ()) -> str | None:
     """Return the text that replaces ``expected`` on the page, without trailing blanks.
+
+    None where it would be too long for any page.
 
     The author's wildcards live on: a column of ``...`` stays one, a ``...`` line keeps the number
     of rows before and after it, and a volatile cell that still fits is not touched.  Notices and a
@@ -552,6 +628,8 @@ def accept(expected: str, outcome: Outcome, volatile: Collection[str] = ()) -> s
         shown = _aligned(shown, columns)
     above = [*outcome.notices] if notices else []
     below = ["", outcome.tag] if shown and any(map(_TAG.fullmatch, shown.rest)) else []
+    if len(outcome.rows) > _MOST_ROWS and (shown is None or None not in shown.lines):
+        return None
     if outcome.error is not None or not columns or shown is None:
         text = format_outcome(outcome)
     elif shown.header != _header_of(columns):

@@ -379,7 +379,7 @@ def run_in(database: Database, sql: str, seconds: float) -> Answer:
     error = outcome.error
     return Answer(
         columns=tuple(column.name for column in outcome.columns or ()),
-        rows=outcome.rows,
+        rows=tuple(outcome.rows),
         tag=outcome.tag,
         sqlstate=error.sqlstate or "XX000" if error else "",
         message=error.message if error else "",
