@@ -140,6 +140,14 @@ class ExpectedOutput:
 
 
 @dataclass(frozen=True, slots=True)
+class TableBelow:
+    """A Markdown table in sight below a snippet, which may show what will come back."""
+
+    header: tuple[str, ...]
+    location: Location
+
+
+@dataclass(frozen=True, slots=True)
 class BlockColumn:
     """A column of the first row that another block of the page returns, by their names."""
 
@@ -154,6 +162,7 @@ class Claims:
     ``fill`` gives placeholders their values, ``taken`` those that an earlier block returns.
     ``message`` is a part of the message of the expected ``error``.  ``after`` names the block of
     the same page that must have run before, in the same database.
+    ``no_effect`` is why the block leaves nothing behind, or why nobody sees what it does.
     ``within`` is how long, in seconds, a verification may take to come true.  ``ends`` is true for
     a ``resolve`` block outside of a drill, which has to end the incident by itself.
     """
@@ -170,6 +179,7 @@ class Claims:
     columns: tuple[Column, ...] | None = None
     volatile: tuple[str, ...] = ()
     once: bool = False
+    no_effect: str | None = None
     ends: bool = False
     fill: Mapping[str, str] = field(default_factory=dict)
     taken: Mapping[str, BlockColumn] = field(default_factory=dict)
@@ -190,7 +200,8 @@ class Snippet:
 
     ``sql`` is exactly what the copy button gives.  ``earlier`` are the blocks that must run before
     it, in order.  ``order`` is that of the section whose blocks are run one after the other.
-    ``problems`` belong to this block alone: they fail its item and no other.
+    ``tables_below`` are not compared with what comes back.  ``problems`` belong to this block
+    alone: they fail its item and no other.
     """
 
     page: str
@@ -204,6 +215,7 @@ class Snippet:
     excluded: str | None = None
     earlier: tuple[Snippet, ...] = ()
     order: Order | None = None
+    tables_below: tuple[TableBelow, ...] = ()
     problems: tuple[Failure, ...] = ()
 
     @property
@@ -446,20 +458,29 @@ class ServerError:
 
 @dataclass(frozen=True, slots=True)
 class Danger:
-    """What a run was seen to do: the weakest mark that is true of it, and why, worst first."""
+    """What a run was seen to do: the weakest mark that is true of it, and why, worst first.
+
+    ``unmeasured`` is what may have been done unseen.  ``at_most`` is the strongest mark that may be
+    true, where that cannot be told.  An ``idle`` run found nothing to do, or nothing stays of it.
+    """
 
     level: Mark
     seen: tuple[str, ...] = ()
+    unmeasured: tuple[str, ...] = ()
+    at_most: Mark | None = None
+    idle: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What one run of one block gave back.
 
-    ``columns`` and ``rows`` are those of the last statement that returned rows, which is all that
-    the SQL Editor shows; a row holds the server's own text form, ``None`` for null.  ``tag`` is
-    the command tag of the last statement.  ``seconds`` is the time of the statement alone.
-    ``danger`` is there where the run was watched.
+    ``columns`` and ``rows`` are those of the last result that has rows, which is all that the SQL
+    Editor shows, or of the last one if none has.  A row holds the server's own text form, ``None``
+    for null.  ``tag`` is the command tag of the last statement.  ``seconds`` is the time of the
+    statement alone.  ``danger`` is there where the run was watched, and ``unread`` names the
+    settings that it set and nobody reads, ``unknown`` what the bodies of its functions name and is
+    not there.  ``added`` is what the editor added to the text.
     """
 
     columns: tuple[Column, ...] | None
@@ -470,6 +491,9 @@ class Outcome:
     seconds: float
     isolation: str
     danger: Danger | None = None
+    unread: tuple[str, ...] = ()
+    added: str = ""
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

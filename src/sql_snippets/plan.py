@@ -33,12 +33,36 @@ Outcomes = Mapping[str, "Outcome"]
 
 
 @dataclass(frozen=True, slots=True)
+class Editor:
+    """What a reader pastes blocks into, as far as it makes a difference.
+
+    ``limit`` is what it adds to a single select, ``seconds`` how long it waits.  One that shows
+    ``rows_only`` shows the last result that has rows, and not the last.
+    """
+
+    limit: int | None = None
+    seconds: float | None = None
+    rows_only: bool = False
+
+
+EDITORS: Mapping[str, Editor] = {
+    # Studio's default for the limit, and the limit of its requests.
+    "supabase": Editor(limit=100, seconds=60.0, rows_only=True),
+    "psql": Editor(),
+}
+
+
+@dataclass(frozen=True, slots=True)
 class RunOptions:
-    """As whom a block is run, for how many seconds at most, and what rows of relations order."""
+    """As whom a block is run, for how many seconds at most, and what rows of relations order.
+
+    ``editor`` is what it is pasted into, but for blocks that share a session, as in psql.
+    """
 
     role: str
     timeout: float = DEFAULT_TIMEOUT
     effects: Mapping[str, str] = field(default_factory=lambda: NAMED_EFFECTS)
+    editor: Editor = EDITORS["supabase"]
 
 
 class Where(StrEnum):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sql_snippets.database.recipes import Command, RecipeError
-from sql_snippets.plan import DEFAULT_TIMEOUT, NAMED_EFFECTS, RunOptions
+from sql_snippets.plan import DEFAULT_TIMEOUT, EDITORS, NAMED_EFFECTS, RunOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +40,7 @@ class Settings:
     timeout: float
     effects: Mapping[str, str]
     cache_dir: Path
+    editor: str = next(iter(EDITORS))
     identifiers: str = IDENTIFIERS[0]
     mkdocs: tuple[Path, ...] = ()
     no_cache: bool = False
@@ -48,7 +49,9 @@ class Settings:
     @property
     def run_options(self) -> RunOptions:
         """How blocks are run that say nothing else."""
-        return RunOptions(self.role, self.timeout, self.effects)
+        editor = EDITORS[self.editor]
+        timeout = min(self.timeout, editor.seconds or self.timeout)
+        return RunOptions(self.role, timeout, self.effects, editor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +159,7 @@ def decide(
         timeout=source.seconds("timeout", DEFAULT_TIMEOUT),
         effects={**NAMED_EFFECTS, **source.pairs("effects")},
         cache_dir=source.path("cache_dir", root) or _default_cache_dir(environment),
+        editor=source.choice("editor", tuple(EDITORS)),
         identifiers=source.choice("identifiers", IDENTIFIERS),
         mkdocs=tuple((root / path).resolve() for path in source.text("mkdocs")[0].split()),
         no_cache=source.flag("no_cache"),

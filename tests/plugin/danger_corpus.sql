@@ -123,9 +123,13 @@ listen orders;
 -- danger: READ
 select last_value from ticket;
 
--- name: advisory lock taken and given back
+-- name: advisory lock given back that nobody took
 -- danger: READ
-select pg_try_advisory_lock(5), pg_advisory_unlock(5);
+select pg_advisory_unlock(5);
+
+-- name: function of the server that is only defined
+-- danger: WRITE: create of function public.switches()
+create function public.switches() returns pg_lsn language sql as $$ select pg_switch_wal() $$;
 
 -- name: words of a write in text and comments
 -- danger: READ
@@ -307,6 +311,26 @@ do $$ begin lock table orders in share mode; end $$;
 -- name: advisory lock of the session
 -- danger: WRITE: advisory lock held
 select pg_advisory_lock(5);
+
+-- name: advisory lock taken and given back
+-- danger: WRITE: advisory lock held
+select pg_try_advisory_lock(5), pg_advisory_unlock(5);
+
+-- name: logical message outside of the transaction
+-- danger: WRITE: logical message written
+select pg_logical_emit_message(false, 'a', 'b') is not null;
+
+-- name: snapshot exported
+-- danger: WRITE: snapshot exported
+select pg_export_snapshot() is not null;
+
+-- name: snapshot exported in a do
+-- danger: WRITE: snapshot exported
+do $$ begin perform pg_export_snapshot(); end $$;
+
+-- name: table that is there already
+-- danger: WRITE: create of relation "orders", which is there already
+create table if not exists orders ();
 
 -- name: advisory lock of the transaction
 -- danger: WRITE: advisory lock held
@@ -600,6 +624,30 @@ vacuum full orders;
 -- with: sleeper
 select pg_terminate_backend(pid) from pg_stat_activity
 where application_name = 'sleeper' and datname = current_database();
+
+-- name: delete of no row in a common table expression
+-- danger: STOP: delete from public.orders that found no row to change
+with gone as (delete from orders where id = -1 returning id) select count(*) from gone;
+
+-- name: delete of no row in a do
+-- danger: STOP: delete from public.orders that found no row to change
+do $$ begin delete from orders where id = -1; end $$;
+
+-- name: delete of no row in a merge
+-- danger: STOP: delete from public.orders that found no row to change
+merge into orders o using (values (-1)) v(id) on o.id = v.id when matched then delete;
+
+-- name: delete of no row beside another write
+-- danger: STOP: delete from public.orders that found no row to change
+insert into history (what) values ('x'); delete from orders where id = -1;
+
+-- name: drop of what is not there
+-- danger: STOP: drop of table "nowhere", which is not there
+drop table if exists nowhere cascade;
+
+-- name: column that is not there
+-- danger: STOP: drop of column "nowhere" of relation "orders", which is not there
+alter table orders drop column if exists nowhere;
 
 -- name: another session ended in a function
 -- danger: STOP: work of another session ended

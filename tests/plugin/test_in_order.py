@@ -64,7 +64,7 @@ select note from orders where id = <id>;
 
 **READ** · Nothing goes on from session to session
 
-<!-- sql: name=set -->
+<!-- sql: name=set no-effect="its session alone sees it" -->
 
 ```sql
 set application_name = 'mine';

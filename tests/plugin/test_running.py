@@ -9,7 +9,7 @@ import pytest
 
 from sql_snippets.database.databases import Database, Template, open_template
 from sql_snippets.model import Column, Outcome
-from sql_snippets.plan import RunOptions
+from sql_snippets.plan import EDITORS, RunOptions
 from sql_snippets.running.editor import (
     APPLICATION_NAME,
     needs_clone,
@@ -69,6 +69,31 @@ def _count(database: Database) -> object:
         row = connection.execute("select count(*) from item").fetchone()
         assert row is not None
         return row[0]
+
+
+def test_a_block_is_sent_and_shown_as_the_editor_does(
+    template: Template, shared: Database, database: Database
+) -> None:
+    many = "select * from generate_series(1, 150) n"
+    last_empty = "select 1 as a; select 2 as b where false"
+    none = "select 1 as a where false; select 2 as b where false"
+    for name, rows, column in (("supabase", 100, "a"), ("psql", 150, "b")):
+        options = RunOptions("postgres", editor=EDITORS[name])
+        found = [
+            [
+                run_isolated(template, shared, sql, options),
+                run_as_editor(database, sql, options),
+            ]
+            for sql in (many, last_empty, none)
+        ]
+        assert [len(outcome.rows) for outcome in found[0]] == [rows, rows]
+        assert {outcome.added for outcome in found[0]} == {" limit 100" if rows == 100 else ""}
+        assert [_names(outcome) for outcome in found[1]] == [[column], [column]]
+        assert [_names(outcome) for outcome in found[2]] == [["b"], ["b"]]
+
+
+def _names(outcome: Outcome) -> list[str]:
+    return [column.name for column in outcome.columns or ()]
 
 
 def test_the_session_is_the_editors(database: Database) -> None:
@@ -247,7 +272,7 @@ def test_a_terminated_backend_is_an_outcome(database: Database) -> None:
             thread.is_alive()
             and not admin.execute(
                 "select pg_terminate_backend(pid) from pg_stat_activity "
-                "where query = 'select pg_sleep(60)' and datname = current_database()"
+                "where query like 'select pg_sleep(60)%' and datname = current_database()"
             ).fetchone()
         ):
             time.sleep(0.01)
@@ -267,7 +292,7 @@ def test_a_server_that_dies_is_an_error_and_no_hang() -> None:
 
         def stop() -> None:
             while not watching.execute(
-                "select 1 from pg_stat_activity where query = 'select pg_sleep(600)'"
+                "select 1 from pg_stat_activity where query like 'select pg_sleep(600)%'"
             ).fetchone():
                 time.sleep(0.01)
             running.stop()

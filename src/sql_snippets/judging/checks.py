@@ -6,8 +6,9 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sql_snippets.judging.effect import check_effect
 from sql_snippets.judging.marks import contradiction
-from sql_snippets.model import Failure, Fix, Step
+from sql_snippets.model import Failure, Fix, Mark, Step
 from sql_snippets.plan import RESOLVED
 from sql_snippets.sqltext import advice
 from sql_snippets.sqltext.nearest import question
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
     from sql_snippets.model import Column, Outcome, ServerError, Snippet
 
+ADDS = (
+    "editor: the SQL Editor adds a limit to a single select that has none at its end. A comment "
+    "with `--` in the block keeps it off, and so does a limit of its own at the end"
+)
 QUERY_CANCELED = "57014"
 
 
@@ -45,7 +50,12 @@ def _check_error(snippet: Snippet, outcome: Outcome) -> list[Failure]:
     expected = snippet.claims.error
     error = outcome.error
     if expected is None:
-        return [] if error is None else [describe_error(snippet, error)]
+        if error is None:
+            return []
+        failure = describe_error(snippet, error)
+        # Past the end of the block: the editor's own words are what is wrong.
+        is_added = outcome.added and (error.offset or 0) >= len(snippet.sql.rstrip("; \n"))
+        return [replace(failure, notes=(*failure.notes, ADDS)) if is_added else failure]
     if error is None:
         message = f"the page says error={expected}, but the block ran without an error"
         return [Failure(snippet.start, message)]
@@ -81,7 +91,17 @@ def _check_rows(snippet: Snippet, outcome: Outcome) -> list[Failure]:
     if expected is None or count == expected:
         return []
     got = f"{outcome.tag} has no rows" if count is None else f"there are {count}"
-    return [Failure(snippet.start, f"the page says rows={expected}, {got}")]
+    notes = (ADDS,) if outcome.added.endswith(f" {count}") else ()
+    return [Failure(snippet.start, f"the page says rows={expected}, {got}", notes=notes)]
+
+
+def check_limit(snippet: Snippet, outcome: Outcome) -> list[Failure]:
+    """Refuse a block that changes something and stops where the editor's limit does."""
+    danger, count = outcome.danger, row_count(outcome)
+    if danger is None or danger.level is Mark.READ or not outcome.added.endswith(f" {count}"):
+        return []
+    message = f"the block acts on the first {count} rows only: {', '.join(danger.seen)}"
+    return [Failure(snippet.start, message, notes=(ADDS,))]
 
 
 def _check_columns(snippet: Snippet, outcome: Outcome) -> list[Failure]:
@@ -119,6 +139,30 @@ def check_output(snippet: Snippet, outcome: Outcome) -> list[Failure]:
     # What would be refused again is no fix, and who accepts it has not accepted anything.
     is_fixed = compare(accepted, outcome, snippet.claims.volatile) is None
     return [Failure(place, message, fixes=(fix,) if is_fixed else ())]
+
+
+def check_tables_below(snippet: Snippet, outcome: Outcome) -> list[Failure]:
+    """Refuse a table below the block that shows the columns which came back: nothing compares it.
+
+    Its header has names of the result only, or as many names as the result has columns.
+    """
+    names = [column.name.lower() for column in outcome.columns or ()]
+    found = [
+        table
+        for table in snippet.tables_below
+        if names and _shows(names, [cell.lower() for cell in table.header])
+    ]
+    what = "this table looks like the output of the block above, and nothing compares it"
+    do = "Put the output into a fence ```text directly below the block, or say"
+    meant = "`<!-- sql: not-output -->` above the table if it is something else"
+    return [Failure(table.location, f"{what}. {do} {meant}.") for table in found]
+
+
+def _shows(names: Sequence[str], header: Sequence[str]) -> bool:
+    if all(cell in names for cell in header):
+        return True
+    written = all(re.fullmatch(r"[a-z_][a-z0-9_]*|\?column\?", cell) for cell in header)
+    return written and len(header) == len(names) and any("_" in cell for cell in header)
 
 
 def check_confirm(snippet: Snippet, outcome: Outcome, *, present: bool) -> list[Failure]:
@@ -168,7 +212,12 @@ def _check_mark(snippet: Snippet, outcome: Outcome) -> list[Failure]:
     mark, danger = snippet.claims.mark, outcome.danger
     if mark is None or danger is None:
         return []
-    message = contradiction(mark, danger, failed=outcome.error is not None)
+    message = contradiction(
+        mark,
+        danger,
+        failed=outcome.error is not None,
+        vouched=snippet.claims.no_effect is not None,
+    )
     return [] if message is None else [Failure(snippet.start, message)]
 
 
@@ -183,6 +232,9 @@ def check_snippet(snippet: Snippet, outcome: Outcome) -> list[Failure]:
     if outcome.error is not None and failures:
         return failures
     failures += _check_mark(snippet, outcome)
+    failures += check_effect(snippet, outcome)
+    failures += check_limit(snippet, outcome)
+    failures += check_tables_below(snippet, outcome)
     if snippet.claims.step is Step.VERIFY:
         return failures + check_verify(snippet, outcome, resolved=False)
     if snippet.claims.step is Step.CONFIRM:

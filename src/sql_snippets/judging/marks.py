@@ -13,17 +13,24 @@ _ORDER = tuple(Mark)
 _SHOWN = 4
 
 
-def contradiction(mark: Mark, danger: Danger, *, failed: bool) -> str | None:
+def contradiction(mark: Mark, danger: Danger, *, failed: bool, vouched: bool = False) -> str | None:
     """Say how the mark on a page differs from what was seen, or None.
 
     A block that ``failed``, as the page says that it does, was rolled back: it may have been going
-    to do more than was seen, so that its mark can be too weak but not too strong.
+    to do more than was seen, so that its mark can be too weak but not too strong.  ``vouched`` is
+    what the page says has no effect, though nobody can measure it.
     """
+    if mark is Mark.READ is danger.level and danger.unmeasured and not vouched:
+        unseen = _listed(danger.unmeasured)
+        return (
+            f"the page says READ, but what this does is not measured: {unseen}. Say WRITE or STOP, "
+            "by what it can do; if it changes nothing, `no-effect=` and the reason"
+        )
     if mark is danger.level:
         return None
     seen = _listed(danger.seen)
     if _ORDER.index(mark) > _ORDER.index(danger.level):
-        if failed:
+        if failed or (danger.at_most and _ORDER.index(mark) <= _ORDER.index(danger.at_most)):
             return None
         return f"the page says {mark}, but nothing worse than {danger.level} was seen: {seen}"
     did = "wrote" if danger.level is Mark.WRITE else "can lose work"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, TypeVar
 
 from sql_snippets.model import BlockColumn, Claims, Column, Failure, Location, Order, Step
@@ -30,12 +31,14 @@ BLOCK_WORDS = (
     "columns",
     "volatile",
     "once",
+    "no-effect",
     "skip",
 )
-TABLE_WORDS = ("table", "facts", "name")
+TABLE_WORDS = ("table", "facts", "name", "not-output")
+OTHER_WORDS = ("not-output",)
 HEADING_WORDS = ("drill", "confirm", "resolve", "verify", "in-order", "skip")
 PAGE_WORDS = ("not-sql",)
-_FLAGS = frozenset({"once", "in-order"})
+_FLAGS = frozenset({"once", "in-order", "not-output"})
 _KNOWN = tuple(dict.fromkeys((*BLOCK_WORDS, *TABLE_WORDS, *HEADING_WORDS, *PAGE_WORDS)))
 _FILL = "fill."
 
@@ -43,7 +46,7 @@ _SPACE = re.compile(r"\s*")
 _TOKEN = re.compile(r"""(?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')+""", re.DOTALL)
 
 _ALMOST = re.compile(r"\s*(?P<word>[A-Za-z]{2,6})(?P<colon>\s*[:;])?(?P<rest>.*)", re.DOTALL)
-_WORDS_FOLLOW = re.compile(r"\s*(?:[A-Za-z][\w.-]*=\S|(?:once|in-order)\s*$)")
+_WORDS_FOLLOW = re.compile(r"\s*(?:[A-Za-z][\w.-]*=\S|(?:once|in-order|not-output)\s*$)")
 
 _SLUG = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*")
 _PLACEHOLDER_NAME = re.compile(r"[a-z_][a-z0-9_]*")
@@ -94,6 +97,7 @@ class TableDirective:
     relation: str | None
     facts: Word | None
     name: Word | None
+    not_output: bool
     problems: tuple[Failure, ...]
 
 
@@ -170,6 +174,9 @@ def bind_block(directives: Sequence[Directive]) -> BlockDirective:
         read.reject(
             "within", "it says how long a verification may take, so it goes with step=verify"
         )
+    no_effect = read.value("no-effect", _text)
+    if error is not None and no_effect is not None:
+        read.reject("no-effect", "a block that is expected to fail has none; drop one of the two")
     claims = Claims(
         role=read.value("role", _text),
         scenario=scenario,
@@ -182,6 +189,7 @@ def bind_block(directives: Sequence[Directive]) -> BlockDirective:
         columns=columns,
         volatile=read.value("volatile", _columns) or (),
         once=once,
+        no_effect=no_effect,
         fill={key: value for key, value in fill.items() if isinstance(value, str)},
         taken={key: value for key, value in fill.items() if isinstance(value, BlockColumn)},
     )
@@ -206,7 +214,17 @@ def bind_table(directives: Sequence[Directive]) -> TableDirective:
     facts = words.get("facts") if read.value("facts", _text) else None
     if relation is not None and facts is not None:
         read.reject("facts", "the table is bound by `table=` already; drop one of the two")
-    return TableDirective(relation, facts, name, tuple(problems))
+    not_output = read.value("not-output", _flag) is not None
+    if not_output and (relation is not None or facts is not None):
+        read.reject("not-output", "the table is compared with something already; drop the word")
+    return TableDirective(relation, facts, name, not_output, tuple(problems))
+
+
+def bind_other(directives: Sequence[Directive], what: str) -> tuple[Failure, ...]:
+    """Return what is wrong with directives above a block that is no SQL."""
+    words, problems = _sort_words(directives, OTHER_WORDS, what)
+    _ValueReader(words, problems).value("not-output", _flag)
+    return tuple(problems)
 
 
 def bind_heading(directives: Sequence[Directive]) -> HeadingDirective:
@@ -381,7 +399,9 @@ def meant_by(comment: str) -> str | None:
     # A comment may well begin with a word that is a little like it.
     is_listed = _WORDS_FOLLOW.match(rest) is not None or bool(match["colon"] and not rest.strip())
     if word.lower() != "sql":
-        is_meant = is_listed and bool(match["colon"] and nearest(word.lower(), ["sql"]))
+        # Three letters: a swapped first one is a slip too.
+        is_like_it = bool(get_close_matches(word.lower(), ["sql"]))
+        is_meant = is_listed and bool(match["colon"]) and is_like_it
     else:
         is_meant = is_listed or match["colon"] is not None
     return f"<!-- {' '.join(('sql:', *rest.split()))} -->" if is_meant else None

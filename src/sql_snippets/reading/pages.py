@@ -18,10 +18,10 @@ from sql_snippets.model import (
     InlineCode,
     LineOrigin,
     Location,
-    Mark,
     Page,
     Snippet,
     Step,
+    TableBelow,
     TableRow,
 )
 from sql_snippets.reading.cells import place_codes, place_row
@@ -31,6 +31,7 @@ from sql_snippets.reading.directives import (
     Word,
     bind_block,
     bind_heading,
+    bind_other,
     bind_table,
     meant_by,
     parse_directive,
@@ -39,6 +40,8 @@ from sql_snippets.reading.directives import (
 )
 from sql_snippets.reading.facts_file import FactsError, read_facts
 from sql_snippets.reading.fences import Comment, Fence, Pipeline, Trail, is_sql
+from sql_snippets.reading.marks import find_almost_mark, meant_mark
+from sql_snippets.reading.outputs import find_below
 from sql_snippets.reading.rendered import (
     Block,
     DirectiveMark,
@@ -62,6 +65,7 @@ from sql_snippets.reading.source import (
     trace,
 )
 from sql_snippets.reading.unshown import find_unshown
+from sql_snippets.sqltext.lexer import statements
 from sql_snippets.sqltext.nearest import nearest
 
 if TYPE_CHECKING:
@@ -72,7 +76,7 @@ __all__ = ["PageError", "SiteError", "read_page"]
 
 NOT_IN_ORDER = ("after", "scenario", "step")
 DRILL = "drill"
-OUTPUT_LANGUAGE = "text"
+_NEAR_LINES = 20
 
 
 def read_page(path: Path, site: Site) -> Page:
@@ -128,7 +132,8 @@ class _Assembly:
         self._rendered = rendered
         self._tab_length = tab_length
         self._section = TOP
-        self._mark: Mark | None = None
+        self._above: Text | Heading | None = None
+        self._texts: list[Text] = []
         self._pending: list[int] = []
         self._scopes = Scopes()
         self._excluded: str | None = None
@@ -158,7 +163,8 @@ class _Assembly:
                     self._take_table(item)
                 case Text():
                     self._drop_pending("a paragraph or something else that is not one of these")
-            self._mark = item.mark if isinstance(item, Text) else None
+            self._above = item if isinstance(item, Text | Heading) else None
+            self._texts = [*self._texts, item] if isinstance(item, Text) else []
         self._drop_pending("the end of the page")
         self._close_drills(level=1)
         self._problems += self._scopes.leave(level=1)
@@ -372,14 +378,16 @@ class _Assembly:
     def _take_block(self, block: Block, following: Sequence[Item]) -> None:
         fence = self._trail.fences[block.fence]
         if not is_sql(fence.language) or block.text is None:
-            self._drop_pending(f"a block of {fence.language or 'no language'}")
+            self._pass_over(fence)
             return
         bound = bind_block(self._take_pending())
         opening = self._opening(fence)
         problems = list(bound.problems)
-        if not block.text:
-            problems.append(Failure(opening, "this block is empty: there is nothing to run."))
-        claims = replace(bound.claims, mark=self._mark, output=self._expected_output(following))
+        problems += self._check_statements(block.text, opening)
+        mark = self._above.mark if isinstance(self._above, Text) else None
+        problems += self._almost_marks(fence) if mark is None else ()
+        output, tables = self._read_below(fence, following, problems)
+        claims = replace(bound.claims, mark=mark, output=output)
         if claims.step is not None and claims.scenario is None:
             claims = replace(claims, scenario=self._drills[-1].scenario if self._drills else None)
             if claims.scenario is None and self._scopes.order is None:
@@ -408,6 +416,7 @@ class _Assembly:
             excluded=bound.skip or self._scopes.skipped,
             earlier=self._all_earlier(bound, problems),
             order=self._scopes.order,
+            tables_below=tables,
             problems=tuple(problems),
         )
         self._snippets.append(snippet)
@@ -469,14 +478,91 @@ class _Assembly:
         self._taken.add((self._section, name))
         return name
 
-    def _expected_output(self, following: Sequence[Item]) -> ExpectedOutput | None:
-        """Return the output shown below a block: the next fence, if it is text and in sight."""
-        item = next((item for item in following if isinstance(item, Block | Heading)), None)
-        if not isinstance(item, Block):
-            return None
-        fence = self._trail.fences[item.fence]
-        if fence.language.lower() != OUTPUT_LANGUAGE:
-            return None
+    def _pass_over(self, fence: Fence) -> None:
+        """Take a block that is no SQL: all that can be said of it is that it is no output."""
+        what = f"a block of {fence.language or 'no language'}"
+        if any(self._says_not_output(number) for number in self._pending):
+            self._problems += bind_other(self._take_pending(), what)
+        else:
+            self._drop_pending(what)
+
+    def _check_statements(self, text: str, opening: Location) -> Iterator[Failure]:
+        if not text:
+            yield Failure(opening, "this block is empty: there is nothing to run.")
+        elif not statements(text):
+            why = "this block holds no statement, only comments or separators: nothing would be run"
+            yield Failure(opening, f"{why}. Write the SQL, or say `skip=` and the reason.")
+
+    def _almost_marks(self, fence: Fence) -> Iterator[Failure]:
+        """Yield what a reader takes for the mark of a block that has none."""
+        above = self._above
+        written = above and find_almost_mark(above.words, in_heading=isinstance(above, Heading))
+        if written:
+            meant = meant_mark(written)
+            hint = f"write `**{meant}** · …`" if meant else "write one of the three"
+            yield Failure(
+                self._place_above(fence, written),
+                f"`{written}` looks like a mark and is none, so nothing is measured. A mark is "
+                "**READ**, **WRITE** or **STOP**: bold, in capitals, alone, first in the paragraph "
+                f"directly above its block. If it is meant as one, {hint}; else use other words.",
+            )
+            return
+        marks = [text.mark for text in self._texts if text.mark is not None]
+        # Several are no mark of one block: a text about them.
+        if len(marks) == 1:
+            yield Failure(
+                self._place_above(fence, marks[0]),
+                f"the mark {marks[0]} belongs to no block, so nothing is measured: something else "
+                "stands between it and the block below. Put the paragraph with the mark directly "
+                "above the block.",
+            )
+
+    def _place_below(self, fence: Fence, written: str) -> Location:
+        """Return where the header of a table is written below a fence."""
+        for index in range(fence.end, min(fence.end + _NEAR_LINES, len(self._trail.lines))):
+            if "|" in self._trail.lines[index] and written in self._trail.lines[index]:
+                return self._location_of(index, self._trail.lines[index].find("|"))
+        return self._location_of(fence.end - 1)
+
+    def _place_above(self, fence: Fence, written: str) -> Location:
+        """Return where something is written above a fence."""
+        word = re.split(r"\W+", written.strip())[0]
+        for index in range(fence.start - 1, max(fence.start - _NEAR_LINES, -1), -1):
+            column = self._trail.lines[index].find(word)
+            if column >= 0:
+                return self._location_of(index, column)
+        return self._opening(fence)
+
+    def _read_below(
+        self, block: Fence, following: Sequence[Item], problems: list[Failure]
+    ) -> tuple[ExpectedOutput | None, tuple[TableBelow, ...]]:
+        """Return the output shown below a block, and the tables that may be one."""
+        below = find_below(following, self._trail.fences, self._says_not_output)
+        for fence, where in below.unread:
+            place = self._location_of(block.end - 1) if fence is None else self._opening(fence)
+            problems.append(
+                Failure(
+                    place,
+                    "this looks like the output of the block above, and nothing compares it: it "
+                    f"stands in {where}. Put it into one fence ```text directly below the block, "
+                    "or say `<!-- sql: not-output -->` above it if it is something else.",
+                )
+            )
+        output = None if below.output is None else self._output_in(below.output)
+        tables = tuple(
+            TableBelow(table.header, self._place_below(block, table.header[0]))
+            for table in below.tables
+            if table.header
+        )
+        return output, tables
+
+    def _says_not_output(self, number: int) -> bool:
+        comment = self._trail.comments[number]
+        return comment.is_closed and any(
+            word.key == "not-output" for word in self._parse(comment).words
+        )
+
+    def _output_in(self, fence: Fence) -> ExpectedOutput:
         filled = [index for index, line in enumerate(fence.code) if line.strip()]
         first, last = (filled[0], filled[-1]) if filled else (0, -1)
         start = self._location_of(fence.start + 1 + first)
@@ -531,6 +617,8 @@ class _Assembly:
                     problems=tuple(problems),
                 )
             )
+        elif bound.not_output:
+            self._problems += problems
         elif bound.facts is not None:
             self._take_facts(bound.facts, bound.name, table.header, rows, location, problems)
         else:

@@ -13,6 +13,7 @@ from html.parser import HTMLParser
 from sql_snippets.model import Mark, ValueKind
 from sql_snippets.reading.cells import Part, numbers_in
 from sql_snippets.reading.fences import MARKER
+from sql_snippets.reading.marks import NO_WORDS, Emphasis, Words
 
 _INLINE = frozenset(
     {
@@ -75,6 +76,7 @@ _VISIBLE = frozenset(
 )
 _UNSEEN = frozenset({"script", "style", "template", "noscript"})
 _BOLD = frozenset({"strong", "b"})
+_EMPHASIS = _BOLD | {"em", "i", "code", "mark", "u", "ins", "kbd", "samp", "tt", "big", "var"}
 _HEADING = re.compile(r"h([1-6])")
 _NUMBERED = re.compile(r"\s*sql:#(\d+)\b")
 _NUMBERED_IN_TEXT = re.compile(r"<!--\s*sql:#(\d+)\b ?")
@@ -94,6 +96,7 @@ class Heading:
     level: int
     anchor: str
     text: str = ""
+    words: Words = NO_WORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,7 @@ class Text:
     """Something to see that is neither heading nor table nor block, and the mark it begins with."""
 
     mark: Mark | None = None
+    words: Words = NO_WORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,14 +197,36 @@ class _Reader(HTMLParser):
         self._has_text = False
         self._bold: list[str] | None = None
         self._in_bold = False
+        self._run = ""
+        self._emphases: list[Emphasis] = []
+        # The tags that emphasise what is being read, and where the outermost begins.
+        self._emphasising: list[str] = []
+        self._emphasis_start = 0
 
     def flush(self) -> None:
         """End the run of inline content at hand."""
-        if self._has_text and self._heading is None and self._table is None:
-            words = "".join(self._bold or ()).strip().rstrip(":.")
-            self.rendered.items.append(Text(Mark(words) if words in list(Mark) else None))
+        while self._emphasising:
+            self._leave_emphasis(self._emphasising[0])
+        words = Words(self._run, tuple(self._emphases))
+        if self._has_text and self._heading is not None:
+            self._heading = replace(self._heading, words=words)
+        elif self._has_text and self._table is None:
+            bold = "".join(self._bold or ()).strip().rstrip(":.")
+            mark = Mark(bold) if bold in list(Mark) else None
+            self.rendered.items.append(Text(mark, words))
         self._has_text = self._in_bold = False
         self._bold = None
+        self._run = ""
+        self._emphases = []
+
+    def _leave_emphasis(self, tag: str) -> None:
+        if tag not in self._emphasising:
+            return
+        outermost = self._emphasising[0]
+        self._emphasising.remove(tag)
+        if not self._emphasising:
+            text = self._run[self._emphasis_start :]
+            self._emphases.append(Emphasis(self._emphasis_start, text, outermost in _BOLD))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = dict(attrs)
@@ -216,6 +242,10 @@ class _Reader(HTMLParser):
             self._enter_element(tag, values)
 
     def _enter_inline(self, tag: str, values: dict[str, str | None]) -> None:
+        if tag in _EMPHASIS:
+            if not self._emphasising:
+                self._emphasis_start = len(self._run)
+            self._emphasising.append(tag)
         if tag == "code":
             self._code += 1
             if self._code == 1 and not self._pre and not self._unseen:
@@ -253,6 +283,7 @@ class _Reader(HTMLParser):
         self._leave_inline(tag)
         if tag in _BOLD:
             self._in_bold = False
+        self._leave_emphasis(tag)
         if tag in _INLINE:
             return
         self.flush()
@@ -297,6 +328,7 @@ class _Reader(HTMLParser):
             self._cell.append(data)
         if self._in_bold and self._bold is not None:
             self._bold.append(data)
+        self._run += data
         if not self._in_permalink:
             self._heading_text.append(data)
         self._has_text = self._has_text or bool(data.strip())

@@ -152,7 +152,8 @@ def hash_claims(snippet: Snippet) -> str:
 
     Also of the blocks before it that it needs.  Where any of it stands does not count.
     """
-    said = plain([snippet.claims, snippet.excluded, snippet.order, snippet.earlier])
+    around = [snippet.order, snippet.earlier, snippet.tables_below]
+    said = plain([snippet.claims, snippet.excluded, *around])
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 

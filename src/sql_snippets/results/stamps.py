@@ -157,7 +157,9 @@ def stamp(snippet: Snippet, report: Report | None) -> str:
         if snippet.claims.scenario and run.isolation is not None:
             shown.append(INCIDENT)
         if run.danger is not None:
-            shown.append(f"measured {run.danger.level}")
+            shown.append(
+                "not measured" if run.danger.unmeasured else f"measured {run.danger.level}"
+            )
         if run.seconds is not None:
             shown.append(show_seconds(run.seconds))
         facts = _facts(*shown)

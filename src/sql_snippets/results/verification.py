@@ -217,7 +217,9 @@ def _block_row(given: Pages, snippet: Snippet) -> tuple[Verdict, tuple[str, ...]
         reason = change_since(snippet, before) or reason
     seen = ""
     if run is not None and run.danger is not None:
-        seen = " ".join(filter(None, (_mark(run.danger.level), escape("; ".join(run.danger.seen)))))
+        unmeasured = [f"not measured: {text}" for text in run.danger.unmeasured]
+        level = "" if unmeasured else _mark(run.danger.level)
+        seen = " ".join(filter(None, (level, escape("; ".join([*run.danger.seen, *unmeasured])))))
     again = " (kept)" if run is not None and run.cached else ""
     mark = snippet.claims.mark.value if snippet.claims.mark else None
     return verdict, (

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sql_snippets.model import Danger, Mark
+from sql_snippets.sqltext.effects import ANYTHING, NOT_THERE, THERE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +33,11 @@ _TAGS: tuple[tuple[str, Mark, str], ...] = (
     (r"VACUUM|ANALYZE|REINDEX|CLUSTER|CHECKPOINT", Mark.WRITE, "maintenance ({})"),
     (r"CREATE DATABASE|CREATE TABLESPACE|ALTER DATABASE", Mark.WRITE, "{}"),
     (r"PREPARE TRANSACTION|COMMIT PREPARED|ROLLBACK PREPARED", Mark.WRITE, "{}"),
+)
+
+# The tags of statements that give the reader something.
+_ANSWERS = re.compile(
+    r"SELECT|SHOW|EXPLAIN|FETCH|DO\b|CALL|COPY|(?:INSERT|UPDATE|DELETE|MERGE)\b.* [1-9]"
 )
 
 # Follow from another change of the same statement, or speed up planning: no change by themselves.
@@ -102,6 +108,20 @@ class Lock:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What the text of a block tells of what it did.
+
+    ``deletes`` are the relations that it deletes from, ``perhaps_deletes`` those that a function
+    it calls does on some way through it.  ``unmeasured`` is what cannot be seen at all.
+    """
+
+    effects: tuple[tuple[Mark, str], ...] = ()
+    deletes: frozenset[str] = frozenset()
+    perhaps_deletes: frozenset[str] = frozenset()
+    unmeasured: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """All that was seen of a run.
 
@@ -150,25 +170,54 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class _Effect:
+    """One thing that was done, or would have been; ``perhaps`` is the most that it may be."""
+
     level: Mark
     text: str
+    idle: bool = False
+    perhaps: Mark = Mark.READ
 
 
-def danger_of(facts: Facts, named: Mapping[str, str]) -> Danger:
-    """Derive the danger of a run from what was seen of it."""
-    found = dict.fromkeys(_effects(facts, named))
+def danger_of(facts: Facts, named: Mapping[str, str], told: Told) -> Danger:
+    """Derive the danger of a run from what was seen of it and what its text tells."""
+    found = dict.fromkeys([*_effects(facts, named, told), *_told(told)])
     worst_first = sorted(found, key=lambda effect: -_ORDER.index(effect.level))
     level = worst_first[0].level if worst_first else Mark.READ
-    return Danger(level, tuple(effect.text for effect in worst_first))
+    unmeasured = told.unmeasured if level is Mark.READ else ()
+    perhaps = (
+        Mark.STOP
+        if unmeasured
+        else max((effect.perhaps for effect in found), key=_ORDER.index, default=level)
+    )
+    return Danger(
+        level,
+        tuple(dict.fromkeys(effect.text for effect in worst_first)),
+        unmeasured=unmeasured,
+        at_most=perhaps if _ORDER.index(perhaps) > _ORDER.index(level) else None,
+        idle=_is_idle(facts, worst_first) and not told.unmeasured,
+    )
 
 
-def _effects(facts: Facts, named: Mapping[str, str]) -> Iterator[_Effect]:
+def _is_idle(facts: Facts, effects: Sequence[_Effect]) -> bool:
+    """Whether nothing was found to do, or nothing is left of it and nothing came back."""
+    if effects:
+        return all(effect.idle for effect in effects)
+    return bool(facts.tags) and not any(map(_ANSWERS.match, facts.tags))
+
+
+def _told(told: Told) -> Iterator[_Effect]:
+    for level, text in told.effects:
+        idle = text.endswith((NOT_THERE, THERE))
+        yield _Effect(level, text, idle)
+
+
+def _effects(facts: Facts, named: Mapping[str, str], told: Told) -> Iterator[_Effect]:
     yield from _of_sessions(facts)
     yield from _of_rows(facts, named)
     yield from _of_storage(facts)
     yield from _of_objects(facts)
     yield from _of_tags(facts)
-    yield from _of_locks(facts)
+    yield from _of_locks(facts, told)
     for name in facts.sequences:
         yield _Effect(Mark.WRITE, f"sequence {name} moved")
     if facts.notified:
@@ -268,11 +317,11 @@ def _of_tags(facts: Facts) -> Iterator[_Effect]:
                 yield _Effect(level, text.format(tag))
 
 
-def _of_locks(facts: Facts) -> Iterator[_Effect]:
+def _of_locks(facts: Facts, told: Told) -> Iterator[_Effect]:
     if facts.advisory_locks:
         yield _Effect(Mark.WRITE, "advisory lock held")
     planned = not facts.executed_plan and all(tag in _ONLY_PLANS for tag in facts.tags)
-    wrote = any(_is_shared(count.relation, facts) for count in facts.counts)
+    wrote = {count.relation for count in facts.counts if _is_shared(count.relation, facts)}
     for lock in facts.locks:
         relation = lock.relation
         if not _is_shared(relation, facts) or relation.kind in {"i", "I", "t"}:
@@ -283,14 +332,22 @@ def _of_locks(facts: Facts) -> Iterator[_Effect]:
             if not planned:
                 yield _Effect(Mark.WRITE, f"lock on rows of {relation}")
         elif lock.mode == "RowExclusiveLock":
-            # With rows written, it is theirs, or that of the view or parent they were written by.
-            if not planned and not wrote:
-                deletes = "DELETE 0" in facts.tags
+            # With rows written, it is theirs, or that of the view or parent they were written by,
+            # unless the text says that rows of just this relation were to go.
+            deletes = _names(told.deletes, relation)
+            if not planned and (not wrote or (deletes and relation not in wrote)):
+                deletes = deletes or "DELETE 0" in facts.tags
                 what = "delete from" if deletes else "write to"
                 level = Mark.STOP if deletes else Mark.WRITE
-                yield _Effect(level, f"{what} {relation} that found no row to change")
+                perhaps = Mark.STOP if _names(told.perhaps_deletes, relation) else Mark.READ
+                text = f"{what} {relation} that found no row to change"
+                yield _Effect(level, text, idle=True, perhaps=perhaps)
         else:
             yield _Effect(Mark.WRITE, f"{lock.mode} on {relation}")
+
+
+def _names(names: frozenset[str], relation: Relation) -> bool:
+    return bool({relation.name.lower(), ANYTHING} & {name.lower() for name in names})
 
 
 def _is_shared(relation: Relation, facts: Facts) -> bool:

@@ -12,17 +12,21 @@ from psycopg.pq import ExecStatus, TransactionStatus
 from sql_snippets.database import messages
 from sql_snippets.database.building import place_in_statement
 from sql_snippets.model import Column, Mark, Outcome, ServerError
+from sql_snippets.plan import EDITORS
 from sql_snippets.running import watching
-from sql_snippets.running.danger import Facts, danger_of
+from sql_snippets.running.danger import Facts, Told, danger_of
 from sql_snippets.sqltext import lexer
+from sql_snippets.sqltext.effects import ADVISORY, deleted_from, effects_in, executed_text
+from sql_snippets.sqltext.sent import added_limit, as_sent
 
 if TYPE_CHECKING:
     import psycopg
     from psycopg.pq.abc import PGresult
 
     from sql_snippets.database.databases import Database, Template
-    from sql_snippets.plan import RunOptions
+    from sql_snippets.plan import Editor, RunOptions
 
+_PSQL = EDITORS["psql"]
 APPLICATION_NAME = "supabase/dashboard-query-editor"
 
 # In one message with the block, so that now() is the time of the block, as without a transaction.
@@ -70,22 +74,24 @@ def run_as_editor(
     After the timeout it is cancelled on the server; the outcome's error says so.  What it did is
     measured when it is ``watched``.  Raises ServerUnavailable when the role cannot log in.
     """
+    added = added_limit(sql, options.editor.limit)
+    sql = as_sent(sql, added)
     before = watching.look(database) if watched else None
     began = time.monotonic()
     with _session(database, options) as connection:
         reply = messages.send(connection, sql, timeout=options.timeout)
-        outcome = _outcome(connection, sql, reply, "clone")
+        outcome = _outcome(connection, sql, reply, "clone", options.editor)
+        outcome = replace(outcome, added=added)
         if before is not None:
             facts = watching.after_commit(connection, database, before, reply, sql=sql, began=began)
         # What the block left open (a transaction, locks) must not meet what is run next.
         _leave(connection)
     if before is None:
         return outcome
-    danger = danger_of(facts, options.effects)
-    if danger.level is Mark.READ and outcome.error is None:
+    if outcome.error is None and _may_hide(facts, sql, options):
         again = _facts_in_transaction(database, before, sql, options)
-        danger = danger_of(again or facts, options.effects)
-    return replace(outcome, danger=danger)
+        facts = _with_locks_of(facts, again)
+    return _watched(database, outcome, facts, before, sql, reply, options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +118,11 @@ def run_in_session(
     connection = session.connection
     if not watched or connection.closed:
         reply = messages.send(connection, sql, timeout=options.timeout)
-        return _outcome(connection, sql, reply, "session")
+        return _outcome(connection, sql, reply, "session", _PSQL)
     was_open = connection.info.transaction_status != TransactionStatus.IDLE
     before, standing = watching.look_within(connection, database)
     reply = messages.send(connection, sql, timeout=options.timeout)
-    outcome = _outcome(connection, sql, reply, "session")
+    outcome = _outcome(connection, sql, reply, "session", _PSQL)
     is_open = connection.info.transaction_status != TransactionStatus.IDLE
     if was_open and not is_open:
         # What the transaction did from its beginning is what others see now.
@@ -125,12 +131,11 @@ def run_in_session(
     began = float("-inf") if was_open else session.began
     facts = watching.after_commit(connection, database, before, reply, sql=sql, began=began)
     facts = facts.without(standing)
-    danger = danger_of(facts, options.effects)
-    if danger.level is Mark.READ and outcome.error is None and not (was_open or is_open):
+    if outcome.error is None and not (was_open or is_open) and _may_hide(facts, sql, options):
         again = _again(connection, before, sql, options)
         messages.send(connection, "rollback")
-        danger = danger_of(again.without(standing) if again else facts, options.effects)
-    return replace(outcome, danger=danger)
+        facts = _with_locks_of(facts, again and again.without(standing))
+    return _watched(database, outcome, facts, before, sql, reply, options)
 
 
 def run_isolated(template: Template, shared: Database, sql: str, options: RunOptions) -> Outcome:
@@ -143,12 +148,50 @@ def run_isolated(template: Template, shared: Database, sql: str, options: RunOpt
     """
     before = _known_state(shared)
     if not needs_clone(sql) and not before.reaches_unseen(sql):
-        outcome, facts = _run_in_transaction(shared, before, sql, options)
-        outcome = replace(outcome, danger=danger_of(facts, options.effects))
+        added = added_limit(sql, options.editor.limit)
+        sent = as_sent(sql, added)
+        outcome, facts, reply = _run_in_transaction(shared, before, sent, options)
+        outcome = replace(outcome, added=added)
+        outcome = _watched(shared, outcome, facts, before, sql, reply, options)
         if outcome.error is None or outcome.error.sqlstate not in _ONLY_OUTSIDE_TRANSACTION:
             return outcome
     with template.clone() as database:
         return run_as_editor(database, sql, options, watched=True)
+
+
+def _may_hide(facts: Facts, sql: str, options: RunOptions) -> bool:
+    """Whether the locks of the run, which went with it, could tell of more than was seen."""
+    level = danger_of(facts, options.effects, Told()).level
+    deletes = bool(deleted_from(executed_text(sql)))
+    return level is Mark.READ or (level is Mark.WRITE and deletes)
+
+
+def _with_locks_of(facts: Facts, again: Facts | None) -> Facts:
+    """Add what a second run in a transaction shows; if the first showed nothing, all of it."""
+    if again is None:
+        return facts
+    if not facts.counts:
+        return replace(again, tags=facts.tags)
+    return replace(facts, locks=again.locks, new=facts.new | again.new)
+
+
+def _watched(  # noqa: PLR0913, PLR0917 - each is another piece of evidence
+    database: Database,
+    outcome: Outcome,
+    facts: Facts,
+    before: watching.Before,
+    sql: str,
+    reply: messages.Reply,
+    options: RunOptions,
+) -> Outcome:
+    """Add what the run was seen to do."""
+    danger = danger_of(facts, options.effects, watching.told_by(sql, before, reply))
+    return replace(
+        outcome,
+        danger=danger,
+        unread=watching.unread_settings(database, sql),
+        unknown=watching.unknown_names(database, sql),
+    )
 
 
 def needs_clone(sql: str) -> bool:
@@ -162,18 +205,20 @@ def needs_clone(sql: str) -> bool:
             return True
         if first == "set" and second in _SET_OF_TRANSACTION:
             return True
+    if any(effect.text != ADVISORY for effect in effects_in(executed_text(sql))):
+        return True
     return _SEES_MORE_THAN_DATA.search(sql) is not None
 
 
 def _run_in_transaction(
     shared: Database, before: watching.Before, sql: str, options: RunOptions
-) -> tuple[Outcome, Facts]:
+) -> tuple[Outcome, Facts, messages.Reply]:
     moved = True
     try:
         with _session(shared, options) as connection:
             reply = messages.send(connection, _BEGIN + sql, timeout=options.timeout)
             reply = replace(reply, results=reply.results[1:], error=_shifted(reply.error))
-            facts, only_read = Facts(), False
+            facts, only_read = Facts(tags=watching.tags(reply)), False
             if reply.error is None:
                 state = connection.info.transaction_status
                 if state != TransactionStatus.INTRANS:
@@ -192,7 +237,7 @@ def _run_in_transaction(
                         error=replace(last.error, offset=None),
                         results=reply.results[:-1],
                     )
-            outcome = _outcome(connection, sql, reply, "transaction")
+            outcome = _outcome(connection, sql, reply, "transaction", options.editor)
             if only_read:
                 moved = False
             elif reply.error is None:
@@ -204,7 +249,7 @@ def _run_in_transaction(
             _leave(connection)
     finally:
         names = _set_back(shared, before) if moved else ()
-    return outcome, replace(facts, sequences=names)
+    return outcome, replace(facts, sequences=names), reply
 
 
 def _facts_in_transaction(
@@ -285,13 +330,15 @@ def _outcome(
     sql: str,
     reply: messages.Reply,
     isolation: str,
+    editor: Editor,
 ) -> Outcome:
     error = reply.error
     if error is not None and error.offset is None:
         place = place_in_statement(sql, len(reply.results), error.message)
         error = replace(error, offset=place)
     with_rows = [r for r in reply.results if r.status == ExecStatus.TUPLES_OK]
-    shown = with_rows[-1] if with_rows and error is None else None
+    filled = [r for r in with_rows if r.ntuples] if editor.rows_only else with_rows
+    shown = (filled or with_rows)[-1] if with_rows and error is None else None
     last = reply.results[-1] if reply.results else None
     return Outcome(
         columns=None if shown is None else _columns(connection, shown, reply.encoding),

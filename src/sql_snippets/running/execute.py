@@ -13,10 +13,12 @@ import psycopg
 
 from sql_snippets.database.catalog import is_about_a_name, suggest
 from sql_snippets.evidence import BlockRun, Evidence, Probed, Sight
+from sql_snippets.model import Failure
 from sql_snippets.plan import Look, Plan, Probe, Send, Stage, Where, fill_in, own_values
 from sql_snippets.running.editor import open_session, run_as_editor, run_in_session, run_isolated
 from sql_snippets.running.parameters import describe, syntax_errors
 from sql_snippets.servers.server import ServerUnavailable
+from sql_snippets.sqltext.effects import beyond_undoing
 from sql_snippets.sqltext.hostile import hostile_values, same_statements
 from sql_snippets.sqltext.placeholders import Filled, fill
 
@@ -114,6 +116,8 @@ class _Execution:
         filled = fill_in(step.snippet, values, self.outcomes[step.where])
         if not isinstance(filled, Filled):
             return BlockRun(step, None, tuple(filled))
+        if refused := _refusal(step, ours=self.ground.template.server.kind != "url"):
+            return BlockRun(step, None, (refused,))
         database = self._database(step.where)
         if self.just_before and step.watched and step.where is not Where.ROLLED_BACK:
             self.just_before(database)
@@ -176,6 +180,20 @@ class _Execution:
         else:
             error = run_as_editor(database, filled.sql, step.options).error
         return replace(probed, error=_in_the_block(error, filled))
+
+
+def _refusal(step: Send, *, ours: bool) -> Failure | None:
+    """Return why a block is not sent: what it does would stay behind."""
+    what = beyond_undoing(step.snippet.sql, ours=ours)
+    if what is None:
+        return None
+    where = "" if ours else " on a server that is not of the checks' own making"
+    how = "" if ours else ", or run it with `--sql-server embedded`"
+    return Failure(
+        step.snippet.start,
+        f"the block was not run, as nothing can undo this{where}: {what}. Say `skip=` and the "
+        f"reason{how}.",
+    )
 
 
 def _in_the_block(error: ServerError | None, filled: Filled) -> ServerError | None:

@@ -16,11 +16,25 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
+from psycopg import sql as sql_text
 from psycopg.pq import TransactionStatus
 
 from sql_snippets.database import messages
 from sql_snippets.running import objects
-from sql_snippets.running.danger import COMPARED, Facts, Lock, Relation, RowCounts
+from sql_snippets.running.danger import COMPARED, Facts, Lock, Relation, RowCounts, Told
+from sql_snippets.sqltext.bodies import names_in_bodies
+from sql_snippets.sqltext.effects import (
+    ADVISORY,
+    Function,
+    called,
+    deleted_from,
+    effects_in,
+    executed_text,
+    is_seen_elsewhere,
+    settings_in,
+    skipped,
+    without_comments,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -98,10 +112,47 @@ where c.oid >= 16384 and c.relkind in ('r', 'm', 'i', 'S') and c.relpersistence 
   and n.nspname !~ '^pg_toast'
 """  # noqa: S608 - no values
 
-_FUNCTIONS = (
-    "select proname, prosrc from pg_catalog.pg_proc "
-    "where pronamespace <> 'pg_catalog'::pg_catalog.regnamespace and prosrc <> ''"
-)
+# Of the server's own functions only those that may do something.
+_FUNCTIONS = """
+select p.proname, case when l.lanname in ('c', 'internal') then '' else p.prosrc end,
+  (l.lanname in ('c', 'internal') and p.provolatile = 'v')
+    or not (l.lanpltrusted or l.lanname in ('c', 'internal'))
+from pg_catalog.pg_proc p join pg_catalog.pg_language l on l.oid = p.prolang
+where p.prosrc <> '' and p.prorettype <> 'pg_catalog.trigger'::pg_catalog.regtype
+  and (p.pronamespace <> 'pg_catalog'::pg_catalog.regnamespace or p.provolatile = 'v')
+"""
+# Who could read a setting: whatever has a text that the server runs.
+_READERS = """
+select name from unnest(%s::text[]) as wanted(name)
+where not exists (select from pg_catalog.pg_settings s where lower(s.name) = lower(wanted.name))
+  and not exists (
+    select from (
+      select prosrc from pg_catalog.pg_proc
+        where pronamespace <> 'pg_catalog'::pg_catalog.regnamespace
+      union all select definition from pg_catalog.pg_views where schemaname <> 'pg_catalog'
+      union all select definition from pg_catalog.pg_matviews
+      union all select concat(qual, with_check) from pg_catalog.pg_policies
+      union all select pg_catalog.pg_get_expr(adbin, adrelid) from pg_catalog.pg_attrdef
+      union all select pg_catalog.pg_get_constraintdef(oid) from pg_catalog.pg_constraint
+      union all select pg_catalog.pg_get_triggerdef(oid) from pg_catalog.pg_trigger
+        where not tgisinternal
+    ) as texts(body)
+    where pg_catalog.strpos(lower(body), lower(wanted.name)) > 0)
+"""
+_LIBRARIES = "select distinct probin from pg_catalog.pg_proc where probin is not null"
+_UNKNOWN = """
+select kind, schema, name from unnest(%s::text[], %s::text[], %s::text[]) as w(kind, schema, name)
+where (schema is null or exists (select from pg_catalog.pg_namespace where nspname = schema))
+  and not exists (
+    select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where kind = 'relation' and relname = w.name and (w.schema is null or nspname = w.schema))
+  and not exists (
+    select from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+    where kind = 'function' and proname = w.name and (w.schema is null or nspname = w.schema))
+"""
+# Read by programs beside the database: the Data API and the poolers.
+_READ_OUTSIDE = ("request.", "response.", "pgrst.", "supautils.")
+
 _SESSIONS = """
 select pid, backend_start::text, state, xact_start::text from pg_catalog.pg_stat_activity
 where datname = pg_catalog.current_database() and backend_type = 'client backend'
@@ -147,23 +198,30 @@ class Before:
     killed: int
     notified: int
     loaded: str
-    unseen: re.Pattern[str] | None
-    signals: re.Pattern[str] | None
+    functions: tuple[Function, ...]
 
     def reaches_unseen(self, sql: str) -> bool:
-        """Whether the text can do what no transaction shows: signal, notify, reload."""
-        return bool(_UNSEEN.search(sql) or (self.unseen and self.unseen.search(sql)))
+        """Whether the text can do what no transaction shows or undoes: signal, notify, a slot."""
+        return self._reaches(sql, _UNSEEN) or any(
+            effect.text != ADVISORY
+            for each in called(executed_text(sql), self.functions)
+            for effect in effects_in(each.source)
+        )
 
     def reaches_signals(self, sql: str) -> bool:
         """Whether the text can end or cancel what another session does."""
-        return bool(_SIGNALS.search(sql) or (self.signals and self.signals.search(sql)))
+        return self._reaches(sql, _SIGNALS)
+
+    def _reaches(self, sql: str, wanted: re.Pattern[str]) -> bool:
+        if wanted.search(sql):
+            return True
+        return any(wanted.search(each.source) for each in called(sql, self.functions))
 
 
 def look(database: Database) -> Before:
     """Return the state of the database.  Raises ServerUnavailable."""
     with database.server.connect(database.name) as admin:
         functions = admin.execute(_FUNCTIONS).fetchall()
-        sources = [(str(name), str(source)) for name, source in functions]
         return Before(
             objects=objects.read(admin),
             files=_files(admin),
@@ -173,8 +231,10 @@ def look(database: Database) -> Before:
             killed=_number(admin, _KILLED),
             notified=_number(admin, _NOTIFIED),
             loaded=_loaded(admin),
-            unseen=_callers(sources, _UNSEEN),
-            signals=_callers(sources, _SIGNALS),
+            functions=tuple(
+                Function(str(name), str(source), bool(opaque) and not is_seen_elsewhere(str(name)))
+                for name, source, opaque in functions
+            ),
         )
 
 
@@ -221,7 +281,7 @@ def after_commit(  # noqa: PLR0913 - each is another piece of evidence
     began: float,
 ) -> Facts:
     """Return what a block did for good.  ``began`` is when its session was not there yet."""
-    facts = Facts(tags=_tags(reply))
+    facts = Facts(tags=tags(reply))
     lost = connection.closed
     if not lost:
         failed = connection.info.transaction_status == TransactionStatus.INERROR
@@ -271,25 +331,57 @@ def after_commit(  # noqa: PLR0913 - each is another piece of evidence
     return facts
 
 
-def _callers(
-    functions: Iterable[tuple[str, str]], wanted: re.Pattern[str]
-) -> re.Pattern[str] | None:
-    """Return what finds a call of a function whose source, or that of one it calls, matches."""
-    left = list(functions)
-    found: set[str] = set()
-    pattern: re.Pattern[str] | None = None
-    while True:
-        matching = [
-            name
-            for name, source in left
-            if wanted.search(source) or (pattern and pattern.search(source))
-        ]
-        if not set(matching) - found:
-            return pattern
-        found.update(matching)
-        left = [(name, source) for name, source in left if name not in found]
-        names = "|".join(sorted(map(re.escape, found)))
-        pattern = re.compile(rf"(?<![\w$])(?:{names})\"?\s*\(", re.IGNORECASE)
+def unread_settings(database: Database, sql: str) -> tuple[str, ...]:
+    """Return the settings that a block sets and that nobody reads: no extension and no text."""
+    names = [name for name in settings_in(sql) if not name.lower().startswith(_READ_OUTSIDE)]
+    if not names:
+        return ()
+    with database.server.connect(database.name) as admin:
+        for (library,) in admin.execute(_LIBRARIES).fetchall():
+            # An extension makes its settings known when its library is loaded.
+            try:
+                admin.execute(sql_text.SQL("load {}").format(sql_text.Literal(library)))
+            except psycopg.errors.InsufficientPrivilege:
+                return ()
+            except psycopg.Error:
+                continue
+        return tuple(str(name) for (name,) in admin.execute(_READERS, (names,)).fetchall())
+
+
+def unknown_names(database: Database, sql: str) -> tuple[str, ...]:
+    """Return what the bodies of functions that a block makes name, and the database has not.
+
+    A name with a schema that is not there may be that of a variable.
+    """
+    names = names_in_bodies(sql)
+    if not names:
+        return ()
+    asked = [(each.kind, each.schema, each.name) for each in names]
+    columns = [list(column) for column in zip(*asked, strict=True)]
+    with database.server.connect(database.name) as admin:
+        found = admin.execute(_UNKNOWN, columns).fetchall()
+    return tuple(f"{kind} {f'{schema}.' if schema else ''}{name}" for kind, schema, name in found)
+
+
+def told_by(sql: str, before: Before, reply: messages.Reply) -> Told:
+    """Return what the text of a block tells of what it did, with that of the functions it calls."""
+    text = executed_text(sql)
+    functions = called(text, before.functions)
+    sources = [without_comments(function.source) for function in functions]
+    # What stands in a function may be one of several ways through it.
+    perhaps = [effect.text for source in sources for effect in effects_in(source)]
+    perhaps = [text for text in perhaps if text != ADVISORY]
+    return Told(
+        effects=(
+            *((effect.level, effect.text) for effect in effects_in(text)),
+            *skipped(reply.notices, sql),
+        ),
+        deletes=deleted_from(text),
+        perhaps_deletes=frozenset[str]().union(*map(deleted_from, sources)),
+        unmeasured=tuple(
+            dict.fromkeys([*(f"{each.name}()" for each in functions if each.opaque), *perhaps])
+        ),
+    )
 
 
 def _content(probe: messages.Reply) -> dict[str, Any]:
@@ -303,7 +395,8 @@ def _relation(row: Mapping[str, Any]) -> Relation:
     return Relation(int(row["oid"]), row["schema"], row["name"], row["kind"])
 
 
-def _tags(reply: messages.Reply) -> tuple[str, ...]:
+def tags(reply: messages.Reply) -> tuple[str, ...]:
+    """Return the command tags of all statements."""
     return tuple((result.command_status or b"").decode() for result in reply.results)
 
 
@@ -330,7 +423,7 @@ def _of_probe(content: Mapping[str, Any], before: Before, reply: messages.Reply)
     )
     relations = [_relation(row) for row in locks] + [count.relation for count in counts]
     return Facts(
-        tags=_tags(reply),
+        tags=tags(reply),
         took_xid=bool(content["xid"]),
         counts=counts,
         locks=tuple(Lock(_relation(row), row["mode"]) for row in locks),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import accumulate, pairwise, zip_longest
 from typing import TYPE_CHECKING
@@ -44,6 +44,8 @@ _TAB_STOP = 8
 _LAST_ASCII = 0x7F
 _RULE = re.compile(r"-+(\+-+)*")
 _FOOTER = re.compile(r"\((\d+) rows?\)")
+_TAG = re.compile(r"\s*[A-Z]{4,}(?: \d+)+\s*")
+_NOTICE = re.compile(r"(?:NOTICE|WARNING|INFO|LOG|DEBUG): ")
 _CONTEXT_LINES = 2
 # What is shown of a difference: enough to see it, however much came back.
 _MOST_LINES = 12
@@ -162,18 +164,26 @@ def format_outcome(outcome: Outcome) -> str:
 
 
 def _tidy(text: str) -> str:
-    """Drop what only the width of the column made: outer blanks, blanks before a ``+``."""
-    text = text.strip()
+    """Drop what only the layout made at the end of a cell: blanks, also those before a ``+``.
+
+    The blanks before that are the value's, or those of a column that is set to the right.
+    """
+    text = text.rstrip()
     return f"{text[:-1].rstrip()}+" if text.endswith("+") else text
 
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """The table an author wrote: header, lines of cells (``None`` for a line ``...``), count."""
+    """The table an author wrote: header, lines of cells (``None`` for a line ``...``), count.
+
+    ``rest`` are the lines below the count, the first of which is line ``rest_at`` of the output.
+    """
 
     header: Cells
     lines: tuple[Cells | None, ...]
     count: int | None
+    rest: tuple[str, ...] = ()
+    rest_at: int = 0
 
 
 def _boundaries(rule: str) -> list[int]:
@@ -182,12 +192,15 @@ def _boundaries(rule: str) -> list[int]:
 
 def _split(line: str, boundaries: Sequence[int]) -> Cells:
     """Split a line at the rule's crossings where it keeps to them, else at every bar."""
+    parts = line.split("|")
     for width_of in (display_width, display_width_before_16):
         positions = _bars_at(line, boundaries, width_of)
         if len(positions) == len(boundaries):
             edges = [-1, *positions, len(line)]
-            return tuple(_tidy(line[start + 1 : end]) for start, end in pairwise(edges))
-    return tuple(_tidy(part) for part in line.split("|"))
+            parts = [line[start + 1 : end] for start, end in pairwise(edges)]
+            break
+    # A blank stands between each bar and what the cell holds.
+    return tuple(_tidy(part.removeprefix(" ")) for part in parts)
 
 
 def _bars_at(
@@ -207,27 +220,49 @@ def _parse(text: str) -> _Shown | None:
     if start is None:
         return None
     indent = len(lines[start]) - len(lines[start].lstrip())
-    boundaries = [indent + position for position in _boundaries(lines[start].strip())]
+    inner = _boundaries(lines[start].strip())
+    boundaries = [indent + position for position in inner]
     parts = [_split(line, boundaries) for line in lines[:start]]
     header = tuple(
-        "\n".join(part.removesuffix("+") for part in column if part)
+        "\n".join(part.strip().removesuffix("+").strip() for part in column if part.strip())
         for column in zip_longest(*parts, fillvalue="")
     )
     count = None
+    rest: list[str] = []
     body: list[Cells | None] = []
-    for line in lines[start + 1 :]:
+    number = start
+    for number, line in enumerate(lines[start + 1 :], start + 1):
         footer = _FOOTER.fullmatch(line.strip())
         if footer:
             count = int(footer[1])
+            rest = lines[number + 1 :]
             break
         several = bool(boundaries)
         if line.strip() == ANY and (several or _is_row_wildcard(line)):
             body.append(None)
         else:
-            body.append(_split(line, boundaries))
+            body.append(_split(line[indent:] if not line[:indent].strip() else line, inner))
     while body and body[-1] is not None and not any(body[-1]) and count is None:
         body.pop()
-    return _Shown(header, tuple(body), count)
+    while rest and not rest[0]:
+        rest.pop(0)
+        number += 1
+    return _Shown(header, tuple(body), count, tuple(rest), number + 1)
+
+
+def _aligned(shown: _Shown, columns: Sequence[Column]) -> _Shown:
+    """Drop the blanks that the alignment of the columns made, and those around ``...``."""
+    right = [_is_right_aligned(column) for column in columns]
+    lines = tuple(
+        line
+        if line is None or len(line) != len(right)
+        else tuple(
+            cell.strip() if set_right or cell.strip() == ANY else cell
+            for cell, set_right in zip(line, right, strict=True)
+        )
+        for line in shown.lines
+    )
+    return replace(shown, lines=lines)
 
 
 def _is_row_wildcard(line: str) -> bool:
@@ -433,7 +468,12 @@ def _clip(line: str) -> str:
     return line if len(line) <= _MOST_CHARACTERS else f"{line[:_MOST_CHARACTERS]}…"
 
 
-def _line_key(volatile: Sequence[bool], boundaries: Sequence[int]) -> Callable[[str], object]:
+def _line_key(
+    columns: Sequence[Column], volatile: Sequence[bool], boundaries: Sequence[int]
+) -> Callable[[str], object]:
+    header = _header_of(columns)
+    right = [_is_right_aligned(column) for column in columns]
+
     @cache
     def key(line: str) -> object:
         if _RULE.fullmatch(line.strip()):
@@ -441,9 +481,12 @@ def _line_key(volatile: Sequence[bool], boundaries: Sequence[int]) -> Callable[[
         cells = _split(line, boundaries)
         if len(cells) != len(volatile):
             return line.strip()
+        plain = tuple(cell.strip() for cell in cells)
+        if plain == header:
+            return "header"
         return tuple(
-            bool(cell) if may_change else cell
-            for cell, may_change in zip(cells, volatile, strict=True)
+            bool(text) if may_change else text if set_right else cell
+            for cell, text, may_change, set_right in zip(cells, plain, volatile, right, strict=True)
         )
 
     return key
@@ -478,6 +521,7 @@ def _compare_table(
     may_change = [column.name in volatile for column in columns]
     if _is_printed(expected, outcome):
         return None
+    shown = _aligned(shown, columns)
     if shown.header != _header_of(columns):
         difference = (
             f"the columns differ: the page shows {', '.join(shown.header)}, "
@@ -488,9 +532,9 @@ def _compare_table(
     elif shown.count is not None and shown.count != len(outcome.rows):
         difference = f"the page says {_footer(shown.count)}, the result has {len(outcome.rows)}"
     else:
-        return None
+        return _compare_rest(shown, outcome)
     rule = next(line for line in expected.splitlines() if _RULE.fullmatch(line.strip()))
-    key = _line_key(may_change, _boundaries(rule))
+    key = _line_key(columns, may_change, _boundaries(rule))
     return _diff(difference, expected, _beginning(outcome, len(shown.lines)), key)
 
 
@@ -512,17 +556,53 @@ def _beginning(outcome: Outcome, lines: int) -> str:
     return format_table(columns, outcome.rows[:most]).rpartition("\n")[0] + "\n  ⋮"
 
 
+def _compare_rest(shown: _Shown, outcome: Outcome) -> Difference | None:
+    """Compare what stands below the count: psql prints the tag there of a statement that wrote."""
+    below = [line.strip() for line in shown.rest if line.strip()]
+    if not below or below == [outcome.tag]:
+        return None
+    what = f"below the row count the page shows {_quoted(below[0], outcome.tag)}"
+    if len(below) == 1 and not _FOOTER.fullmatch(below[0]):
+        return Difference(
+            f"{what}, the command tag is {_quoted(outcome.tag, below[0])}", shown.rest_at
+        )
+    how = "what comes below it is compared with nothing. Keep the last result, without the rest"
+    return Difference(f"{what}, and {how}", shown.rest_at)
+
+
+def _split_notices(text: str) -> tuple[list[str], str]:
+    """Return the notices that an output begins with, as psql prints them, and what follows."""
+    lines = text.strip("\n").split("\n")
+    count = next((n for n, line in enumerate(lines) if not _NOTICE.match(line)), len(lines))
+    notices = [" ".join(line.split()) for line in lines[:count]]
+    return notices, "\n".join(lines[count:]) if notices else text
+
+
 def compare(expected: str, outcome: Outcome, volatile: Collection[str] = ()) -> Difference | None:
     """Return ``None`` when the page shows what came back, else what differs, for a person.
 
     Trailing blanks and the width of columns do not count.  ``...`` as a whole cell is any value,
     as a whole line any number of rows.  A cell of a column in ``volatile`` may be any value, but
-    nothing stays nothing.  The ``(n rows)`` line counts where the page has it.
+    nothing stays nothing.  The ``(n rows)`` line counts where the page has it, and so do the
+    notices above the result and the command tag below it.
     """
     if expected.strip() == ANY:
         return None
     if outcome.error is not None:
         return _compare_error(expected, outcome.error)
+    notices, expected = _split_notices(expected)
+    if notices:
+        difference = _compare_result(expected, outcome, volatile) if expected.strip() else None
+        if notices != [" ".join(notice.split()) for notice in outcome.notices]:
+            given = ", ".join(f'"{_clip(notice)}"' for notice in outcome.notices) or "none"
+            return Difference(f"the notices differ: the page shows others, the block gives {given}")
+        return difference and replace(difference, line=difference.line + len(notices))
+    return _compare_result(expected, outcome, volatile)
+
+
+def _compare_result(
+    expected: str, outcome: Outcome, volatile: Collection[str]
+) -> Difference | None:
     shown = _parse(expected)
     if shown is not None and outcome.columns:
         return _compare_table(expected, shown, outcome, volatile)
@@ -538,10 +618,16 @@ def accept(expected: str, outcome: Outcome, volatile: Collection[str] = ()) -> s
     None where it would be too long for any page.
 
     The author's wildcards live on: a column of ``...`` stays one, a ``...`` line keeps the number
-    of rows before and after it, and a volatile cell that still fits is not touched.
+    of rows before and after it, and a volatile cell that still fits is not touched.  Notices and a
+    command tag are written where the page has some.
     """
-    shown = _parse(expected)
     columns = outcome.columns
+    notices, expected = _split_notices(expected) if outcome.error is None else ([], expected)
+    shown = _parse(expected)
+    if shown is not None and columns:
+        shown = _aligned(shown, columns)
+    above = [*outcome.notices] if notices else []
+    below = ["", outcome.tag] if shown and any(map(_TAG.fullmatch, shown.rest)) else []
     if len(outcome.rows) > _MOST_ROWS and (shown is None or None not in shown.lines):
         return None
     if outcome.error is not None or not columns or shown is None:
@@ -550,7 +636,10 @@ def accept(expected: str, outcome: Outcome, volatile: Collection[str] = ()) -> s
         text = format_table(columns, outcome.rows)
     else:
         text = _accept_rows(shown, columns, outcome.rows, volatile)
-    return "\n".join(line.rstrip() for line in text.split("\n"))
+    if notices and not expected.strip():
+        text = ""
+    lines = [*above, *(text.split("\n") if text else ()), *below]
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _accept_rows(
