@@ -221,6 +221,10 @@ def test_output_is_a_failure_at_the_output() -> None:
     assert check_snippet(_snippet(Claims(output=shown)), _rows("t")) == []
     (failure,) = check_snippet(_snippet(Claims(output=shown)), _rows("f"))
     assert failure.location == replace(place, line=18)
+    assert failure.notes == ()
+    drawing = replace(shown, text="resolved -> done")
+    (failure,) = check_snippet(_snippet(Claims(output=drawing)), _rows("f"))
+    assert "put a heading between them" in failure.notes[0]
     # Below a verification stands what it says after the fix.
     assert check_snippet(_snippet(Claims(output=shown, step=Step.VERIFY)), _rows("f")) == []
 
