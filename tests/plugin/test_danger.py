@@ -17,7 +17,7 @@ from sql_snippets.database.databases import Database, Template, open_template
 from sql_snippets.judging.marks import contradiction
 from sql_snippets.model import Danger, Mark, Outcome
 from sql_snippets.plan import RunOptions
-from sql_snippets.running.danger import Facts, Lock, Relation, RowCounts, danger_of
+from sql_snippets.running.danger import Facts, Lock, Relation, RowCounts, Told, danger_of
 from sql_snippets.running.editor import run_as_editor, run_isolated
 from tests.plugin.small_recipe import require, write_recipe
 
@@ -196,7 +196,7 @@ EFFECTS: list[tuple[Facts, list[str]]] = [
 
 def test_every_effect_is_said_and_no_other() -> None:
     for facts, effects in EFFECTS:
-        danger = danger_of(facts, {})
+        danger = danger_of(facts, {}, Told())
         levels = [Mark(effect.partition(": ")[0]) for effect in effects]
         assert danger.seen == tuple(effect.partition(": ")[2] for effect in effects), facts
         assert danger.level is (levels[0] if levels else Mark.READ), facts
@@ -217,7 +217,7 @@ def test_no_effect_hides_another() -> None:
         notified=True,
         reloaded=True,
     )
-    seen = danger_of(together, {str(ORDERS): "a message queued"}).seen
+    seen = danger_of(together, {str(ORDERS): "a message queued"}, Told()).seen
     assert set(seen) == {
         "work of another session ended",
         "work of another session cancelled",

@@ -108,7 +108,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
-# The engine reads all of a page to judge a part of it, so that what was judged elsewhere may go: the
+# The engine reads all of a page to judge a part of it.  What was judged elsewhere may go: the
 # text, and every stamp with its block of which three look the same.
 _ONE_OF_A_KIND = """() => {
     const seen = {}
