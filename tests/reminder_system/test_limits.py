@@ -325,6 +325,60 @@ def test_the_wait_before_another_try_doubles_up_to_six_hours(postgres: Connectio
     ]
 
 
+def test_an_alert_waits_for_its_answer_and_before_each_next_try(superuser: Connection) -> None:
+    """As a sequence: ten minutes for an answer, then five minutes, and twice as long each time."""
+    superuser.execute(
+        "select vault.create_secret('https://example.org/', 'REMINDER_ALERT_WEBHOOK_URL'); "
+        "insert into reminder.alerts (kind, message) values ('test', 'x')"
+    )
+    waits = "select status, attempts, next_attempt_at - clock_timestamp() from reminder.alerts"
+    most = dt.timedelta(seconds=30)  # of a busy machine
+    for attempt, minutes in enumerate((5, 10, 20, 40, 80), 1):
+        superuser.execute("select reminder.send_alerts()")
+        ((status, attempts, wait),) = superuser.execute(waits).fetchall()
+        assert (status, attempts) == ("sent", attempt)
+        assert dt.timedelta(minutes=10) - most < wait <= dt.timedelta(minutes=10)
+        superuser.execute(
+            "insert into net._http_response (id, status_code) "
+            "select request_id, 500 from reminder.requests"
+        )
+        superuser.execute("select reminder.collect_answers()")
+        ((status, attempts, wait),) = superuser.execute(waits).fetchall()
+        assert (status, attempts) == ("queued", attempt)
+        assert dt.timedelta(minutes=minutes) - most < wait <= dt.timedelta(minutes=minutes)
+        superuser.execute("update reminder.alerts set next_attempt_at = clock_timestamp()")
+
+
+def test_a_loss_that_is_older_than_its_alert_is_kept_is_not_raised_again(
+    superuser: Connection,
+) -> None:
+    for seconds, kinds in ((-30, ["test", "undelivered_alert"]), (1, ["test"])):
+        with superuser.transaction(force_rollback=True):
+            superuser.execute(
+                "insert into reminder.alerts (kind, message, status, created_at) "
+                "select 'test', 'x', 'undelivered', now() - keep_logs - %s "
+                "from reminder.settings",
+                (dt.timedelta(seconds=seconds),),
+            )
+            superuser.execute("select reminder.watch()")
+            found = superuser.execute("select kind from reminder.alerts order by id").fetchall()
+            assert [kind for (kind,) in found] == kinds, seconds
+
+
+@pytest.mark.usefixtures("postgres")
+def test_a_start_is_far_ahead_after_a_year_and_a_day(superuser: Connection) -> None:
+    """With the triggers off nothing refuses it."""
+    for ahead, is_well in ((366, True), (367, False)):
+        with superuser.transaction(force_rollback=True):
+            add_assignments(superuser, 1)
+            superuser.execute("set local session_replication_role = replica")
+            superuser.execute(
+                "update public.assignments set started_on = (now() at time zone 'utc')::date + %s",
+                (ahead,),
+            )
+            assert one(superuser, "select ok from reminder.check_contact_dates()") == is_well
+
+
 def test_answers_are_kept_for_as_long_as_the_watchdog_needs(superuser: Connection) -> None:
     superuser.execute(
         "select vault.create_secret('https://example.org/', 'REMINDER_ALERT_WEBHOOK_URL')"
