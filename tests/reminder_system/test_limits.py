@@ -379,6 +379,18 @@ def test_a_start_is_far_ahead_after_a_year_and_a_day(superuser: Connection) -> N
             assert one(superuser, "select ok from reminder.check_contact_dates()") == is_well
 
 
+def test_who_waits_is_shown_from_the_day_on_which_a_reminder_falls_due(
+    postgres: Connection,
+) -> None:
+    for days, late in ((29, None), (30, 0), (31, 1), (36, 6), (37, 0)):
+        with postgres.transaction(force_rollback=True):
+            add_assignments(postgres, 1, started_days_ago=days)
+            found = postgres.execute(
+                "select (clock_timestamp() at time zone 'utc')::date - due_on from reminder.unkept"
+            ).fetchall()
+            assert found == ([] if late is None else [(late,)]), days
+
+
 def test_answers_are_kept_for_as_long_as_the_watchdog_needs(superuser: Connection) -> None:
     superuser.execute(
         "select vault.create_secret('https://example.org/', 'REMINDER_ALERT_WEBHOOK_URL')"
