@@ -638,7 +638,7 @@ do $$ begin delete from orders where id = -1; end $$;
 merge into orders o using (values (-1)) v(id) on o.id = v.id when matched then delete;
 
 -- name: delete of no row beside another write
--- danger: STOP: delete from public.orders that found no row to change
+-- danger: STOP: delete from public.orders that found no row to change; insert into public.history (1 row)
 insert into history (what) values ('x'); delete from orders where id = -1;
 
 -- name: drop of what is not there
