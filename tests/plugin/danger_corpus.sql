@@ -1,4 +1,5 @@
--- Statements of known danger.  Above each: its name, its danger, and what must have been seen.
+-- Statements of known danger.  Above each: its name, its danger, and all that it does, with ";"
+-- between; beside that only what goes along with it may be seen, such as its locks.
 -- "with: sleeper" runs it beside a session that does something else; "role:" is who runs it,
 -- "error:" the SQLSTATE that it ends with.
 
@@ -212,7 +213,7 @@ update open_orders set state = 'done';
 update ruled set state = 'x' where id = 1;
 
 -- name: trigger with a side effect
--- danger: WRITE: insert into public.history (1 row)
+-- danger: WRITE: insert into public.history (1 row); update of public.audited (1 row)
 update audited set name = 'y';
 
 -- name: prepared write that is executed
@@ -268,7 +269,7 @@ do $$ begin perform nextval('ticket'); end $$;
 select setval('ticket', 50);
 
 -- name: alter sequence restart
--- danger: WRITE: sequence public.ticket
+-- danger: WRITE: sequence public.ticket moved
 alter sequence ticket restart with 7;
 
 -- name: select for update
@@ -459,11 +460,11 @@ select cron.schedule('made', '* * * * *', 'select 1');
 delete from cron.job where jobname = 'nightly';
 
 -- name: refresh of a materialized view
--- danger: WRITE: refresh of public.totals
+-- danger: WRITE: refresh of public.totals; insert into public.totals (1 row)
 refresh materialized view totals;
 
 -- name: refresh of a materialized view beside its readers
--- danger: WRITE: delete from public.totals (1 row)
+-- danger: WRITE: delete from public.totals (1 row); update of public.orders (1 row); insert into public.totals (2 rows)
 update orders set state = 'z' where id = 3; refresh materialized view concurrently totals;
 
 -- name: analyze
@@ -507,7 +508,7 @@ delete from lines;
 delete from orders where id = 99;
 
 -- name: delete that a foreign key passes on
--- danger: STOP: delete from public.lines (2 rows)
+-- danger: STOP: delete from public.lines (2 rows); delete from public.orders (1 row)
 delete from orders where id = 1;
 
 -- name: common table expression that deletes
@@ -527,7 +528,7 @@ select by_text('lines');
 update guarded set state = 'x' where id = 3;
 
 -- name: procedure that deletes in a second transaction
--- danger: STOP: delete from public.lines (1 row)
+-- danger: STOP: delete from public.lines (1 row); insert into public.history (1 row)
 call housekeeping();
 
 -- name: do that deletes
@@ -539,7 +540,7 @@ do $$ begin delete from lines; end $$;
 explain (analyze, costs off) delete from lines;
 
 -- name: row moved to another partition
--- danger: STOP: delete from public.parts_a (1 row)
+-- danger: STOP: delete from public.parts_a (1 row); insert into public.parts_b (1 row)
 update parts set kind = 'b';
 
 -- name: truncate

@@ -7,24 +7,33 @@ import pytest
 
 from sql_snippets.database.databases import Database, open_template
 from sql_snippets.database.recipes import Recipe
+from sql_snippets.evidence import Answer, NamesFound
 from sql_snippets.judging.checks import check_snippet, row_count
+from sql_snippets.judging.facts import check_facts
+from sql_snippets.judging.identifiers import Mentions, check_identifiers, names_on
 from sql_snippets.judging.tables import check_table
 from sql_snippets.model import (
     BoundTable,
+    CellValue,
     Claims,
     Column,
     Danger,
     ExpectedOutput,
+    Fact,
+    FactsTable,
     Failure,
+    InlineCode,
     LineOrigin,
     Location,
     Mark,
     Outcome,
+    Page,
     ServerError,
     Snippet,
     Span,
     Step,
     TableRow,
+    ValueKind,
 )
 from sql_snippets.plan import RunOptions
 from sql_snippets.running.asking import ask_relation
@@ -71,6 +80,7 @@ def _rows(*values: str | None, name: str = "resolved", type_: str = "boolean") -
     return Outcome((Column(name, type_),), rows, f"SELECT {len(rows)}", None, (), 0.1, "clone")
 
 
+NOTHING = "the run changed nothing and held no lock"
 DONE = Outcome(None, (), "UPDATE 2", None, (), 0.1, "clone")
 
 
@@ -102,6 +112,33 @@ def test_an_error_without_a_place_is_at_the_first_line() -> None:
             Claims(mark=Mark.READ),
             replace(DONE, danger=Danger(Mark.WRITE, ("insert into a.b (1 row)",))),
             ["the page says READ, but the run wrote: insert into a.b (1 row)"],
+        ),
+        (
+            Claims(mark=Mark.STOP),
+            replace(DONE, danger=Danger(Mark.WRITE, ("a", "b", "c", "d", "e"))),
+            ["the page says STOP, but nothing worse than WRITE was seen: a, b, c, d and 1 more"],
+        ),
+        (
+            Claims(mark=Mark.WRITE),
+            replace(DONE, danger=Danger(Mark.READ)),
+            [f"the page says WRITE, but nothing worse than READ was seen: {NOTHING}"],
+        ),
+        # One thing that is wrong hides no other.
+        (
+            Claims(mark=Mark.READ, rows=1),
+            replace(DONE, danger=Danger(Mark.STOP, ("delete from a.b (2 rows)",))),
+            [
+                "the page says rows=1, there are 2",
+                "the page says READ, but the run can lose work: delete from a.b (2 rows)",
+            ],
+        ),
+        (
+            Claims(mark=Mark.READ, step=Step.CONFIRM),
+            replace(_rows(), danger=Danger(Mark.WRITE, ("lock on rows of a.b",))),
+            [
+                "the page says READ, but the run wrote: lock on rows of a.b",
+                "step=confirm must return at least 1 row with the incident; it returned 0",
+            ],
         ),
         (Claims(mark=Mark.WRITE), replace(_error("42P01"), danger=Danger(Mark.READ)), ["no"]),
         (
@@ -184,6 +221,10 @@ def test_output_is_a_failure_at_the_output() -> None:
     assert check_snippet(_snippet(Claims(output=shown)), _rows("t")) == []
     (failure,) = check_snippet(_snippet(Claims(output=shown)), _rows("f"))
     assert failure.location == replace(place, line=18)
+    assert failure.notes == ()
+    drawing = replace(shown, text="resolved -> done")
+    (failure,) = check_snippet(_snippet(Claims(output=drawing)), _rows("f"))
+    assert "put a heading between them" in failure.notes[0]
     # Below a verification stands what it says after the fix.
     assert check_snippet(_snippet(Claims(output=shown, step=Step.VERIFY)), _rows("f")) == []
 
@@ -267,6 +308,11 @@ def test_tables_that_are_right(database: Database, text: str) -> None:
             22,
             'column "id": the text is not the column\'s COMMENT\n  - Name\n  + Number',
         ),
+        # What differs by a capital letter differs.
+        ("integer ", "Integer ", 22, 'column "id": the page says type "Integer"'),
+        ("'new'::", "'NEW'::", 23, 'column "name": the page says default'),
+        ("| Number", "| number", 22, 'column "id": the text is not the column\'s COMMENT'),
+        ("\nid ", "\nID ", 22, 'public.item has no column "ID"'),
         ("\nid ", "\nid2 ", 22, 'public.item has no column "id2"; did you mean "id"?'),
         ("\nprice ", "\nzzz ", 24, 'public.item has no column "zzz"'),
         ("\nprice ", "\nname ", 24, 'column "name" is listed twice'),
@@ -355,3 +401,64 @@ def test_a_relation_that_does_not_exist(database: Database) -> None:
             Location("x.md", 20), 'there is no relation "public.itme"; did you mean "public.item"?'
         )
     ]
+
+
+FACT = Fact("Limit", "select 1", Location("f.sql", 3))
+
+
+def _facts(answer: Answer, *values: str) -> list[str]:
+    cells = tuple(CellValue(ValueKind.CODE, value) for value in values)
+    label = CellValue(ValueKind.TEXT, "Limit")
+    row = TableRow(Location("x.md", 22), ("Limit", *values), values=((label,), cells))
+    where = ("x.md", "s", "facts", "f.sql", (FACT,), ())
+    table = FactsTable(*where, ("Fact", "Value"), (row,), Location("x.md", 20))
+    return _messages(check_facts(table, [answer]))
+
+
+def test_a_fact_is_one_row_and_each_of_its_values() -> None:
+    assert _facts(Answer(((("a", "b"), (("1", "x"),)),)), "1", "x") == []
+    assert _facts(Answer(((("a",), (("X",),)),)), "x") == [
+        '"Limit": the page says "x", the database says "X"'
+    ]
+    assert _facts(Answer(((("a", "b"), (("1", "x"),)),)), "1") == [
+        '"Limit": the page has 1 value ("1"), the query gives 2 values ("1", "x")'
+    ]
+    for rows in ((), (("1",), ("1",)), (("1",), ("2",))):
+        assert _facts(Answer(((("a",), rows),)), "1") == [
+            f'the query of the fact "Limit" must return 1 row; it returned {len(rows)}'
+        ]
+    one = (("a",), (("1",),))
+    for results in ((), (one, one)):
+        assert _facts(Answer(results), "1") == [
+            'the query of the fact "Limit" must be one query that returns rows'
+        ]
+
+
+NAMES = NamesFound(
+    schemas={"shop", "auth", "pg_catalog"},
+    relations={("shop", "orders"), ("auth", "users"), ("pg_catalog", "pg_class")},
+    functions={("shop", "close_order")},
+    types={("shop", "state")},
+    members={("shop", "orders", "reason"), ("auth", "users", "email")},
+    columns={("orders", "reason"), ("users", "email")},
+    words={"orders", "reason", "close_order"},
+)
+
+
+def _wrong_names(*names: str) -> list[str]:
+    codes = tuple(InlineCode(name, Location("x.md", n)) for n, name in enumerate(names, 1))
+    page = Page("x.md", codes=codes)
+    mentions = Mentions(page, tuple(names_on(page, bare=True)))
+    failures = check_identifiers(mentions, NAMES)
+    return [names[failure.location.line - 1] for failure in failures]
+
+
+def test_a_name_is_right_in_its_own_schema_and_relation_only() -> None:
+    right = ["shop.orders", "auth.users", "shop.orders.reason", "orders.reason", "shop.state"]
+    right += ["shop.close_order()", "close_order()", "select shop.close_order(1) from shop.orders"]
+    assert _wrong_names(*right) == []
+    wrong = ["auth.orders", "shop.users", "pg_catalog.orders", "auth.orders.reason"]
+    wrong += ["orders.email", "users.reason", "shop.users.email", "shop.orders.email"]
+    wrong += ["auth.close_order()", "auth.state", "shop.orders()", "orders.close_order()"]
+    wrong += ["select * from auth.orders", "select auth.close_order(1)"]
+    assert _wrong_names(*wrong) == wrong

@@ -17,6 +17,7 @@ from sql_snippets.database.databases import Database, Template, open_template
 from sql_snippets.judging.marks import contradiction
 from sql_snippets.model import Danger, Mark, Outcome
 from sql_snippets.plan import RunOptions
+from sql_snippets.running.danger import Facts, Lock, Relation, RowCounts, Told, danger_of
 from sql_snippets.running.editor import run_as_editor, run_isolated
 from tests.plugin.small_recipe import require, write_recipe
 
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HERE = Path(__file__).parent
+# What goes along with a change of an object: locks, indexes, catalogs, the word of the server.
+_ALONG = re.compile(
+    r"\w+Lock on .+|alter of .+|index .+ built again|change of catalog pg_auth\w+"
+    r"|sequence cron\.\w+ moved|maintenance \(.+\)"
+)
 _HEAD = re.compile(r"-- (name|danger|with|role|error): (.*)")
 
 
@@ -34,7 +40,7 @@ class Case:
     name: str
     sql: str
     level: Mark
-    seen: str | None = None
+    seen: tuple[str, ...] = ()
     beside: str | None = None
     role: str = "postgres"
     error: str | None = None
@@ -53,7 +59,7 @@ def _read(text: str) -> Iterator[Case]:
             name=head["name"],
             sql=sql,
             level=Mark(level),
-            seen=seen or None,
+            seen=tuple(seen.split("; ")) if seen else (),
             beside=head.get("with"),
             role=head.get("role", "postgres"),
             error=head.get("error"),
@@ -68,6 +74,170 @@ def test_the_corpus_is_large_and_has_every_level() -> None:
     assert len({case.name for case in CASES}) == len(CASES)
     for level in Mark:
         assert sum(case.level is level for case in CASES) >= 20
+
+
+ORDERS = Relation(1, "public", "orders", "r")
+LINES = Relation(2, "public", "lines", "r")
+VIEW = Relation(3, "public", "open_orders", "m")
+INDEX = Relation(4, "public", "orders_pkey", "i")
+TICKET = Relation(5, "public", "ticket", "S")
+
+
+def _catalog(name: str) -> Relation:
+    return Relation(9, "pg_catalog", name, "r")
+
+
+# All that can be seen of a run, each by itself, and what is said of it.
+EFFECTS: list[tuple[Facts, list[str]]] = [
+    (Facts(), []),
+    (Facts(("SELECT 1",)), []),
+    (Facts(sessions_ended=1), ["STOP: work of another session ended"]),
+    (Facts(sessions_ended=2), ["STOP: work of 2 other sessions ended"]),
+    (Facts(sessions_cancelled=1), ["STOP: work of another session cancelled"]),
+    (Facts(sessions_cancelled=3), ["STOP: work of 3 other sessions cancelled"]),
+    (
+        Facts(counts=(RowCounts(ORDERS, 1, 2, 3), RowCounts(LINES, 4))),
+        [
+            "STOP: delete from public.orders (3 rows)",
+            "WRITE: update of public.orders (2 rows)",
+            "WRITE: insert into public.orders (1 row)",
+            "WRITE: insert into public.lines (4 rows)",
+        ],
+    ),
+    (Facts(counts=(RowCounts(VIEW, 0, 0, 5),)), ["WRITE: delete from public.open_orders (5 rows)"]),
+    (Facts(counts=(RowCounts(ORDERS, 1, 2, 3),), new=frozenset({1})), []),
+    (Facts(replaced=(ORDERS,)), ["STOP: truncate or rewrite of public.orders"]),
+    (Facts(replaced=(ORDERS,), new=frozenset({1})), []),
+    (
+        Facts(replaced=(VIEW, INDEX, TICKET)),
+        [
+            "WRITE: refresh of public.open_orders",
+            "WRITE: index public.orders_pkey built again",
+            "WRITE: sequence public.ticket moved",
+        ],
+    ),
+    (
+        Facts(
+            dropped=("index public.i", "table public.a", "table public.b"),
+            created=("type public.c", "table public.c"),
+            altered=("table public.d",),
+        ),
+        [
+            "STOP: drop of table public.a",
+            "STOP: drop of table public.b",
+            "WRITE: create of table public.c",
+        ],
+    ),
+    (Facts(dropped=("index public.i",)), ["STOP: drop of index public.i"]),
+    (
+        Facts(altered=("table a.b", "view c.d")),
+        ["WRITE: alter of table a.b", "WRITE: alter of view c.d"],
+    ),
+    (
+        Facts(counts=(RowCounts(_catalog("pg_class"), 1), RowCounts(_catalog("pg_depend"), 1))),
+        [],
+    ),
+    (
+        Facts(counts=(RowCounts(_catalog("pg_db_role_setting"), 1),)),
+        ["WRITE: configuration of a role or database changed"],
+    ),
+    (
+        Facts(counts=(RowCounts(_catalog("pg_largeobject_metadata"), 0, 0, 1),)),
+        ["STOP: delete of a large object"],
+    ),
+    (
+        Facts(counts=(RowCounts(_catalog("pg_largeobject"), 0, 0, 1),)),
+        ["WRITE: change of a large object"],
+    ),
+    (Facts(counts=(RowCounts(_catalog("pg_authid"), 1),)), ["WRITE: change of catalog pg_authid"]),
+    (
+        Facts(("VACUUM", "ALTER SYSTEM", "COPY 3", "DROP DATABASE", "CREATE DATABASE")),
+        [
+            "STOP: DROP DATABASE",
+            "WRITE: maintenance (VACUUM)",
+            "WRITE: configuration of the server changed",
+            "WRITE: file or program of the server used (COPY)",
+            "WRITE: CREATE DATABASE",
+        ],
+    ),
+    (Facts(advisory_locks=1), ["WRITE: advisory lock held"]),
+    (
+        Facts(("SELECT 1",), locks=(Lock(ORDERS, "RowShareLock"), Lock(INDEX, "RowShareLock"))),
+        ["WRITE: lock on rows of public.orders"],
+    ),
+    (Facts(("EXPLAIN",), locks=(Lock(ORDERS, "RowShareLock"),)), []),
+    (
+        Facts(("EXPLAIN",), locks=(Lock(ORDERS, "RowShareLock"),), executed_plan=True),
+        ["WRITE: lock on rows of public.orders"],
+    ),
+    (
+        Facts(("UPDATE 0",), locks=(Lock(ORDERS, "RowExclusiveLock"),)),
+        ["WRITE: write to public.orders that found no row to change"],
+    ),
+    (
+        Facts(("DELETE 0",), locks=(Lock(ORDERS, "RowExclusiveLock"),)),
+        ["STOP: delete from public.orders that found no row to change"],
+    ),
+    (
+        Facts(
+            ("UPDATE 1",),
+            counts=(RowCounts(ORDERS, 0, 1),),
+            locks=(Lock(ORDERS, "RowExclusiveLock"), Lock(LINES, "ShareLock")),
+        ),
+        ["WRITE: update of public.orders (1 row)", "WRITE: ShareLock on public.lines"],
+    ),
+    (Facts(("SELECT 1",), locks=(Lock(TICKET, "x"),)), ["WRITE: sequence public.ticket moved"]),
+    (Facts(sequences=("a.b", "c.d")), ["WRITE: sequence a.b moved", "WRITE: sequence c.d moved"]),
+    (Facts(notified=True), ["WRITE: notification queued"]),
+    (Facts(reloaded=True), ["WRITE: configuration of the server reloaded"]),
+    (Facts(took_xid=True), ["WRITE: transaction id taken"]),
+]
+
+
+def test_every_effect_is_said_and_no_other() -> None:
+    for facts, effects in EFFECTS:
+        danger = danger_of(facts, {}, Told())
+        levels = [Mark(effect.partition(": ")[0]) for effect in effects]
+        assert danger.seen == tuple(effect.partition(": ")[2] for effect in effects), facts
+        assert danger.level is (levels[0] if levels else Mark.READ), facts
+
+
+def test_no_effect_hides_another() -> None:
+    together = Facts(
+        tags=("VACUUM", "ALTER SYSTEM", "COPY 3", "DROP DATABASE", "CREATE DATABASE"),
+        counts=(RowCounts(ORDERS, 1, 2, 3),),
+        locks=(Lock(LINES, "AccessExclusiveLock"), Lock(TICKET, "x")),
+        advisory_locks=1,
+        replaced=(LINES,),
+        created=("view public.v",),
+        dropped=("view public.w",),
+        sequences=("public.other",),
+        sessions_ended=1,
+        sessions_cancelled=1,
+        notified=True,
+        reloaded=True,
+    )
+    seen = danger_of(together, {str(ORDERS): "a message queued"}, Told()).seen
+    assert set(seen) == {
+        "work of another session ended",
+        "work of another session cancelled",
+        "a message queued (public.orders, 6 rows)",
+        "truncate or rewrite of public.lines",
+        "drop of view public.w",
+        "create of view public.v",
+        "DROP DATABASE",
+        "maintenance (VACUUM)",
+        "configuration of the server changed",
+        "file or program of the server used (COPY)",
+        "CREATE DATABASE",
+        "advisory lock held",
+        "AccessExclusiveLock on public.lines",
+        "sequence public.ticket moved",
+        "sequence public.other moved",
+        "notification queued",
+        "configuration of the server reloaded",
+    }
+    assert len(seen) == len(set(seen))
 
 
 @pytest.fixture(scope="module", params=["embedded", "system"])
@@ -120,10 +290,11 @@ def _check(case: Case, outcome: Outcome) -> None:
     assert (outcome.error.sqlstate if outcome.error else None) == case.error, outcome.error
     assert outcome.danger is not None
     assert outcome.danger.level is case.level, outcome.danger
-    if case.seen is None:
-        assert outcome.danger.seen == ()
-    else:
-        assert any(text.startswith(case.seen) for text in outcome.danger.seen), outcome.danger
+    seen = set(outcome.danger.seen)
+    assert set(case.seen) <= seen, outcome.danger
+    if case.level is Mark.READ:
+        assert not seen, outcome.danger
+    assert all(_ALONG.fullmatch(text) for text in seen - set(case.seen)), outcome.danger
 
 
 def test_looking_waits_for_no_lock_of_an_incident(template: Template) -> None:

@@ -36,7 +36,7 @@ from sql_snippets.results.report import (
     hash_sql,
     read_report,
 )
-from sql_snippets.results.stamps import show_seconds, verdict_of
+from sql_snippets.results.stamps import show_seconds, summary, verdict_of
 from sql_snippets.results.underway import underway
 
 if TYPE_CHECKING:
@@ -293,6 +293,33 @@ def test_block_that_is_still_to_be_checked_is_not_said_to_have_had_no_run(projec
     assert "no run of it yet" in _stamp(_build(project))
     _report(project, _passed(project, sql_sha256="0" * 64), complete=False)
     assert "the SQL was changed after its last run" in _stamp(_build(project))
+
+
+def test_top_of_the_page_counts_its_blocks(project: Path) -> None:
+    """By the verdicts of its three blocks, of which one that is not there has none."""
+    page = read_page(project / "docs" / "page.md", load_site(project))
+    for verdicts, words, state in (
+        ("passed passed passed", "All 3 SQL blocks on this page passed", "passed"),
+        ("passed passed excluded", "All 2 SQL blocks on this page passed", "passed"),
+        ("excluded passed excluded", "The SQL block on this page passed", "passed"),
+        ("excluded excluded excluded", "No SQL block on this page is run", "unchecked"),
+        ("passed failed passed", "1 of 3 SQL blocks on this page failed", "failed"),
+        ("failed failed passed", "2 of 3 SQL blocks on this page failed", "failed"),
+        ("failed - excluded", "1 of 2 SQL blocks on this page failed", "failed"),
+        ("excluded excluded failed", "1 of 1 SQL block on this page failed", "failed"),
+        ("passed - -", "2 of 3 SQL blocks on this page not checked", "unchecked"),
+        ("excluded - passed", "1 of 2 SQL blocks on this page not checked", "unchecked"),
+        ("- - -", "3 of 3 SQL blocks on this page not checked", "unchecked"),
+    ):
+        entries = [
+            _entry(id=one.id, **_digests(one), verdict=verdict)
+            for one, verdict in zip(page.snippets, verdicts.split(), strict=True)
+            if verdict != "-"
+        ]
+        shown = summary(page, read_report(_report(project, *entries)))
+        assert re.match(
+            rf'<p class="sql-summary sql-summary--{state}">{words}(?: · <time|</p>)', shown
+        )
 
 
 def test_top_of_the_page_says_what_failed_beside_the_blocks(project: Path) -> None:

@@ -13,7 +13,13 @@ from sql_snippets.model import Column, Outcome, ServerError
 from sql_snippets.plan import RunOptions
 from sql_snippets.running.editor import run_as_editor
 from sql_snippets.servers.binaries import Binaries, find_binaries
-from sql_snippets.sqltext.psql import Difference, accept, compare, format_outcome
+from sql_snippets.sqltext.psql import (
+    Difference,
+    accept,
+    compare,
+    format_outcome,
+    is_like_output,
+)
 from sql_snippets.sqltext.widths import display_width
 
 if TYPE_CHECKING:
@@ -340,6 +346,13 @@ def test_a_long_cell_is_shown_where_it_differs() -> None:
     assert 'aaac" (501 characters)' in first
     assert "aaabbb" in first
     assert "(1000 characters)" in first
+
+
+def test_what_is_no_output_is_told_from_one() -> None:
+    outputs = [SHOWN, "INSERT 0 1", "CREATE TABLE", "ERROR:  no", "NOTICE:  x\nDO", "..."]
+    assert all(map(is_like_output, outputs))
+    others = ["runs -> failed -> Escalate", "+---+\n| a |", "key = value", "1 | 2", "ok", "a\nb"]
+    assert not any(map(is_like_output, others))
 
 
 def test_values_of_several_lines() -> None:

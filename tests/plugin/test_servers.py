@@ -340,21 +340,33 @@ def test_a_server_that_is_not_fit_is_refused(
 
 
 @pytest.mark.parametrize(
-    "url",
+    ("url", "why"),
     [
-        "mysql://root:s3cret-word@127.0.0.1/x",
-        "s3cret-word",
-        "postgresql://a:s3cret-word@127.0.0.1:notaport/x?s3cret-word",
-        "postgresql://a:s3cret-word@127.0.0.1,10.0.0.1/x",
-        "postgresql://a:s3cret-word@localhost/x?hostaddr=192.0.2.7",
+        ("mysql://root:s3cret-word@127.0.0.1/x", "is none of embedded, system and a URL"),
+        ("s3cret-word", "is none of embedded, system and a URL"),
+        ("postgresql://a:s3cret-word@127.0.0.1:notaport/x?s3cret-word", "is not a PostgreSQL"),
+        ("postgresql://a:s3cret-word@127.0.0.1,10.0.0.1/x", "names more than one host"),
+        # The address is where the connection goes, whatever the host is called.
+        ("postgresql://a:s3cret-word@localhost/x?hostaddr=192.0.2.7", "names more than one host"),
+        ("postgresql://a:s3cret-word@127.0.0.1/x?hostaddr=127.0.0.2", "names more than one host"),
+        (
+            "postgresql://a:s3cret-word@/x?hostaddr=192.0.2.7",
+            "192.0.2.7, which is not this machine",
+        ),
+        ("postgresql://127.0.0.1/x?password=s3cret-word", "names no user"),
+        # Nobody's address, and at the same time every one of this machine.
+        ("postgresql://a:s3cret-word@0.0.0.0/x", "0.0.0.0, which is not this machine"),
+        ("postgresql://a:s3cret-word@[::]/x", "::, which is not this machine"),
+        ("postgresql://a:s3cret-word@192.0.2.7/x", "192.0.2.7, which is not this machine"),
     ],
 )
-def test_a_url_that_is_none_is_refused_without_its_secret(url: str) -> None:
+def test_a_url_that_is_none_is_refused_without_its_secret(url: str, why: str) -> None:
     with (
         pytest.raises(ServerUnavailable) as caught,
         open_url(url, "postgres", allow_remote=False),
     ):
         pass
+    assert why in " ".join(str(caught.value).split())
     assert "s3cret-word" not in str(caught.value)
 
 

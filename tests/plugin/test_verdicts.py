@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,6 @@ from tests.plugin.small_project import write_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 PAGE = """\
 # Page
@@ -302,15 +302,25 @@ def test_the_file_is_bounded(tmp_path: Path) -> None:
     assert len(json.loads(path.read_text(encoding="utf-8"))) == KEPT
 
 
+@pytest.mark.parametrize(
+    ("owner", "user", "is_believed"),
+    [(1000, 1000, True), (0, 1000, True), (0, 0, True), (1001, 1000, False), (1001, 0, False)],
+)
 def test_a_file_of_another_user_is_not_believed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: int, user: int, *, is_believed: bool
 ) -> None:
+    """Only root can write as anybody, and so is believed by everyone."""
     Verdicts(tmp_path, tmp_path).keep({"k": _kept(now())})
-    owner = os.geteuid()
-    monkeypatch.setattr("sql_snippets.cache.os.geteuid", lambda: owner + 1)
-    found = Verdicts(tmp_path, tmp_path).find("k")
-    # Root is believed by everyone.
-    assert (found is None) == (owner != 0)
+    real = Path.stat
+
+    def stat(path: Path, **options: bool) -> os.stat_result:
+        found = [*real(path, **options)]
+        found[4] = owner
+        return os.stat_result(found)
+
+    monkeypatch.setattr("sql_snippets.cache.os.geteuid", lambda: user)
+    monkeypatch.setattr(Path, "stat", stat)
+    assert (Verdicts(tmp_path, tmp_path).find("k") is not None) == is_believed
 
 
 def test_projects_do_not_share(tmp_path: Path) -> None:

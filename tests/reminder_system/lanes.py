@@ -32,11 +32,13 @@ SAME_ON_BOTH = frozenset(
         "test_alerts.py",
         "test_contact_dates.py",
         "test_contact_types.py",
+        "test_cron_times.py",
         "test_due_dates.py",
         "test_explain_assignment.py",
         "test_first_run.py",
         "test_heartbeat.py",
         "test_last_contact_rules.py",
+        "test_limits.py",
         "test_unkept.py",
     }
 )

@@ -138,6 +138,13 @@ class TestStreak:
         channel.fail()
         assert channel.alert()["run_id"] == threshold
 
+    def test_that_a_lower_threshold_finds_above_it_raises_one(self, channel: Channel) -> None:
+        set_settings(channel.postgres, failure_threshold=5)
+        channel.fail(3)
+        set_settings(channel.postgres, failure_threshold=2)
+        channel.fail()
+        assert channel.alert()["run_id"] == 4
+
     def test_of_its_own_raises_one_of_its_own(self, channel: Channel) -> None:
         channel.fail(3)
         channel.succeed()
@@ -156,9 +163,18 @@ class TestStreak:
         assert "run 5 succeeded" in recovered["message"]
 
     def test_that_ends_before_an_alert_says_nothing(self, channel: Channel) -> None:
+        """The first one, and one after another of which an alert was raised and taken back."""
         channel.fail(2)
         channel.succeed()
         assert channel.alerts() == []
+        channel.fail(3)
+        channel.succeed()
+        raised = [(alert["kind"], alert["subject_id"]) for alert in channel.alerts()]
+        assert raised == [("consecutive_failures", 4), ("recovered", 4)]
+        for _ in range(2):
+            channel.fail(2)
+            channel.succeed()
+        assert [(alert["kind"], alert["subject_id"]) for alert in channel.alerts()] == raised
 
     def test_is_not_broken_by_a_skipped_run(self, channel: Channel) -> None:
         channel.fail(2)
@@ -386,17 +402,6 @@ class TestDelivery:
         channel.postgres.execute("select reminder.retry_alerts()")
         channel.answered()
         assert len(channel.receiver.requests) == 1
-
-    @pytest.mark.parametrize(
-        ("attempts", "minutes"),
-        [(0, 5), (1, 5), (2, 10), (3, 20), (6, 160), (7, 320), (8, 360), (36, 360), (100, 360)],
-    )
-    def test_waits_twice_as_long_each_time_up_to_six_hours(
-        self, postgres: Connection, attempts: int, minutes: int
-    ) -> None:
-        assert one(postgres, "select reminder.alert_back_off(%s)", attempts) == dt.timedelta(
-            minutes=minutes
-        )
 
     def test_of_two_deliveries_at_once_sends_each_alert_once(self, channel: Channel) -> None:
         channel.postgres.execute(

@@ -35,9 +35,21 @@ ASSIGNMENTS = 1200
 BATCH_SIZE = 20
 PAUSED_EVERY = 7
 DEFAULT_SECONDS = 22.0
-FEWEST = 10  # rounds, however busy the machine is
+FEWEST, MOST = 10, 200  # rounds, however busy the machine is
 # The first reminder after 30 days, and then every 7: the system's defaults.
 FIRST, AGAIN = 30, 7
+
+# What may become of a run that a fault hits, by its status and its error; nothing else does that.
+Fate = tuple[str, str | None]
+LOST: Fate = ("abandoned", None)
+FATES: dict[str, set[Fate]] = {
+    "cancel": {("failed", "57014"), LOST},
+    "terminate": {LOST},
+    "cut": {LOST},
+    "crash": {LOST},
+}
+# Of one that it does not hit any more, or not yet.
+UNHURT: set[Fate] = {("succeeded", None), ("skipped", None)}
 
 pytestmark = pytest.mark.slow
 
@@ -117,6 +129,9 @@ class Chaos:
     dice: random.Random
     typical_seconds: float = 0.0
     ends: Counter[str] = field(default_factory=Counter)
+    hits: Counter[str] = field(default_factory=Counter)
+    # The faults of the round, each with the session that it was meant for.
+    struck: list[tuple[str, int]] = field(default_factory=list)
 
     @property
     def database(self) -> Database:
@@ -148,54 +163,64 @@ class Chaos:
             (self.dice.randrange(1, 90),),
         )
 
-    def round(self) -> None:
+    def round(self, number: int) -> None:
         with self.database.connect() as postgres:
             self.make_due(postgres)
             first = one(postgres, "select coalesce(max(id), 0) from public.cron_execution_logs")
+        faults = (self.cancel, self.terminate, self.cut, self.crash)
+        self.struck.clear()
         with ExitStack() as stays:
-            for _ in range(self.dice.choice([1, 1, 2, 3])):
-                fault = self.dice.choice([self.cancel, self.terminate, self.cut, self.crash])
-                self.ends[fault.__name__] += 1
-                fault(stays)
+            # Each kind in its turn, at a run that is at work; then others, whenever they come.
+            faults[number % len(faults)](stays, self.dice.randrange(ASSIGNMENTS // 2))
+            for _ in range(self.dice.choice([0, 0, 1, 2])):
+                self.dice.choice(faults)(stays, None)
             self.next_run()
             self.check(after_run=first)
+
+    def has_struck(self, rounds: int) -> bool:
+        """Whether enough faults hit a run that was at work: one of each kind, and many in all."""
+        return min(self.hits[fault] for fault in FATES) >= 1 and self.hits.total() >= rounds // 2
 
     def moment(self) -> float:
         """Return when to strike, in seconds after the start: mostly within the run."""
         return self.dice.uniform(0, 1.1 * self.typical_seconds)
 
-    def cancel(self, stays: ExitStack) -> None:
+    def cancel(self, stays: ExitStack, at: int | None) -> None:
         """Cancel, in a session that stays: a SQL tool whose user pressed the button."""
         session = stays.enter_context(self.database.connect())
-        self._strike(
-            session,
-            lambda outside: outside.execute(
-                "select pg_cancel_backend(%s)", (session.info.backend_pid,)
-            ),
-        )
+        pid = session.info.backend_pid
+        end = "select pg_cancel_backend(%s)"
+        self._strike("cancel", session, at, lambda outside: outside.execute(end, (pid,)))
 
-    def terminate(self, stays: ExitStack) -> None:
+    def terminate(self, stays: ExitStack, at: int | None) -> None:
         session = stays.enter_context(self.database.connect())
-        self._strike(
-            session,
-            lambda outside: outside.execute(
-                "select pg_terminate_backend(%s)", (session.info.backend_pid,)
-            ),
-        )
+        pid = session.info.backend_pid
+        end = "select pg_terminate_backend(%s)"
+        self._strike("terminate", session, at, lambda outside: outside.execute(end, (pid,)))
 
-    def cut(self, _: ExitStack) -> None:
+    def cut(self, _: ExitStack, at: int | None) -> None:
         with wire_to(self.database) as (wire, behind), behind.connect() as session:
-            self._strike(session, lambda _: wire.cut())
+            self._strike("cut", session, at, lambda _: wire.cut())
 
-    def crash(self, _: ExitStack) -> None:
+    def crash(self, _: ExitStack, at: int | None) -> None:
         with self.database.connect() as session:
-            self._strike(session, lambda _: self.own.crash())
+            self._strike("crash", session, at, lambda _: self.own.crash())
 
-    def _strike(self, session: Connection, blow: Callable[[Connection], object]) -> None:
+    def _strike(
+        self, fault: str, session: Connection, at: int | None, blow: Callable[[Connection], object]
+    ) -> None:
+        """Strike when a run has looked at so many, or without a number at a random moment."""
+        pid = session.info.backend_pid
+        self.ends[fault] += 1
+        self.struck.append((fault, pid))
         with self.database.connect() as outside:
             thread = threading.Thread(target=_run_to_some_end, args=(session,), name="run")
             thread.start()
-            time.sleep(self.moment())
+            if at is None:
+                time.sleep(self.moment())
+            else:
+                while thread.is_alive() and _looked_at(outside, pid) < at:
+                    pass
             blow(outside)
             thread.join(DEADLINE)
             assert not thread.is_alive(), "the session did not end"
@@ -239,14 +264,13 @@ class Chaos:
         }
         # Each due assignment once, and nobody else.
         assert sorted((id_, day) for id_, day, _ in written) == sorted(due.items())
-        # No run is unexplained, and an abandoned one has raised its alert.
-        assert {row["status"] for row in rows} <= {
-            "succeeded",
-            "failed",
-            "timed_out",
-            "skipped",
-            "abandoned",
-        }
+        # Its own fault explains what became of a run, and an abandoned one has raised its alert.
+        fates = {row["backend_pid"]: (row["status"], row["error_code"]) for row in rows}
+        for fault, pid in self.struck:
+            fate = fates.pop(pid, None)  # a run that was hit before its row was there has none
+            assert fate is None or fate in UNHURT | FATES[fault], (fault, fate)
+            self.hits[fault] += fate in FATES[fault]
+        assert set(fates.values()) <= UNHURT, "runs that nothing struck"
         assert {row["id"] for row in rows if row["status"] == "abandoned"} <= {a for (a,) in alerts}
         assert all(row["finished_at"] is not None for row in rows)
         self.ends.update(f"run {row['status']}" for row in rows)
@@ -268,6 +292,16 @@ def _due_on(last: Any, today: Any) -> dt.date:
     return last + dt.timedelta(days=FIRST + late // AGAIN * AGAIN)
 
 
+def _looked_at(postgres: Connection, pid: int) -> int:
+    """Return how many assignments the run of a session has looked at, -1 before it began."""
+    row = postgres.execute(
+        "select assignments_evaluated from public.cron_execution_logs "
+        "where backend_pid = %s and status = 'running'",
+        (pid,),
+    ).fetchone()
+    return -1 if row is None else row[0]
+
+
 def _run_to_some_end(session: Connection) -> None:
     with suppress(psycopg.Error):
         session.execute(RUN)
@@ -287,11 +321,22 @@ def test_nothing_is_lost_and_nothing_comes_twice(
         chaos.prepare()
         deadline = time.monotonic() + DEFAULT_SECONDS
         try:
-            while done < (rounds or FEWEST) or (not rounds and time.monotonic() < deadline):
-                chaos.round()
+            while done < (rounds or FEWEST) or (
+                not rounds
+                and done < MOST
+                and (time.monotonic() < deadline or not chaos.has_struck(done))
+            ):
+                chaos.round(done)
                 done += 1
+            assert rounds or chaos.has_struck(done), "too few faults hit a run: nothing was shown"
         except BaseException as err:
-            err.add_note(f"{lane}: --chaos-seed {seed}, failed in round {done + 1}: {chaos.ends}")
+            err.add_note(
+                f"{lane}: --chaos-seed {seed}, failed in round {done + 1}: "
+                f"{chaos.ends}, hit {chaos.hits}"
+            )
             raise
     with capsys.disabled():
-        print(f"\n{lane}: --chaos-seed {seed}, {done} rounds: {dict(sorted(chaos.ends.items()))}")  # noqa: T201
+        print(  # noqa: T201
+            f"\n{lane}: --chaos-seed {seed}, {done} rounds: {dict(sorted(chaos.ends.items()))}, "
+            f"of which a run at work was hit by {dict(sorted(chaos.hits.items()))}"
+        )

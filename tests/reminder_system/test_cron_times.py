@@ -92,7 +92,7 @@ def test_is_that_of_a_cron_library(postgres: Connection) -> None:
             schedule(draw),
             datetime(2024, 1, 1, tzinfo=UTC) + timedelta(seconds=draw.randrange(4 * 365 * 86400)),
         )
-        for _ in range(3000)
+        for _ in range(10_000)
     ]
     found = last_due_at(postgres, asked)
     wrong = [
@@ -102,8 +102,52 @@ def test_is_that_of_a_cron_library(postgres: Connection) -> None:
     ]
     assert not wrong, (len(wrong), wrong[:5])
     # Otherwise it would have shown little.
-    assert len({text for text, _ in asked}) > 2900
-    assert len(set(found)) > 1000
+    assert len({text for text, _ in asked}) > 9700
+    assert len(set(found)) > 3000
+
+
+OVERDUE = """
+create function pg_temp.overdue(p_schedule text, p_at timestamptz, p_run timestamptz)
+returns timestamptz language plpgsql as $$
+begin
+  update cron.job set schedule = p_schedule where jobname = 'peer-mentor-reminders';
+  update reminder.watchdog_log set schedule = p_schedule;
+  update public.cron_execution_logs set started_at = p_run, finished_at = p_run;
+  return (select o.due_at from reminder.overdue_run(p_at) o);
+end
+$$;
+insert into reminder.watchdog_log (scheduled_since) values ('2000-01-01');
+insert into public.cron_execution_logs (trigger_source, triggered_by, status, finished_at)
+values ('cron', 'x', 'succeeded', now());
+"""
+
+
+def test_a_run_is_overdue_by_that_of_a_cron_library_and_an_hour(superuser: Connection) -> None:
+    """With a last run around the time at which it was due."""
+    superuser.execute(OVERDUE)
+    draw = random.Random(3600)
+    asked: list[tuple[str, datetime, datetime]] = []
+    wanted: list[datetime | None] = []
+    for _ in range(400):
+        text = schedule(draw)
+        looked = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(hours=draw.random() * 30_000)
+        due = by_library(text, looked - timedelta(hours=1))
+        away = timedelta(microseconds=draw.choice([-(10**12), -1, 0, 1, 10**9]))
+        run = (due or looked) + away
+        asked.append((text, looked, run))
+        wanted.append(due if due and run < due else None)
+    found = superuser.execute(
+        "select pg_temp.overdue(s, looked, run) "
+        "from unnest(%s::text[], %s::timestamptz[], %s::timestamptz[]) u(s, looked, run)",
+        [list(column) for column in zip(*asked, strict=True)],
+    ).fetchall()
+    wrong = [
+        (*one, ours, right)
+        for one, (ours,), right in zip(asked, found, wanted, strict=True)
+        if ours != right
+    ]
+    assert not wrong, (len(wrong), wrong[:5])
+    assert 100 < sum(due is None for due in wanted) < 300
 
 
 def at(text: str) -> datetime:
@@ -111,6 +155,15 @@ def at(text: str) -> datetime:
 
 
 SIX = at("2026-11-27 06:00")
+
+
+def test_the_29th_of_february_is_up_to_eight_years_ago(postgres: Connection) -> None:
+    """No year is a leap year for being divisible by a hundred."""
+    leap, eight_years = "0 6 29 2 *", (at("2104-02-29 05:59"), at("2104-02-29 06:00"))
+    found = last_due_at(postgres, [(leap, time) for time in eight_years])
+    assert found == [at("2096-02-29 06:00"), at("2104-02-29 06:00")]
+
+
 # What pg_cron 1.6.4 does with each, worked out by its own parser.
 TAKEN = {
     "0 6 * * *": SIX,

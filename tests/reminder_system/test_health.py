@@ -130,31 +130,6 @@ def test_a_replica_answers_as_its_primary() -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "value", "said"),
-    [
-        ("run_time_limit", "0 seconds", "run_time_limit"),
-        ("manual_run_time_limit", "0 seconds", "manual_run_time_limit"),
-        ("batch_size", 1, "batch_size"),
-        ("failure_threshold", 100, "failure_threshold"),
-        ("missed_run_grace", "10 years", "missed_run_grace"),
-        ("long_run_after", "10 years", "long_run_after"),
-        ("keep_logs", "200000 years", "a hundred years"),
-        ("alert_max_attempts", 1, "alert_max_attempts"),
-        ("repeat_every_days", 365, "repeat_every_days"),
-        ("reminder_after_days", 365, "reminder_after_days"),
-    ],
-)
-def test_settings_that_make_no_sense_are_not_ok(
-    postgres: Connection, setting: str, value: object, said: str
-) -> None:
-    assert check(postgres, "settings") == (True, "make sense together", "settings-out-of-bounds")
-    postgres.execute(f"update reminder.settings set {setting} = %s".encode(), (value,))
-    ok, finding, _ = check(postgres, "settings")
-    assert not ok
-    assert said in finding
-
-
-@pytest.mark.parametrize(
     ("change", "said"),
     [
         ("set default_transaction_read_only = on", "default_transaction_read_only"),
@@ -241,6 +216,21 @@ def test_promise_waits_for_the_run_that_was_not_due_yet(postgres: Connection) ->
     assert check(postgres, "promise")[0], "the run of tomorrow is the first to know the setting"
     postgres.execute("update reminder.changes set changed_at = changed_at - interval '3 days'")
     assert check(postgres, "promise")[1].startswith("2 waiting of 2")
+    # Reminded on the 35th day, a multiple of the 7 days that the last run went by.
+    postgres.execute("delete from public.assignments")
+    postgres.execute(ASSIGNMENT, (AMARA, f"{was_due}"))
+    postgres.execute("update public.assignments set started_on = started_on - 36")
+    postgres.execute(
+        "insert into reminder.dispatched_reminders "
+        "(assignment_id, due_on, mentor_id, run_id, dispatched_at) "
+        "select id, %(day)s::date - 1, mentor_id, 1, (%(day)s::date - 1) at time zone 'utc' "
+        "from public.assignments",
+        {"day": was_due},
+    )
+    postgres.execute("update reminder.settings set repeat_every_days = 4")
+    assert check(postgres, "promise")[0], "the run of tomorrow is the first to know this setting"
+    postgres.execute("update reminder.changes set changed_at = changed_at - interval '3 days'")
+    assert check(postgres, "promise")[1].startswith("1 waiting of 1")
     postgres.execute("delete from public.assignments")
     postgres.execute(
         "insert into public.assignments (mentor_id, person_id, started_on) "

@@ -167,8 +167,10 @@ def test_goes_out_when_the_lock_is_free_already(
 
 def test_address_stands_in_no_table_that_others_read(postgres: Connection, address: str) -> None:
     assert run(postgres) is None
+    postgres.execute("select reminder.send_test_alert('Dana'); select reminder.watch()")
     for table in ("public.cron_execution_logs", "reminder.alerts", "reminder.watchdog_log"):
         rows = postgres.execute(f"select to_jsonb(t)::text from {table} t").fetchall()  # noqa: S608 - from the catalog
+        assert rows, table
         assert not [row for row in rows if address in str(row[0])], table
 
 

@@ -11,7 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.reminder_system.people import add_assignments, add_mentors
+from tests.reminder_system.people import (
+    ADMIN,
+    COORDINATOR,
+    MENTOR,
+    SERVER,
+    add_assignments,
+    add_mentors,
+)
 from tests.reminder_system.runbook import runbook_block
 from tests.reminder_system.runs import one
 
@@ -23,22 +30,32 @@ if TYPE_CHECKING:
 Connection = psycopg.Connection[Any]
 
 TODAY = dt.datetime.now(dt.UTC).date()
-CONTACTS = frozenset({"phone_call", "home_visit"})
-TYPES = (*sorted(CONTACTS), "no_show")
+CONTACTS = frozenset({"home_visit", "meeting", "phone_call", "text_message", "video_call"})
+TYPES = (*sorted(CONTACTS), "admin_note", "no_show")
+# Who registers by which path; the operator, who is none of the callers, may name any.
+PATHS = (
+    (MENTOR, "direct"),
+    (SERVER, "proxy"),
+    (SERVER, "bulk"),
+    (COORDINATOR, "coordinator_proxy"),
+    (None, "bulk"),
+)
 
 days = st.integers(0, 12).map(lambda ago: TODAY - dt.timedelta(days=ago))
 slots = st.integers(0, 1)
 positions = st.integers(0, 30)
 rows = st.tuples(slots, st.sampled_from(TYPES), days)
+writers = st.sampled_from((SERVER, None))
+admins = st.sampled_from((ADMIN, None))
 operations = st.one_of(
-    st.tuples(st.just("insert"), st.lists(rows, min_size=1, max_size=4)),
-    st.tuples(st.just("change type"), positions, st.sampled_from(TYPES)),
-    st.tuples(st.just("change date"), positions, days),
-    st.tuples(st.just("move"), positions, slots),
-    st.tuples(st.just("delete"), positions),
-    st.tuples(st.just("delete all of"), slots),
-    st.tuples(st.just("correct"), slots, st.none() | days),
-    st.tuples(st.just("switch type"), st.sampled_from(TYPES)),
+    st.tuples(st.just("insert"), st.sampled_from(PATHS), st.lists(rows, min_size=1, max_size=4)),
+    st.tuples(st.just("change type"), writers, positions, st.sampled_from(TYPES)),
+    st.tuples(st.just("change date"), writers, positions, days),
+    st.tuples(st.just("move"), writers, positions, slots),
+    st.tuples(st.just("delete"), writers, positions),
+    st.tuples(st.just("delete all of"), writers, slots),
+    st.tuples(st.just("correct"), admins, slots, st.none() | days),
+    st.tuples(st.just("switch type"), writers, st.sampled_from(TYPES)),
 )
 
 
@@ -109,48 +126,60 @@ def test_last_contact_date_follows_the_rules(shared: Connection, steps: list[Any
 
 
 def _apply(connection: Connection, model: Model, step: Any) -> None:
-    kind, *arguments = step
-    if kind == "insert":
-        _insert(connection, model, arguments[0])
-    elif kind == "correct":
-        slot, date = arguments
-        connection.execute(
-            "select reminder.correct_last_contact_date(%s, %s, 'why', 'Dana')",
-            (model.assignments[slot], date),
-        )
-        model.corrections[slot] = (model.tick(), date)
-    elif kind == "switch type":
-        connection.execute(
-            "update public.activity_types set counts_as_contact = not counts_as_contact "
-            "where code = %s",
-            arguments,
-        )
-        model.contacts ^= {*arguments}
-    elif kind == "delete all of":
-        connection.execute(
-            "delete from public.activities where assignment_id = %s",
-            (model.assignments[arguments[0]],),
-        )
-        model.activities = {
-            key: activity
-            for key, activity in model.activities.items()
-            if activity.slot != arguments[0]
-        }
-    elif model.activities:
-        keys = sorted(model.activities)
-        _change_one(connection, model, kind, keys[arguments[0] % len(keys)], arguments[1:])
+    kind, who, *arguments = step
+    caller, path = who if kind == "insert" else (who, "")
+    with connection.transaction():
+        if caller is not None:
+            connection.execute(
+                "select set_config('role', %s, true), set_config('request.jwt.claims', %s, true)",
+                (caller.role, caller.claims()),
+            )
+        if kind == "insert":
+            _insert(connection, model, path, arguments[0])
+        elif kind == "correct":
+            slot, date = arguments
+            connection.execute(
+                "select reminder.correct_last_contact_date(%s, %s, 'why', 'Dana')"
+                if caller is None
+                else "select public.correct_last_contact_date(%s, %s, 'why')",
+                (model.assignments[slot], date),
+            )
+            model.corrections[slot] = (model.tick(), date)
+        elif kind == "switch type":
+            connection.execute(
+                "update public.activity_types set counts_as_contact = not counts_as_contact "
+                "where code = %s",
+                arguments,
+            )
+            model.contacts ^= {*arguments}
+        elif kind == "delete all of":
+            connection.execute(
+                "delete from public.activities where assignment_id = %s",
+                (model.assignments[arguments[0]],),
+            )
+            model.activities = {
+                key: activity
+                for key, activity in model.activities.items()
+                if activity.slot != arguments[0]
+            }
+        elif model.activities:
+            keys = sorted(model.activities)
+            _change_one(connection, model, kind, keys[arguments[0] % len(keys)], arguments[1:])
 
 
 def _insert(
     connection: Connection,
     model: Model,
+    path: str,
     values: list[tuple[int, str, dt.date]],
 ) -> None:
     found = connection.execute(
-        "insert into public.activities (assignment_id, activity_type, occurred_on) "
-        "select a, t, d from unnest(%s::bigint[], %s::text[], %s::date[]) "
+        "insert into public.activities "
+        "(assignment_id, activity_type, occurred_on, registration_path) "
+        "select a, t, d, %s from unnest(%s::bigint[], %s::text[], %s::date[]) "
         "with ordinality as r (a, t, d, n) order by n returning id",
         (
+            path,
             [model.assignments[slot] for slot, _, _ in values],
             [kind for _, kind, _ in values],
             [date for _, _, date in values],

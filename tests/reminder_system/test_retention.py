@@ -90,19 +90,6 @@ def days_kept(postgres: Connection, table: str) -> int:
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_keeps_rows_for_as_long_as_the_setting_says(postgres: Connection, table: str) -> None:
-    add_assignments(postgres, 3)
-    kept = days_kept(postgres, table)
-    fill(postgres, table, kept + 2, 3)
-    # Rows of another age of the same assignments, and a latest run that would stay anyway.
-    fill(postgres, table, kept - 2, 2)
-    postgres.execute(CLEAR)
-    assert count_of(postgres, table) == 2
-    postgres.execute(CLEAR)
-    assert count_of(postgres, table) == 2
-
-
-@pytest.mark.parametrize("table", TABLES)
 def test_goes_by_the_setting_and_not_by_a_constant(postgres: Connection, table: str) -> None:
     add_assignments(postgres, 1)
     kept = days_kept(postgres, table)
@@ -211,20 +198,6 @@ def test_never_clears_a_reminder_that_could_fall_due_again(postgres: Connection)
     assert reminders(postgres) == before
     assert run(postgres) is None
     assert reminders(postgres) == before
-
-
-def test_settings_that_would_clear_too_early_are_refused(postgres: Connection) -> None:
-    """A reminder falls due at most repeat_every_days, so 365, after the one before."""
-    for name, value in (
-        ("keep_reminders", "399 days"),
-        ("keep_logs", "29 days"),
-        ("keep_cron_history", "23 hours"),
-    ):
-        with pytest.raises(psycopg.errors.CheckViolation):
-            postgres.execute(
-                query.SQL("update reminder.settings set {} = %s").format(query.Identifier(name)),
-                (value,),
-            )
 
 
 class TestBatches:

@@ -20,7 +20,6 @@ from tests.reminder_system.runs import (
     log,
     mend_dispatch,
     one,
-    open_gate,
     run,
     set_settings,
     wait_at_gate,
@@ -152,19 +151,82 @@ def test_must_have_tried_to_cancel_a_run_before_it_says_so(
         assert name in str(refused.value)
 
 
-def test_raises_an_alert_for_a_run_that_takes_too_long(
+# A run that a cancel does not end.
+STUBBORN = """
+do $$ begin
+  perform pg_advisory_lock(741852963);
+  loop
+    begin
+      perform pg_sleep(1000);
+    exception when query_canceled then
+      null;
+    end;
+  end loop;
+end $$
+"""
+
+
+def test_cancels_first_and_says_that_it_did_not_help_when_it_did_not(
     database: Database, watched: Connection
 ) -> None:
-    close_gate(watched)
-    with calling(database) as call:
-        wait_at_gate(watched, call)
-        watched.execute(
-            "update public.cron_execution_logs set started_at = started_at - interval '31 minutes'"
+    with calling(database, STUBBORN, role="postgres") as call:
+        eventually(lambda: lock_holder(watched) == call.pid, "it holds the lock")
+        run_id = one(
+            watched,
+            "insert into public.cron_execution_logs "
+            "(trigger_source, triggered_by, status, backend_pid) "
+            "values ('cron', 'x', 'running', %s) returning id",
+            call.pid,
         )
-        assert watch(watched)["long_run_id"] == log(watched)[0]["id"]
-        open_gate(watched)
+        # Half a minute of a busy machine must not make the younger one the older.
+        for age, cancelled, long in (
+            ("9 minutes 30 seconds", None, None),
+            ("10 minutes 1 second", call.pid, None),
+            ("29 minutes 30 seconds", call.pid, None),
+            ("30 minutes 1 second", call.pid, run_id),
+            ("9 hours", call.pid, run_id),
+        ):
+            watched.execute(
+                "update public.cron_execution_logs "
+                "set started_at = clock_timestamp() - %s::interval",
+                (age,),
+            )
+            found = watch(watched)
+            assert (found["cancelled_pid"], found["long_run_id"]) == (cancelled, long), age
+            assert kinds(watched) == ["long_run"] * (long is not None), age
+        watched.execute("select pg_terminate_backend(%s)", (call.pid,))
         call.finish()
-    assert kinds(watched) == ["long_run"]
+
+
+def test_a_run_answers_what_was_due_when_it_began_and_an_hour_of_grace_is_given(
+    watched: Connection,
+) -> None:
+    set_job(watched, "0 6 * * *")
+    due = datetime(2026, 11, 27, 6, tzinfo=UTC)
+    second, hour = timedelta(seconds=1), timedelta(hours=1)
+    add = (
+        "insert into public.cron_execution_logs "
+        "(trigger_source, triggered_by, status, started_at, finished_at, consecutive_failures) "
+        "values ('cron', 'x', %s, %s, case when %s = 'running' then null "
+        "else %s::timestamptz end, 0)"
+    )
+    overdue = "select due_at from reminder.overdue_run(%s)"
+    for status, began, ended, looked, answered in (
+        ("succeeded", due - 24 * hour, due - 24 * hour + second, due + hour - second, True),
+        ("succeeded", due - 24 * hour, due - 24 * hour + second, due + hour, False),
+        # It looked at whom it could before that time, and not at who fell due since.
+        ("succeeded", due - second, due + second, due + hour, False),
+        ("succeeded", due, due + second, due + hour, True),
+        ("failed", due, due + second, due + hour, True),
+        ("timed_out", due, due + second, due + hour, True),
+        ("abandoned", due, due + second, due + hour, True),
+        ("skipped", due, due + second, due + hour, False),
+        ("running", due, None, due + hour, False),
+    ):
+        with watched.transaction(force_rollback=True):
+            watched.execute(add, (status, began, status, ended))
+            rows = watched.execute(overdue, (looked,)).fetchall()
+            assert rows == ([] if answered else [(due,)]), (status, began, looked)
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,22 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
+# The engine reads all of a page to judge a part of it.  What was judged elsewhere may go: the
+# text, and every stamp with its block of which three look the same.
+_ONE_OF_A_KIND = """() => {
+    const seen = {}
+    for (const stamp of document.querySelectorAll(".sql-stamp")) {
+        seen[stamp.className] = (seen[stamp.className] ?? 0) + 1
+        if (seen[stamp.className] > 3) {
+            const block = stamp.previousElementSibling, mark = block?.previousElementSibling
+            for (const e of [stamp, block, mark]) if (e?.matches("[class*=sql-]")) e.remove()
+        }
+    }
+    for (const e of document.querySelectorAll("article > *, .md-sidebar"))
+        if (!e.matches("[class*=sql-]") && !e.querySelector(".sql-stamp")) e.remove()
+}"""
+
+
 @pytest.mark.parametrize("days", [0, 31], ids=["new", "old"])
 def test_no_violation_whatever_the_verdicts(browser: Browser, judged: str, days: int) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844}, reduced_motion="reduce")
@@ -119,6 +135,9 @@ def test_no_violation_whatever_the_verdicts(browser: Browser, judged: str, days:
         for kind in kinds:
             expect(page.locator(f".sql-stamp--{kind} .sql-stamp__verdict").first).to_be_visible()
         # The rest of the page is the same whatever was found, and has been looked at above.
+        page.evaluate(_ONE_OF_A_KIND)
+        for kind in kinds:
+            expect(page.locator(f".sql-stamp--{kind} .sql-stamp__verdict").first).to_be_visible()
         found = violations_in_both_schemes(page, ".sql-stamp", ".sql-mark", ".sql-summary")
         open_page(page, judged + "verification/")
         found += violations_in_both_schemes(page)

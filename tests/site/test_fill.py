@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
+from html import escape
 from typing import TYPE_CHECKING
 
 from playwright.sync_api import expect
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 RUNBOOK = "operations/cron-reminder-runbook/"
 RUNBOOK_FILE = ROOT / "docs" / "operations" / "cron-reminder-runbook.md"
+HTML = "text/html"
 NASTY = "Robin O'Hara '; drop table x; -- \\ \" <b> $1 $$ ü"
 
 
@@ -177,31 +180,62 @@ def test_value_is_of_the_type_that_the_database_has_told(
             field.fill("")
 
 
-KINDS = """
-# Kinds
-
-```sql
+KINDS = """\
 select '<a>', E'<a>', "<a>", U&'<a>', $$<a>$$, <n> -- <a>
 ;
-```
 """
+SCRIPT = ROOT / "src/sql_snippets/site_assets/fill.js"
+HOSTILE = (
+    NASTY,
+    "'",
+    "''",
+    "\\",
+    "\\\\",
+    "\\'",
+    "a\\b\\c'd'e\"f\"g",
+    "'; drop table a; drop table b; --'\\'\\",
+    "$& $1 $$ $` $' $$$$",
+    "<n>",
+    "<a> <a>",
+    "</code><script>throw 1</script>",
+    "&lt;&amp;",
+    "%s {0} {a}",
+    "ü\u2028\N{PILE OF POO}",
+)
 
 
-def test_every_kind_of_quote_follows_the_rule_of_the_checks(page: Page, tmp_path: Path) -> None:
-    project = copy_project(tmp_path / "project")
-    source = project / "docs" / "authors-guide.md"
-    source.write_text(KINDS + source.read_text(encoding="utf-8").partition("\n")[2], "utf-8")
-    (snippet,) = [s for s in read_page(source, load_site(project)).snippets if "<n>" in s.sql]
-    folder = tmp_path / "site"
-    folder.mkdir()
-    with serve_folder(folder) as address:
-        build(folder, address, project=project)
-        open_page(page, address + "authors-guide/")
-        for value in (NASTY, "\\'", "''", "a", "<n>"):
-            _type(page, snippet.section, "a", value)
-            _type(page, snippet.section, "n", "-1.5e3")
-            wanted = fill(snippet.sql, {"a": value, "n": "-1.5e3"}).sql
-            assert _shown(page, snippet) == wanted.rstrip("\n")
+def _alone(page: Page) -> None:
+    """Serve a block to fill in and the script that fills it at every address of a host."""
+    places = escape(json.dumps(describe(KINDS)))
+    block = f'<div data-sql-fill="{places}"><pre><code>{escape(KINDS)}</code></pre></div>'
+    script = SCRIPT.read_text(encoding="utf-8")
+    html = f"<meta charset=utf-8><h2 id=kinds>Kinds</h2>{block}<script>{script}</script>"
+    page.route("http://fill.test/**", lambda route: route.fulfill(body=html, content_type=HTML))
+
+
+def test_every_kind_of_quote_follows_the_rule_of_the_checks(page: Page) -> None:
+    _alone(page)
+    page.goto("http://fill.test/")
+    shown = page.locator("pre > code")
+    for value in HOSTILE:
+        _type(page, "kinds", "a", value)
+        for number in ("-1.5e3", "+2", "7"):
+            _type(page, "kinds", "n", number)
+            wanted = fill(KINDS, {"a": value, "n": number}).sql
+            assert shown.evaluate("e => e.textContent") == wanted, value
+
+
+def test_value_is_of_its_own_page(page: Page) -> None:
+    _alone(page)
+    field = page.locator("#sql-fill-kinds-a")
+    for path, typed in (("one/", "first"), ("two/", "second"), ("two/three/", "third")):
+        page.goto(f"http://fill.test/{path}")
+        expect(field).to_have_value("")
+        field.fill(typed)
+    for path, kept in (("one/", "first"), ("two/", "second"), ("two/three/", "third")):
+        page.goto(f"http://fill.test/{path}")
+        expect(field).to_have_value(kept)
+        expect(page.locator("pre > code")).to_contain_text(f"'{kept}'")
 
 
 def test_values_stay_in_the_tab_and_secrets_not_even_there(

@@ -57,10 +57,6 @@ def test_has_no_colour_but_that_of_the_text_around_it() -> None:
     assert "#" not in text.replace(style, "")
 
 
-def test_same_points_give_the_same_text() -> None:
-    assert log_log("Title", "x", "y", [RUN]) == log_log("Title", "x", "y", [RUN])
-
-
 @pytest.mark.parametrize("points", [(), ((0, 1),), ((1, -1),)])
 def test_nothing_is_drawn_of_what_has_no_place(points: tuple[tuple[float, float], ...]) -> None:
     with pytest.raises(ValueError, match=r"point|logarithmic"):

@@ -183,15 +183,19 @@ def _look(page: Page) -> list[str]:
     return look
 
 
+# A day that has not gone by does not count.
+JUST_BEFORE = dt.timedelta(hours=23, minutes=59, seconds=59)
+
+
 def test_stamps_say_their_age_and_look_it(page: Page, passed: Passed) -> None:
     looks = {}
-    for days, words in (
-        (0, "5 Nov 2026 23:59 UTC"),
-        (1, "1 day ago"),
-        (30, "30 days ago"),
-        (31, "31 days"),
+    for days, after, words in (
+        (0, JUST_BEFORE, "5 Nov 2026 23:59 UTC"),
+        (1, dt.timedelta(), "1 day ago"),
+        (30, JUST_BEFORE, "30 days ago"),
+        (31, dt.timedelta(), "31 days"),
     ):
-        page.clock.set_fixed_time(RUN_AT + dt.timedelta(days=days, hours=1))
+        page.clock.set_fixed_time(RUN_AT + dt.timedelta(days=days) + after)
         open_page(page, passed.address + RUNBOOK)
         expect(page.locator(STAMP)).to_contain_text(words)
         expect(page.locator(".sql-summary")).to_contain_text(words)
@@ -209,13 +213,13 @@ def test_verdicts_of_the_generated_page_look_their_age(page: Page, passed: Passe
     address, path = passed.address, "verification/"
     run, verdicts = page.locator(".sql-run"), page.locator(".sql-verdict--passed")
     for days, words in ((0, ""), (1, ", 1 day ago"), (30, ", 30 days ago")):
-        page.clock.set_fixed_time(RUN_AT + dt.timedelta(days=days, hours=1))
+        page.clock.set_fixed_time(RUN_AT + dt.timedelta(days=days) + JUST_BEFORE)
         open_page(page, address + path)
         expect(run).to_have_text(f"5 Nov 2026 23:59 UTC{words}")
         assert set(verdicts.all_text_contents()) == {"Passed"}
         expect(page.locator(".sql-verdict--stale")).to_have_count(0)
     count = verdicts.count()
-    page.clock.set_fixed_time(RUN_AT + dt.timedelta(days=31, hours=1))
+    page.clock.set_fixed_time(RUN_AT + dt.timedelta(days=31))
     open_page(page, address + path)
     expect(run).to_have_text("5 Nov 2026 23:59 UTC, 31 days ago")
     expect(verdicts).to_have_count(0)

@@ -59,16 +59,6 @@ def test_no_two_alerts_share_a_section(sql_database: Database) -> None:
     assert len(found) == len(set(found))
 
 
-def test_an_alert_that_the_page_lacks_is_found(sql_database: Database) -> None:
-    with sql_database.connect() as connection:
-        connection.execute(
-            "insert into reminder.alert_kinds (kind, runbook_anchor, meaning) "
-            "values ('new', 'nowhere', 'Something new.')"
-        )
-    assert table() != kinds(sql_database)
-    assert "nowhere" not in anchors()
-
-
 def test_no_anchor_stands_twice() -> None:
     assert len(anchors()) == len(set(anchors()))
 

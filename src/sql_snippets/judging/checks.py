@@ -12,7 +12,7 @@ from sql_snippets.model import Failure, Fix, Mark, Step
 from sql_snippets.plan import RESOLVED
 from sql_snippets.sqltext import advice
 from sql_snippets.sqltext.nearest import question
-from sql_snippets.sqltext.psql import accept, compare
+from sql_snippets.sqltext.psql import accept, compare, is_like_output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 ADDS = (
     "editor: the SQL Editor adds a limit to a single select that has none at its end. A comment "
     "with `--` in the block keeps it off, and so does a limit of its own at the end"
+)
+_SHORTEN = "shorten: show the first rows, and a line `...` for the others"
+_NO_OUTPUT = (
+    "no output?: a `text` block below a block of SQL is what it returns; if this shows something "
+    "else, put a heading between them"
 )
 QUERY_CANCELED = "57014"
 
@@ -133,12 +138,12 @@ def check_output(snippet: Snippet, outcome: Outcome) -> list[Failure]:
     accepted = accept(output.text, outcome, snippet.claims.volatile)
     place = replace(start, line=start.line + difference.line)
     if accepted is None:
-        notes = ("shorten: show the first rows, and a line `...` for the others",)
-        return [Failure(place, message, notes=notes)]
+        return [Failure(place, message, notes=(_SHORTEN,))]
     fix = Fix(start.path, start.line, output.end_line, output.text, accepted)
     # What would be refused again is no fix, and who accepts it has not accepted anything.
     is_fixed = compare(accepted, outcome, snippet.claims.volatile) is None
-    return [Failure(place, message, fixes=(fix,) if is_fixed else ())]
+    notes = (_NO_OUTPUT,) if not is_like_output(output.text) else ()
+    return [Failure(place, message, fixes=(fix,) if is_fixed else (), notes=notes)]
 
 
 def check_tables_below(snippet: Snippet, outcome: Outcome) -> list[Failure]:

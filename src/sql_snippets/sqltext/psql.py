@@ -43,6 +43,7 @@ _RIGHT_ALIGNED = frozenset(
 _TAB_STOP = 8
 _LAST_ASCII = 0x7F
 _RULE = re.compile(r"-+(\+-+)*")
+_TAG = re.compile(r"[A-Z]+(?: [A-Z]+)*(?: \d+)*|\.\.\.|")
 _FOOTER = re.compile(r"\((\d+) rows?\)")
 _TAG = re.compile(r"\s*[A-Z]{4,}(?: \d+)+\s*")
 _NOTICE = re.compile(r"(?:NOTICE|WARNING|INFO|LOG|DEBUG): ")
@@ -263,6 +264,14 @@ def _aligned(shown: _Shown, columns: Sequence[Column]) -> _Shown:
         for line in shown.lines
     )
     return replace(shown, lines=lines)
+
+
+def is_like_output(text: str) -> bool:
+    """Whether a text could be what psql prints: a table, a tag of a command, or an error."""
+    lines = text.strip().split("\n")
+    is_tag = len(lines) == 1 and _TAG.fullmatch(lines[0].strip()) is not None
+    is_error = any(re.match(r"\s*(?:ERROR|FATAL|NOTICE|WARNING):", line) for line in lines)
+    return is_tag or is_error or _parse(text) is not None
 
 
 def _is_row_wildcard(line: str) -> bool:
