@@ -18,7 +18,7 @@ _LIKE_A_MARK = 0.75
 _OWN_WORDS = frozenset(
     {
         *("READY", "STEP", "STEPS", "HEAD", "LEAD", "DEAD", "ROAD", "RED", "LOAD", "BREAD", "AREA"),
-        *("THREAD", "SPREAD", "WHITE", "TOP", "SHOP", "SETUP", "SPOT", "TRADE", "TREAD", "GREAD"),
+        *("THREAD", "SPREAD", "WHITE", "TOP", "SHOP", "SETUP", "SPOT", "TRADE"),
     }
 )
 _SEPARATOR = re.compile(r"\W*·")
