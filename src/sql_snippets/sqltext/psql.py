@@ -45,7 +45,7 @@ _LAST_ASCII = 0x7F
 _RULE = re.compile(r"-+(\+-+)*")
 _TAG = re.compile(r"[A-Z]+(?: [A-Z]+)*(?: \d+)*|\.\.\.|")
 _FOOTER = re.compile(r"\((\d+) rows?\)")
-_TAG = re.compile(r"\s*[A-Z]{4,}(?: \d+)+\s*")
+_TAG_WITH_ROWS = re.compile(r"\s*[A-Z]{4,}(?: \d+)+\s*")
 _NOTICE = re.compile(r"(?:NOTICE|WARNING|INFO|LOG|DEBUG): ")
 _CONTEXT_LINES = 2
 # What is shown of a difference: enough to see it, however much came back.
@@ -636,7 +636,7 @@ def accept(expected: str, outcome: Outcome, volatile: Collection[str] = ()) -> s
     if shown is not None and columns:
         shown = _aligned(shown, columns)
     above = [*outcome.notices] if notices else []
-    below = ["", outcome.tag] if shown and any(map(_TAG.fullmatch, shown.rest)) else []
+    below = ["", outcome.tag] if shown and any(map(_TAG_WITH_ROWS.fullmatch, shown.rest)) else []
     if len(outcome.rows) > _MOST_ROWS and (shown is None or None not in shown.lines):
         return None
     if outcome.error is not None or not columns or shown is None:
