@@ -397,8 +397,8 @@ def test_danger_as_a_block_is_run(template: Template, shared: Database, case: Ca
         _check(case, run_isolated(template, shared, case.sql, RunOptions(case.role)))
 
 
-# Only the database around it differs from a block by itself: what is seen of a run is tried on every
-# lane above.
+# Only the database around it differs from a block by itself: what is seen of a run is tried on
+# every lane above.
 @pytest.mark.parametrize("template", ["embedded"], indirect=True)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_danger_with_an_incident(template: Template, case: Case) -> None:
