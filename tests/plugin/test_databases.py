@@ -236,7 +236,7 @@ def test_a_live_database_needs_its_own_server(folder: Path, recipe: Recipe) -> N
         # An error without a position: the statement that failed.
         ("select 1; -- ;\n\n  /* ; */ select 1 / 0;", 3, 11, "22012"),
         ("do $$ begin raise 'no; luck'; end $$;", 1, 1, "P0001"),
-        ("select 'ü', 'two';\n\tcreate extension pg_stat_statements;", 2, 2, "42501"),
+        ("select 'ü', 'two';\n\tcreate extension pg_stat_statements;", 2, 19, "42501"),
     ],
 )
 def test_a_failing_migration_is_named_by_line_and_column(

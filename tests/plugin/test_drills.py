@@ -26,6 +26,7 @@ from sql_snippets.model import (
 )
 from sql_snippets.plan import RunOptions, plan_drill
 from sql_snippets.running import execute
+from sql_snippets.servers.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +58,10 @@ class World:
     log: list[str] = field(default_factory=list)
     fixes: int = 0
     looks: int = 0
+
+    @property
+    def server(self) -> Server:
+        return Server("embedded", "", 0, "")
 
     @contextmanager
     def clone(self) -> Iterator[World]:

@@ -144,11 +144,11 @@ def test_a_fact_that_a_migration_changed(project: Project) -> None:
 def test_a_status_that_a_migration_renamed(project: Project) -> None:
     for name in (project.root / MIGRATIONS).glob("*.sql"):
         text = name.read_text(encoding="utf-8")
-        name.write_text(text.replace("'timed_out'", "'timed_over'"), encoding="utf-8")
+        name.write_text(text.replace("'timed_out'", "'timedout'"), encoding="utf-8")
     printed = project.check("status-values::status-values")
     line, column = project.place_of("| `timed_out` |", "`timed_out`")
     assert f"{RUNBOOK}:{line}:{column}: error: " in printed
-    assert 'did you mean "timed_over"?' in printed
+    assert 'did you mean "timedout"?' in printed
 
 
 def test_a_name_in_the_text_that_is_not_there(project: Project) -> None:
