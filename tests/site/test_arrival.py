@@ -94,8 +94,8 @@ def test_nothing_moves_under_the_readers_eyes(phone: Page, site: str, anchor: st
 # Where the section stands that the address names, and whether the page may be scrolled.
 _ARRIVED = """anchor => {
     const box = document.getElementById(anchor)?.getBoundingClientRect()
-    const header = document.querySelector(".md-header").getBoundingClientRect().bottom
-    const held = document.body.hasAttribute("data-md-scrolllock")
+    const header = document.querySelector(".md-header")?.getBoundingClientRect().bottom
+    const held = document.body?.hasAttribute("data-md-scrolllock")
     return box && !held && box.top >= header && box.top < innerHeight / 3
 }"""
 _STAYS = """anchor => new Promise(stays => {
