@@ -18,7 +18,7 @@ from sql_snippets.sqltext.psql import (
     accept,
     compare,
     format_outcome,
-    is_like_output,
+    psql_could_print,
 )
 from sql_snippets.sqltext.widths import display_width
 
@@ -350,9 +350,9 @@ def test_a_long_cell_is_shown_where_it_differs() -> None:
 
 def test_what_is_no_output_is_told_from_one() -> None:
     outputs = [SHOWN, "INSERT 0 1", "CREATE TABLE", "ERROR:  no", "NOTICE:  x\nDO", "..."]
-    assert all(map(is_like_output, outputs))
+    assert all(map(psql_could_print, outputs))
     others = ["runs -> failed -> Escalate", "+---+\n| a |", "key = value", "1 | 2", "ok", "a\nb"]
-    assert not any(map(is_like_output, others))
+    assert not any(map(psql_could_print, others))
 
 
 def test_values_of_several_lines() -> None:

@@ -12,7 +12,7 @@ from sql_snippets.model import Failure, Fix, Mark, Step
 from sql_snippets.plan import RESOLVED
 from sql_snippets.sqltext import advice
 from sql_snippets.sqltext.nearest import question
-from sql_snippets.sqltext.psql import accept, compare, is_like_output
+from sql_snippets.sqltext.psql import accept, compare, psql_could_print
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,7 +142,7 @@ def check_output(snippet: Snippet, outcome: Outcome) -> list[Failure]:
     fix = Fix(start.path, start.line, output.end_line, output.text, accepted)
     # What would be refused again is no fix, and who accepts it has not accepted anything.
     is_fixed = compare(accepted, outcome, snippet.claims.volatile) is None
-    notes = (_NO_OUTPUT,) if not is_like_output(output.text) else ()
+    notes = (_NO_OUTPUT,) if not psql_could_print(output.text) else ()
     return [Failure(place, message, fixes=(fix,) if is_fixed else (), notes=notes)]
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
 
     from sql_snippets.database.databases import Database, Template
+    from sql_snippets.model import Danger
     from sql_snippets.plan import Editor, RunOptions
 
 _PSQL = EDITORS["psql"]
@@ -91,7 +92,7 @@ def run_as_editor(
     if outcome.error is None and _may_hide(facts, sql, options):
         again = _facts_in_transaction(database, before, sql, options)
         facts = _with_locks_of(facts, again)
-    return _watched(database, outcome, facts, before, sql, reply, options)
+    return _watched(database, outcome, sql, _danger(facts, before, sql, reply, options))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ def run_in_session(
         again = _again(connection, before, sql, options)
         messages.send(connection, "rollback")
         facts = _with_locks_of(facts, again and again.without(standing))
-    return _watched(database, outcome, facts, before, sql, reply, options)
+    return _watched(database, outcome, sql, _danger(facts, before, sql, reply, options))
 
 
 def run_isolated(template: Template, shared: Database, sql: str, options: RunOptions) -> Outcome:
@@ -152,7 +153,7 @@ def run_isolated(template: Template, shared: Database, sql: str, options: RunOpt
         sent = as_sent(sql, added)
         outcome, facts, reply = _run_in_transaction(shared, before, sent, options)
         outcome = replace(outcome, added=added)
-        outcome = _watched(shared, outcome, facts, before, sql, reply, options)
+        outcome = _watched(shared, outcome, sql, _danger(facts, before, sql, reply, options))
         if outcome.error is None or outcome.error.sqlstate not in _ONLY_OUTSIDE_TRANSACTION:
             return outcome
     with template.clone() as database:
@@ -175,17 +176,15 @@ def _with_locks_of(facts: Facts, again: Facts | None) -> Facts:
     return replace(facts, locks=again.locks, new=facts.new | again.new)
 
 
-def _watched(  # noqa: PLR0913, PLR0917 - each is another piece of evidence
-    database: Database,
-    outcome: Outcome,
-    facts: Facts,
-    before: watching.Before,
-    sql: str,
-    reply: messages.Reply,
-    options: RunOptions,
-) -> Outcome:
-    """Add what the run was seen to do."""
-    danger = danger_of(facts, options.effects, watching.told_by(sql, before, reply))
+def _danger(
+    facts: Facts, before: watching.Before, sql: str, reply: messages.Reply, options: RunOptions
+) -> Danger:
+    """Return what a run was seen to do, and what its text tells of what cannot be seen."""
+    return danger_of(facts, options.effects, watching.told_by(sql, before, reply))
+
+
+def _watched(database: Database, outcome: Outcome, sql: str, danger: Danger) -> Outcome:
+    """Add what the run did, and which of its names nobody knows or reads."""
     return replace(
         outcome,
         danger=danger,

@@ -266,8 +266,11 @@ def _aligned(shown: _Shown, columns: Sequence[Column]) -> _Shown:
     return replace(shown, lines=lines)
 
 
-def is_like_output(text: str) -> bool:
-    """Whether a text could be what psql prints: a table, a tag of a command, or an error."""
+def psql_could_print(text: str) -> bool:
+    """Whether psql could print a text: a table, a tag of a command, or an error.
+
+    Stricter than `looks_like_output`, which asks whether a person would take it for a result.
+    """
     lines = text.strip().split("\n")
     is_tag = len(lines) == 1 and _TAG.fullmatch(lines[0].strip()) is not None
     is_error = any(re.match(r"\s*(?:ERROR|FATAL|NOTICE|WARNING):", line) for line in lines)
