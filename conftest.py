@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
+import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +42,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+# Longer than all but a few tests take.
+_END_OF_DAY_SECONDS = 20
 _SHARED_SITE = pytest.StashKey[Any]()
 
 
@@ -68,6 +72,16 @@ def _haste(item: pytest.Item) -> int:
         return 0
     fixtures: Sequence[str] = getattr(item, "fixturenames", ())
     return 1 if "browser" in fixtures or "ground" in fixtures else 2
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Wait out the end of a day: what a test did yesterday is not what it looks for today."""
+    now = dt.datetime.now(dt.UTC)
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + dt.timedelta(days=1)
+    left = (midnight - now).total_seconds()
+    if left < _END_OF_DAY_SECONDS:
+        time.sleep(left)
 
 
 @pytest.hookimpl(wrapper=True)

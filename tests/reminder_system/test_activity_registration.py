@@ -26,6 +26,7 @@ import pytest
 from psycopg import sql as query
 from psycopg.types.json import Jsonb
 
+from tests.reminder_system.days import day
 from tests.reminder_system.people import (
     ADMIN,
     AMARA,
@@ -64,10 +65,6 @@ def path(request: pytest.FixtureRequest) -> str:
 def assignment(postgres: Connection) -> int:
     (assignment,) = add_assignments(postgres, 1)
     return assignment
-
-
-def day(ago: int) -> dt.date:
-    return dt.datetime.now(dt.UTC).date() - dt.timedelta(days=ago)
 
 
 def register(

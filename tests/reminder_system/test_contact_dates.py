@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
+from tests.reminder_system.days import day
 from tests.reminder_system.people import (
     ADMIN,
     COORDINATOR,
@@ -40,10 +40,6 @@ REFUSALS = (
 def assignment(postgres: Connection) -> int:
     (assignment,) = add_assignments(postgres, 1)
     return assignment
-
-
-def day(ago: int) -> dt.date:
-    return dt.datetime.now(dt.UTC).date() - dt.timedelta(days=ago)
 
 
 def register(connection: Connection, assignment: int, ago: int, kind: str = "phone_call") -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from tests.reminder_system.days import day
 from tests.reminder_system.people import MENTOR, SERVER, add_assignments, data_api
 from tests.reminder_system.runs import calling, eventually, one
 
@@ -24,10 +25,6 @@ CORRECT = "select reminder.correct_last_contact_date(%s, %s, 'typing error', 'Da
 def assignment(postgres: Connection) -> int:
     (assignment,) = add_assignments(postgres, 1)
     return assignment
-
-
-def day(ago: int) -> dt.date:
-    return dt.datetime.now(dt.UTC).date() - dt.timedelta(days=ago)
 
 
 def register(connection: Connection, assignment: int, kind: str, ago: int) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.reminder_system.days import day
 from tests.reminder_system.people import AMARA, add_assignments, add_mentors
 from tests.reminder_system.runs import one, run, set_settings
 
@@ -20,17 +21,11 @@ if TYPE_CHECKING:
 
 Connection = psycopg.Connection[Any]
 
-TODAY = dt.datetime.now(dt.UTC).date()
-
 
 def explained(connection: Connection, assignment: int) -> list[tuple[str, dt.date | None, str]]:
     return connection.execute(
         "select * from reminder.explain_assignment(%s)", (assignment,)
     ).fetchall()
-
-
-def day(ago: int) -> dt.date:
-    return TODAY - dt.timedelta(days=ago)
 
 
 def register(connection: Connection, assignment: int, kind: str, ago: int) -> int:
@@ -80,7 +75,7 @@ def test_everything_is_there_and_says_whether_it_counts(postgres: Connection) ->
     assert said[6][2].endswith("typing error (a later correction replaced it)")
     assert said[7:] == [
         ("last contact date", day(40), "as the rows above give"),
-        ("reminder", TODAY, f"written by run 1, fell due on {due}"),
+        ("reminder", day(0), f"written by run 1, fell due on {due}"),
         ("next reminder", day(-4), "falls due again, every 7 days"),
     ]
 
@@ -145,7 +140,7 @@ def test_the_next_reminder_is_on_the_day_on_which_a_run_writes_it(
     past = [
         due + dt.timedelta(days=repeat * n)
         for n in range(200)
-        if due + dt.timedelta(days=repeat * n) <= TODAY
+        if due + dt.timedelta(days=repeat * n) <= day(0)
     ]
     served = bool(past) and reminded is not None and day(reminded) >= past[-1]
     expected = due if not past else past[-1] + dt.timedelta(days=repeat) if served else past[-1]

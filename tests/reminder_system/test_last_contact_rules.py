@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.reminder_system.days import day
 from tests.reminder_system.people import (
     ADMIN,
     COORDINATOR,
@@ -23,13 +23,13 @@ from tests.reminder_system.runbook import runbook_block
 from tests.reminder_system.runs import one
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Iterator
 
     from sql_snippets.database.databases import Template
 
 Connection = psycopg.Connection[Any]
 
-TODAY = dt.datetime.now(dt.UTC).date()
 CONTACTS = frozenset({"home_visit", "meeting", "phone_call", "text_message", "video_call"})
 TYPES = (*sorted(CONTACTS), "admin_note", "no_show")
 # Who registers by which path; the operator, who is none of the callers, may name any.
@@ -41,7 +41,7 @@ PATHS = (
     (None, "bulk"),
 )
 
-days = st.integers(0, 12).map(lambda ago: TODAY - dt.timedelta(days=ago))
+days = st.integers(0, 12).map(day)
 slots = st.integers(0, 1)
 positions = st.integers(0, 30)
 rows = st.tuples(slots, st.sampled_from(TYPES), days)
