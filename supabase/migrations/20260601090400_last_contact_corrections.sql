@@ -73,6 +73,16 @@ begin
   insert into reminder.last_contact_corrections as c
     (assignment_id, old_date, new_date, reason, corrected_by)
   values (p_assignment_id, v_old, p_new_date, btrim(p_reason), btrim(p_corrected_by));
+  -- A trigger or a rule of the application can keep the date without a word.
+  if not exists (
+    select from public.assignments a
+    where a.id = p_assignment_id and a.last_contact_date is not distinct from p_new_date
+  ) then
+    raise exception using
+      errcode = 'object_not_in_prerequisite_state',
+      message = format('The date of assignment %s did not stay as it was set.', p_assignment_id),
+      hint = 'A trigger or a rule on public.assignments changes it; reminder.drift names it.';
+  end if;
   return query select p_assignment_id, v_old, p_new_date;
 end
 $$;

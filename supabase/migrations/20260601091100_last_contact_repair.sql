@@ -56,7 +56,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_ids bigint[];
-  v_repaired integer;
+  v_left bigint[];
 begin
   -- All of them once; then only those that were found.
   select array_agg(s.assignment_id) into v_ids from reminder.stale_last_contact s;
@@ -70,12 +70,22 @@ begin
   set last_contact_date = s.logged_contact
   from reminder.stale_last_contact s
   where a.id = s.assignment_id and s.assignment_id = any (v_ids);
-  get diagnostics v_repaired = row_count;
-  return v_repaired;
+  -- A trigger or a rule of the application can keep a date, or set another, without a word.
+  select array_agg(s.assignment_id order by s.assignment_id) into v_left
+  from reminder.stale_last_contact s
+  where s.assignment_id = any (v_ids);
+  if v_left is not null then
+    raise exception using
+      errcode = 'object_not_in_prerequisite_state',
+      message = format('%s of %s dates did not stay as they were set, such as that of assignment %s.',
+        cardinality(v_left), cardinality(v_ids), v_left[1]),
+      hint = 'A trigger or a rule on public.assignments changes them; reminder.drift names it.';
+  end if;
+  return coalesce(cardinality(v_ids), 0);
 end
 $$;
 comment on function reminder.repair_last_contact() is
-  'Sets every last contact date that differs from what is logged to what is logged; returns how many.';
+  'Sets every last contact date that differs from what is logged to what is logged; returns how many. An error where one does not stay so.';
 revoke all on function reminder.repair_last_contact() from public;
 
 create function reminder.check_contact_dates() returns table (ok boolean, finding text, section text)

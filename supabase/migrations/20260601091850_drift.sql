@@ -353,24 +353,29 @@ as $$
       where o.name in ('public.assignments', 'public.activities')
     ),
     added as (
-      select b.id, a.attnum, a.attname
+      select b.id, a.attnum, a.attname,
+        (a.attnotnull or y.typnotnull) and not a.atthasdef and a.attidentity = '' as must_be_given
       from base b
       join pg_attribute a on a.attrelid = b.id and a.attnum > 0 and not a.attisdropped
+      join pg_type y on y.oid = a.atttypid
       where not exists (
         select from reminder.deployed d where d.object = format('column %s.%I', b.name, a.attname))
     )
   select case p_kind
+    -- What must be given refuses every row that is written as documented.
     when 'column' then exists (
       select from base b join added a on a.id = b.id
-      where format('column %s.%I', b.name, a.attname) = p_object)
+      where format('column %s.%I', b.name, a.attname) = p_object
+        and not a.must_be_given)
     when 'grant' then exists (
       select from base b join added a on a.id = b.id
       where starts_with(p_object, format('grant on (%I) on table %s to ', a.attname, b.name)))
-    -- What only looks at columns of its own refuses no contact.
+    -- What only looks at columns of its own refuses no contact, unless these must be given.
     when 'constraint' then exists (
       select from base b join pg_constraint k on k.conrelid = b.id
       where format('constraint %I on %s', k.conname, b.name) = p_object
         and cardinality(k.conkey) > 0
+        and pg_get_constraintdef(k.oid) !~ 'IS NOT NULL'
         and k.conkey <@ array(select a.attnum from added a where a.id = b.id))
     when 'index' then exists (
       select from base b

@@ -211,7 +211,23 @@ as $$
     )
   select
     count(*) = 0,
-    coalesce(string_agg(p.text, '; '), 'make sense together'),
+    -- A rule that was changed on purpose is well, and a reader has to see that it was.
+    coalesce(
+      string_agg(p.text, '; '),
+      (
+        select format('due after %s days%s, then every %s%s', s.reminder_after_days,
+          (
+            select format(' (deployed: %s)', d.state) from reminder.deployed d
+            where d.object = 'setting reminder_after_days' and d.state <> s.reminder_after_days::text
+          ),
+          s.repeat_every_days,
+          (
+            select format(' (deployed: %s)', d.state) from reminder.deployed d
+            where d.object = 'setting repeat_every_days' and d.state <> s.repeat_every_days::text
+          ))
+        from s
+      )
+    ),
     'settings-out-of-bounds'
   from problem p
 $$;

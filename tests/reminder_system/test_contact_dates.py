@@ -297,6 +297,28 @@ UNSEEN = {
 }
 
 
+_KEEPING = (
+    "create function public.keep() returns trigger language plpgsql as $$ begin {} end $$; "
+    "create trigger keep {} update on public.assignments for each row "
+    "execute function public.keep()"
+)
+# Ways in which an application undoes, without an error, what is written to a date.
+KEEPERS = {
+    "the old date is put back": _KEEPING.format(
+        "new.last_contact_date := old.last_contact_date; return new;", "before"
+    ),
+    "the row is left out": _KEEPING.format("return null;", "before"),
+    "a rule does nothing": (
+        "create rule keep as on update to public.assignments do instead nothing"
+    ),
+    "it is taken back afterwards": _KEEPING.format(
+        "if new.last_contact_date is not null then update public.assignments "
+        "set last_contact_date = null where id = new.id; end if; return null;",
+        "after",
+    ),
+}
+
+
 class TestUnseen:
     """With the triggers off, as in a restore: found, and mended by one call."""
 
@@ -325,6 +347,28 @@ class TestUnseen:
             "a correction that came later than its activities": day(99),
         }
         assert last_contact(postgres, assignment) == expected.get(change, day(40))
+
+    @pytest.mark.parametrize("keeper", KEEPERS)
+    def test_no_date_is_said_to_be_set_that_the_application_keeps(
+        self, database: Database, postgres: Connection, assignment: int, keeper: str
+    ) -> None:
+        postgres.execute(KEEPERS[keeper].encode())
+        register(postgres, assignment, 40)
+        correct = "select * from reminder.correct_last_contact_date(%s, current_date - 9, 'w', 'D')"
+        for setting, values in (
+            ("select reminder.repair_last_contact()", ()),
+            (correct, (assignment,)),
+        ):
+            with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState) as raised:
+                postgres.execute(setting, values)
+            assert "did not stay as" in str(raised.value)
+            assert str(assignment) in str(raised.value)
+        # What differs has the object, and its block takes it off.
+        assert postgres.execute("select * from reminder.redeploy()").fetchall()
+        # A session that has seen the rule goes on doing nothing.
+        with database.connect() as later:
+            assert one(later, "select reminder.repair_last_contact()") == 1
+        assert last_contact(postgres, assignment) == day(40)
 
     def test_start_far_ahead_is_found(
         self, postgres: Connection, superuser: Connection, assignment: int

@@ -78,7 +78,7 @@ where jobname = 'peer-mentor-reminders'"""
 MEASURED = [
     ("cron fires,<br>{} UTC", SCHEDULED),
     ("{} UTC is {} in Berlin in winter and {} in summer", SCHEDULED_IN_BERLIN),
-    ("looks every {} minutes. It", WATCHDOG),
+    ("looks every {} minutes. A", WATCHDOG),
     ("the next full {} minutes", WATCHDOG),
     ("no undo: as it does every {} minutes", WATCHDOG),
     ("it has not looked for {} minutes; it is due every {}.", SILENCE_AND_TURN),
@@ -86,7 +86,7 @@ MEASURED = [
     ("On its way, for {} minutes at most", UNANSWERED),
     ("`active`, up to {} minutes | A run at work", HARD_LIMIT),
     ("`active`, over {} minutes | [Release", HARD_LIMIT),
-    ("The {} minutes are `run_hard_limit`", HARD_LIMIT),
+    ("the {} minutes are its `run_hard_limit`", HARD_LIMIT),
     ("has said `running` for more than {} minutes", HARD_LIMIT),
     ("More work than fits into {} seconds", TIME_LIMIT),
     ("1 s, {} s at most", BY_HAND),

@@ -66,7 +66,7 @@ def test_a_word_that_misleads_is_found() -> None:
             "[Disable the job](#disable-the-job), [Release",
             "[Enable the job](#enable-the-job), [Rel",
         ),
-        ("goes on where", "goes on, once [disabled](#disable-the-job), where"),
+        ("Finished batches are kept", "[Disable](#disable-the-job). Finished batches are kept"),
         ("- `running`: wait, then run", "- `running`: run"),
         ("[escalate](#escalate) to that person", "[escalate](#escalate)"),
         ("the second WRITE block below |", "the first WRITE block below |"),

@@ -313,6 +313,20 @@ def _columns_added(god: Connection) -> Iterator[Any]:
             f"a column of {table} that may be empty",
             f"alter table {table} add column added text",
         )
+        yield (
+            f"a column of {table} that must be given",
+            (
+                f"alter table {table} add column added text not null default 'x'; "
+                f"alter table {table} alter column added drop default"
+            ),
+        )
+        yield (
+            f"a column of {table} that a check wants filled",
+            (
+                f"alter table {table} add column added text, "
+                "add constraint filled check (added is not null) not valid"
+            ),
+        )
 
 
 def _numbers(god: Connection) -> Iterator[Any]:
