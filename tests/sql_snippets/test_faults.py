@@ -20,6 +20,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 PARTS = 4
+# For each row of health a fault that no other row names: without the row, nobody would hear of it.
+ALONE = {
+    "lock": "a session holds the lock of the job",
+    "contact dates": "last contact of all: tomorrow",
+    "deployment": "all on public.activities given to public",
+    "jobs": "job peer-mentor-reminders: schedule becomes '0 6 * * 1'",
+    "settings": "setting failure_threshold becomes 100",
+    "watchdog": "the watchdog looked an hour ago",
+    "last success": "no run since last week",
+    "failures in a row": "three runs failed",
+    "promise": "the reminders of today deleted",
+    "alert address": "secret REMINDER_ALERT_WEBHOOK_URL gone",
+    "alerts": "an alert was given up",
+    "heartbeat": "secret REMINDER_HEARTBEAT_URL gone",
+}
+# The catalogue has none for the row of the guard: only who records the loss hides it elsewhere.
+LOST_GUARD = Fault(
+    "recorded",
+    "the guard dropped, and what is left recorded as deployed",
+    "alter table reminder.dispatched_reminders drop constraint dispatched_reminders_pkey; "
+    "select reminder.record_deployment()",
+)
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +77,17 @@ def test_what_breaks_the_promise_shows_in_health(
     score, failures = judge(kind, ground.look_at_each([f for f in faults if f.kind == kind]))
     record_property(PROPERTY, astuple(score))
     assert not failures, "\n".join(failures)
+
+
+@pytest.mark.parametrize("row", [*ALONE, "duplicate guard"])
+def test_each_row_is_the_only_one_that_names_some_fault(
+    row: str, ground: Ground, faults: tuple[Fault, ...]
+) -> None:
+    (fault,) = [
+        fault for fault in (*faults, LOST_GUARD) if fault.name == ALONE.get(row, LOST_GUARD.name)
+    ]
+    (named,) = ground.look(fault, ask=False).not_ok
+    assert named.partition(":")[0] == row
 
 
 @pytest.mark.parametrize("part", range(PARTS))
