@@ -30,6 +30,7 @@ from sql_snippets.database.databases import Database
 from sql_snippets.database.recipes import Recipe
 from sql_snippets.mkdocs_site import load_site
 from sql_snippets.model import Mark
+from sql_snippets.profiles import SUPABASE
 from sql_snippets.reading.pages import read_page
 from sql_snippets.servers.binaries import find_binaries
 from sql_snippets.servers.cluster import open_cluster
@@ -242,8 +243,9 @@ def migrated(choice: str) -> Iterator[Database]:
         migrations=ROOT / "supabase" / "migrations",
         seed=None,
         role="postgres",
+        profile=SUPABASE,
     )
-    with open_cluster(find_binaries(choice)) as cluster:
+    with open_cluster(find_binaries(choice), SUPABASE) as cluster:
         cluster.initialize()
         server = cluster.start(SETTINGS)
         build(server, "postgres", recipe)

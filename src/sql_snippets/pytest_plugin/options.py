@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from sql_snippets.profiles import PROFILES
 from sql_snippets.settings import Settings, SettingsError, decide
 
 _INI = {
@@ -20,7 +21,7 @@ _INI = {
     "seed": "SQL file run after the migrations",
     "role": "the role the pages' reader has (default: postgres)",
     "timeout": "seconds after which a block is cancelled on the server (default: 30)",
-    "editor": "what the reader pastes blocks into: supabase (default: its SQL Editor), or psql",
+    "profile": f"the platform that the pages' readers work on: {' (default), '.join(PROFILES)}",
     "effects": "lines `schema.relation = effect`: queues whose rows are named as what they order",
     "identifiers": "inline code that must be names of the database: qualified (default), all, off",
     "mkdocs": "mkdocs.yml of each site whose pages are not in its folder or below it",
