@@ -267,7 +267,7 @@ def _checked(
 def count(items: Iterable[Mapping[str, Any]]) -> str:
     """Say how many items have which verdict."""
     verdicts = [item["verdict"] for item in items]
-    words = {"failed": "FAILED", "passed": "passed", "excluded": "not to be run"}
+    words = {"failed": "FAILED", "passed": "passed", "skipped": "skipped"}
     found = [f"{verdicts.count(key)} {word}" for key, word in words.items() if key in verdicts]
     return ", ".join(found) or "nothing to check"
 

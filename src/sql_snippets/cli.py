@@ -155,8 +155,8 @@ def as_text(pages: Sequence[Page]) -> Iterator[str]:
                 yield f"    claims: {claims}"
             for placeholder in _placeholders(snippet):
                 yield f"    <{placeholder['name']}> from {placeholder['source']}"
-            if snippet.excluded is not None:
-                yield f"    not run: {snippet.excluded}"
+            if snippet.skipped is not None:
+                yield f"    skipped: {snippet.skipped}"
     for page in pages:
         for item in page.not_rendered:
             yield f"{item.location}: not shown by the site: {item.reason}"
@@ -184,7 +184,7 @@ def _block(snippet: Snippet) -> dict[str, Any]:
         "sql": snippet.sql,
         "claims": asdict(snippet.claims),
         "placeholders": _placeholders(snippet),
-        "excluded": snippet.excluded,
+        "skipped": snippet.skipped,
     }
 
 

@@ -232,8 +232,8 @@ def test_open_page_changes_in_place_and_keeps_what_was_typed(
 
 
 def test_line_for_a_check_counts_each_verdict() -> None:
-    items = [{"verdict": verdict} for verdict in ("passed", "excluded", "passed", "failed")]
-    assert count(items) == "1 FAILED, 2 passed, 1 not to be run"
+    items = [{"verdict": verdict} for verdict in ("passed", "skipped", "passed", "failed")]
+    assert count(items) == "1 FAILED, 2 passed, 1 skipped"
     assert count(items[:1]) == "1 passed"
     assert count([]) == "nothing to check"
 

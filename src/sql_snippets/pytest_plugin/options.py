@@ -61,6 +61,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="do not look for the migration that broke a block",
     )
+    group.addoption(
+        "--sql-mutate",
+        action="store_true",
+        help="break the database under the blocks instead, and list those that do not notice",
+    )
+    group.addoption(
+        "--sql-mutation-seed", type=int, metavar="N", help="repeat the mutation run of a seed"
+    )
+    group.addoption(
+        "--sql-mutation-tries",
+        type=int,
+        default=12,
+        metavar="N",
+        help="most tries a block (default: 12)",
+    )
+    group.addoption(
+        "--sql-mutation-threshold",
+        type=float,
+        default=90.0,
+        metavar="PERCENT",
+        help="fail when fewer of a page's blocks notice (default: 90)",
+    )
     for name, text in _INI.items():
         parser.addini(f"sql_{name}", text, default="")
 

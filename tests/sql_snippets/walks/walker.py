@@ -24,7 +24,7 @@ from tests.sql_snippets.walks.moves import PLATFORM, Do, Move, Plan, plan
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sql_snippets.database.databases import Database
+    from sql_snippets import Database
     from tests.sql_snippets.decisions import Node, Outcome, Section
     from tests.sql_snippets.walks.book import Book
 
