@@ -44,6 +44,7 @@ EDGES = {
     "mkdocs_site": {"mkdocs"},
     "project": {"pytest", "_pytest"},
     "pytest_plugin": {"pytest", "_pytest"},
+    "watching": {"pytest"},
     "mutation_run": {"pytest"},
 }
 FRAMEWORKS = {"pytest", "_pytest", "mkdocs", "material"}

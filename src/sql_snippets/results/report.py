@@ -30,6 +30,9 @@ FORMAT = 3
 
 Kind = Literal["block", "table", "facts", "unchecked-fact", "identifiers", "drill", "fault"]
 
+DEFAULT_PATH = ".cache/sql-snippets/report.json"
+"""Where a site looks for its report, from the folder of its ``mkdocs.yml``."""
+
 
 class ReportError(Exception):
     """A report cannot be written, or is there and cannot be read."""
