@@ -899,15 +899,20 @@ def test_settings_that_cannot_be_read_are_said(
     assert f"{project / 'pyproject.toml'}: " in caplog.text
 
 
+_SINCE_PYTEST_9 = (
+    ("pyproject.toml", '[tool.pytest]\nsql_role = "x"\n'),
+    ("pytest.toml", '[pytest]\nsql_role = "x"\n'),
+)
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
         ("pytest.ini", "[pytest]\nsql_role = x\nother = 1\n"),
         ("pyproject.toml", '[tool.pytest.ini_options]\nsql_role = "x"\nother = 1\n'),
-        ("pyproject.toml", '[tool.pytest]\nsql_role = "x"\n'),
         ("tox.ini", "[pytest]\nsql_role = x\n"),
         ("setup.cfg", "[tool:pytest]\nsql_role = x\n"),
-        ("pytest.toml", '[pytest]\nsql_role = "x"\n'),
+        *(_SINCE_PYTEST_9 if pytest.version_tuple >= (9,) else ()),
     ],
 )
 def test_settings_are_read_where_pytest_has_them(tmp_path: Path, name: str, text: str) -> None:
