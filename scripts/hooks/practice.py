@@ -26,7 +26,6 @@ from sql_snippets.mkdocs_site import load_site
 from sql_snippets.model import Step
 from sql_snippets.project import present_recipe, present_settings
 from sql_snippets.reading.known_pages import read_known_page
-from sql_snippets.running.editor import APPLICATION_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,7 +87,7 @@ class _Practice:
             {
                 "engine": self.engine,
                 "role": recipe.role,
-                "editor": APPLICATION_NAME,
+                "editor": recipe.profile.editor.application_name,
                 "platform": [read_sql(path) for path in recipe.platform],
                 "migrations": [read_sql(path) for path in recipe.migrations],
                 "seed": read_sql(recipe.seed) if recipe.seed else "",

@@ -1,12 +1,11 @@
-"""Measure.  A section is a module ``bench_NAME`` beside this one, run by itself."""
+"""Measure.  A section is a module ``bench_NAME`` in ``benchmarks``, run by itself."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.tasks import figures
-from scripts.tasks.common import VENV_PYTHON, TaskError, run, say
+from benchmarks import figures
+from scripts.tasks.common import ROOT, VENV_PYTHON, TaskError, run, say
 from scripts.tasks.prepare import prepare
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ def main(arguments: Sequence[str]) -> int:
     keep = KEEP in arguments
     given = [argument for argument in arguments if argument != KEEP]
     sections = sorted(
-        path.stem.removeprefix(_PREFIX) for path in Path(__file__).parent.glob(f"{_PREFIX}*.py")
+        path.stem.removeprefix(_PREFIX) for path in (ROOT / "benchmarks").glob(f"{_PREFIX}*.py")
     )
     chosen, rest = (given[:1], given[1:]) if given else (sections, [])
     for name in chosen:
@@ -35,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     for name in chosen:
         say(f"Measuring: {name}")
         kept = ["--json", str(figures.KEPT / f"{name}.json")] if keep else []
-        failed |= run([VENV_PYTHON, "-m", f"scripts.tasks.{_PREFIX}{name}", *rest, *kept])
+        failed |= run([VENV_PYTHON, "-m", f"benchmarks.{_PREFIX}{name}", *rest, *kept])
     if keep:
         figures.update()
         say(f"The findings are in {figures.PAGE}")

@@ -26,8 +26,9 @@ _FOLDERS = (
 _FILES = ("mkdocs.yml", "pyproject.toml", "conftest.py", "tests/__init__.py")
 # What scripts/serve becomes, without setting up and without a first check.
 _SERVE = """
-import os, subprocess, sys
-subprocess.Popen([sys.executable, "-m", "scripts.tasks.watch", str(os.getpid())])
+import os, pathlib, subprocess, sys
+watch = [pathlib.Path(sys.executable).with_name("sql-snippets"), "watch", "tests/sql_snippets"]
+subprocess.Popen([*watch, "--from-now", "--beside", str(os.getpid())])
 serve = ["-m", "mkdocs", "serve", "-q", "--livereload", *sys.argv[1:]]
 os.execv(sys.executable, [sys.executable, *serve])
 """

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def command(*arguments: str) -> list[str | Path]:
     """Return what tries the blocks of the pages that are named."""
-    plugin = ("-p", "sql_snippets.mutation_run", "-p", "no:cacheprovider")
+    plugin = ("--sql-mutate", "-p", "no:cacheprovider")
     return [VENV_PYTHON, "-m", "pytest", "-q", *plugin, *arguments]
 
 

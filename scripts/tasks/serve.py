@@ -23,10 +23,12 @@ from scripts.tasks.prepare import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 PORT = 8000
 HIGHEST_PORT = 65535
 TESTS_FAILED = 1
+SCENARIOS = "tests/sql_snippets"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -44,10 +46,20 @@ def main(arguments: Sequence[str]) -> int:
     # Quiet but for warnings: what an author wants to know of a save is said by the watcher.
     command = [mkdocs, "serve", "-q", "--livereload", "-a", f"{HOST}:{port}"]
     os.chdir(ROOT)
-    # It sees that its parent has gone: this process, which becomes the server.
-    checked = int(status in {0, TESTS_FAILED})
-    numbers = [str(number) for number in (os.getpid(), port, checked)]
-    subprocess.Popen([VENV_PYTHON, "-m", "scripts.tasks.watch", *numbers], env=environment())
+    # Both see that their parent has gone: this process, which becomes the server.
+    parent = str(os.getpid())
+    watcher: list[str | Path] = [
+        VENV / "bin" / "sql-snippets",
+        "watch",
+        SCENARIOS,
+        "--beside",
+        parent,
+    ]
+    if status in {0, TESTS_FAILED}:
+        watcher.append("--from-now")
+    subprocess.Popen(watcher, env=environment())
+    announcer: list[str | Path] = [VENV_PYTHON, "-m", "scripts.tasks.announce", parent, str(port)]
+    subprocess.Popen(announcer, env=environment())
     # In the place of this process: an interrupt ends the server and nothing is left to wait for.
     os.execve(command[0], command, environment())
 

@@ -20,6 +20,7 @@ import pytest
 from scripts.tasks.common import ROOT, TaskError
 from sql_snippets.database.databases import Database, open_live_database
 from sql_snippets.database.recipes import Recipe
+from sql_snippets.profiles import SUPABASE
 from sql_snippets.servers.server import ServerUnavailable
 from tests.sql_snippets.cron_clock import fire, go_on_numbering, running_cron
 from tests.sql_snippets.faults.catalogue import Fault, catalogue
@@ -231,6 +232,7 @@ def _recipe() -> Recipe:
         migrations=ROOT / "supabase" / "migrations",
         seed=ROOT / "supabase" / "seed.sql",
         role="postgres",
+        profile=SUPABASE,
     )
 
 

@@ -1,4 +1,4 @@
-"""The command ``sql-snippets``: say what is on the pages, without running any of it."""
+"""The command ``sql-snippets``: say what is on the pages, or check again what is saved."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sql_snippets.reading.site import Site, SiteError
 from sql_snippets.sqltext.placeholders import find
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from sql_snippets.model import (
         BoundTable,
@@ -31,11 +31,34 @@ if TYPE_CHECKING:
 
 EXIT_OK = 0
 EXIT_UNREADABLE = 2
+EXIT_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status: 0, or 2 when something cannot be read."""
     arguments = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.run
+    return command(arguments)
+
+
+def _watch(arguments: argparse.Namespace) -> int:
+    # Listing needs no pytest.
+    from sql_snippets.project import ProjectError  # noqa: PLC0415 - see above
+    from sql_snippets.settings import SettingsError  # noqa: PLC0415 - see above
+    from sql_snippets.watching.watch import Place, watch  # noqa: PLC0415 - see above
+
+    try:
+        place = Place.of(arguments.config_file, arguments.report, arguments.paths)
+        watch(place, from_now=arguments.from_now, beside=arguments.beside)
+    except (SiteError, ProjectError, SettingsError) as err:
+        _write(f"sql-snippets: error: {err}", sys.stderr)
+        return EXIT_UNREADABLE
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    return EXIT_OK
+
+
+def _list(arguments: argparse.Namespace) -> int:
     pages: list[Page] = []
     errors: list[str] = []
     for path in arguments.paths:
@@ -72,7 +95,7 @@ def _write(text: str, stream: TextIO) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sql-snippets",
-        description="Find the SQL blocks of a MkDocs site. To run them, use pytest.",
+        description="Find the SQL blocks of a MkDocs site, or watch them. To run them, use pytest.",
     )
     parser.add_argument(
         "--version", action="version", version=f"%(prog)s {version('sql-snippets')}"
@@ -103,6 +126,42 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help='print one object with the lists "blocks", "not_rendered" and "problems"',
     )
+    listing.set_defaults(run=_list)
+    watching = commands.add_parser(
+        "watch",
+        help="check again what is saved, for pages that `mkdocs serve` has open",
+        description=(
+            "Check the pages of the site, then again whatever is saved: a page alone, or all of "
+            "them after a change to what the database is made from. An open page of `mkdocs serve` "
+            "shows the verdicts as they come. Ends with the program that started it."
+        ),
+    )
+    watching.add_argument(
+        "paths",
+        nargs="*",
+        type=Path,
+        metavar="PATH",
+        help="more files and folders that the checks use, such as the fixtures of incidents",
+    )
+    watching.add_argument(
+        "-f", "--config-file", type=Path, metavar="FILE", help="the mkdocs.yml of the site"
+    )
+    watching.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="the report that mkdocs.yml names, where it is not .cache/sql-snippets/report.json",
+    )
+    watching.add_argument(
+        "--from-now", action="store_true", help="check only what is saved from now on"
+    )
+    watching.add_argument(
+        "--beside",
+        type=int,
+        metavar="PID",
+        help="end too when this process, which started the command, has ended by now",
+    )
+    watching.set_defaults(run=_watch)
     return parser
 
 
@@ -155,8 +214,8 @@ def as_text(pages: Sequence[Page]) -> Iterator[str]:
                 yield f"    claims: {claims}"
             for placeholder in _placeholders(snippet):
                 yield f"    <{placeholder['name']}> from {placeholder['source']}"
-            if snippet.excluded is not None:
-                yield f"    not run: {snippet.excluded}"
+            if snippet.skipped is not None:
+                yield f"    skipped: {snippet.skipped}"
     for page in pages:
         for item in page.not_rendered:
             yield f"{item.location}: not shown by the site: {item.reason}"
@@ -184,7 +243,7 @@ def _block(snippet: Snippet) -> dict[str, Any]:
         "sql": snippet.sql,
         "claims": asdict(snippet.claims),
         "placeholders": _placeholders(snippet),
-        "excluded": snippet.excluded,
+        "skipped": snippet.skipped,
     }
 
 

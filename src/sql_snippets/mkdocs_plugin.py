@@ -43,7 +43,7 @@ from sql_snippets.reading.pages import read_page
 from sql_snippets.reading.site import Site, SiteError
 from sql_snippets.reading.source import PageError
 from sql_snippets.results.drill_log import DrillLogError, read_drill_log
-from sql_snippets.results.report import Report, ReportError, read_report
+from sql_snippets.results.report import DEFAULT_PATH, Report, ReportError, read_report
 from sql_snippets.results.stamps import (
     block_anchor,
     compare_with,
@@ -85,7 +85,7 @@ class SqlSnippetsConfig(Config):  # type: ignore[no-untyped-call]  # untyped bas
     the name, as ``x.md``, of the page to generate; without one there is none.
     """
 
-    report = config_options.Type(str, default=".cache/sql-snippets/report.json")
+    report = config_options.Type(str, default=DEFAULT_PATH)
     verification = config_options.Type(str, default="")
     drill_log = config_options.Type(str, default="")
 

@@ -212,7 +212,7 @@ class Snippet:
     fence: Location
     end_line: int
     claims: Claims = Claims()
-    excluded: str | None = None
+    skipped: str | None = None
     earlier: tuple[Snippet, ...] = ()
     order: Order | None = None
     tables_below: tuple[TableBelow, ...] = ()
@@ -306,7 +306,7 @@ class BoundTable:
     header: tuple[str, ...]
     rows: tuple[TableRow, ...]
     location: Location
-    excluded: str | None = None
+    skipped: str | None = None
     problems: tuple[Failure, ...] = ()
 
     @property
@@ -346,7 +346,7 @@ class FactsTable:
     header: tuple[str, ...]
     rows: tuple[TableRow, ...]
     location: Location
-    excluded: str | None = None
+    skipped: str | None = None
     problems: tuple[Failure, ...] = ()
 
     @property
@@ -373,7 +373,7 @@ class Drill:
     steps: tuple[Snippet, ...]
     location: Location
     problems: tuple[Failure, ...] = ()
-    excluded: str | None = None
+    skipped: str | None = None
     name: str = "drill"
 
     @property
@@ -403,7 +403,7 @@ class Page:
     """Everything the checker found on one page.
 
     ``problems`` are those that belong to no block: a directive with nothing below it, say.
-    ``not_sql`` are the words that the author says are no names of the database.  ``excluded`` is
+    ``not_names`` are the words that the author says are no names of the database.  ``skipped`` is
     why the page says that nothing on it is checked.  ``titles`` are the headings as they are read,
     by section.
     """
@@ -413,10 +413,10 @@ class Page:
     tables: tuple[BoundTable, ...] = ()
     facts: tuple[FactsTable, ...] = ()
     codes: tuple[InlineCode, ...] = ()
-    not_sql: tuple[InlineCode, ...] = ()
+    not_names: tuple[InlineCode, ...] = ()
     drills: tuple[Drill, ...] = ()
     not_rendered: tuple[NotRendered, ...] = ()
-    excluded: str | None = None
+    skipped: str | None = None
     titles: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[Failure, ...] = ()
 

@@ -1,7 +1,6 @@
-"""A pytest plugin that finds out which blocks stay green when the database is broken.
+"""What ``pytest docs --sql-mutate`` runs: which blocks stay green when the database is broken.
 
-``pytest docs -p sql_snippets.mutation_run``.  A block that is green whatever is broken of what it
-names checks nothing: it has no teeth.
+A block that is green whatever is broken of what it names checks nothing: it has no teeth.
 """
 
 from __future__ import annotations
@@ -112,7 +111,7 @@ class MutationRun:
                 texts = item.mutable_texts()
                 marker = item.get_closest_marker("skip")
                 if marker is not None:
-                    trial.reason = f"it is not run: {marker.kwargs.get('reason')}"
+                    trial.reason = f"it is skipped: {marker.kwargs.get('reason')}"
                     continue
                 if texts is None:
                     trial.reason = "it has a problem of its own: run the checks first"
@@ -206,23 +205,7 @@ class MutationRun:
             line(f"{page}: {killed} of {of} ({killed / of:.0%}), {verdict} {self.threshold:g} %")
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare the options of a mutation run."""
-    group = parser.getgroup("sql-mutation", "mutation run of SQL blocks")
-    group.addoption("--sql-mutation-seed", type=int, metavar="N", help="repeat the run of a seed")
-    group.addoption(
-        "--sql-mutation-tries", type=int, default=12, metavar="N", help="most a block (12)"
-    )
-    group.addoption(
-        "--sql-mutation-threshold",
-        type=float,
-        default=90.0,
-        metavar="PERCENT",
-        help="fail when fewer of a page's blocks have teeth (90)",
-    )
-
-
-def pytest_configure(config: pytest.Config) -> None:
+def register(config: pytest.Config) -> None:
     """Put the mutation run in the place of the run."""
     if getattr(config.option, "numprocesses", None):
         raise pytest.UsageError("a mutation run has one process: leave out -n")

@@ -12,17 +12,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from sql_snippets.model import Failure, Order, Step
+from sql_snippets.profiles import POSTGRES, PSQL
 from sql_snippets.sqltext.nearest import did_you_mean
 from sql_snippets.sqltext.placeholders import Filled, PlaceholderError, fill, find
 
 if TYPE_CHECKING:
     from sql_snippets.model import Drill, Outcome, Snippet
-
-NAMED_EFFECTS: Mapping[str, str] = {
-    "cron.job": "job scheduled or unscheduled",
-    "net.http_request_queue": "HTTP request queued",
-}
-"""Relations whose rows are orders to a worker.  To take one back is to change the orders: WRITE."""
+    from sql_snippets.profiles import Editor
 
 DEFAULT_TIMEOUT = 30.0
 RESOLVED = "resolved"
@@ -30,26 +26,6 @@ RESOLVED = "resolved"
 
 Outcomes = Mapping[str, "Outcome"]
 """What the blocks gave that have been run in a database, by their ids."""
-
-
-@dataclass(frozen=True, slots=True)
-class Editor:
-    """What a reader pastes blocks into, as far as it makes a difference.
-
-    ``limit`` is what it adds to a single select, ``seconds`` how long it waits.  One that shows
-    ``rows_only`` shows the last result that has rows, and not the last.
-    """
-
-    limit: int | None = None
-    seconds: float | None = None
-    rows_only: bool = False
-
-
-EDITORS: Mapping[str, Editor] = {
-    # Studio's default for the limit, and the limit of its requests.
-    "supabase": Editor(limit=100, seconds=60.0, rows_only=True),
-    "psql": Editor(),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +37,8 @@ class RunOptions:
 
     role: str
     timeout: float = DEFAULT_TIMEOUT
-    effects: Mapping[str, str] = field(default_factory=lambda: NAMED_EFFECTS)
-    editor: Editor = EDITORS["supabase"]
+    effects: Mapping[str, str] = field(default_factory=lambda: POSTGRES.effects)
+    editor: Editor = PSQL
 
 
 class Where(StrEnum):

@@ -12,6 +12,7 @@ import pytest
 from _pytest.config.findpaths import locate_config
 
 from sql_snippets.database.recipes import Recipe
+from sql_snippets.profiles import PROFILES
 from sql_snippets.settings import decide
 
 if TYPE_CHECKING:
@@ -68,4 +69,5 @@ def recipe_of(settings: Settings) -> Recipe:
         migrations=settings.migrations,
         seed=settings.seed,
         role=settings.role,
+        profile=PROFILES[settings.profile],
     )

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sql_snippets.database.recipes import Command, RecipeError
-from sql_snippets.plan import DEFAULT_TIMEOUT, EDITORS, NAMED_EFFECTS, RunOptions
+from sql_snippets.plan import DEFAULT_TIMEOUT, RunOptions
+from sql_snippets.profiles import PROFILES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +41,7 @@ class Settings:
     timeout: float
     effects: Mapping[str, str]
     cache_dir: Path
-    editor: str = next(iter(EDITORS))
+    profile: str = next(iter(PROFILES))
     identifiers: str = IDENTIFIERS[0]
     mkdocs: tuple[Path, ...] = ()
     no_cache: bool = False
@@ -49,7 +50,7 @@ class Settings:
     @property
     def run_options(self) -> RunOptions:
         """How blocks are run that say nothing else."""
-        editor = EDITORS[self.editor]
+        editor = PROFILES[self.profile].editor
         timeout = min(self.timeout, editor.seconds or self.timeout)
         return RunOptions(self.role, timeout, self.effects, editor)
 
@@ -143,6 +144,7 @@ def decide(
     `SettingsError` for a value that cannot be used, naming where it stands.
     """
     source = _Source(command_line, environment, ini)
+    profile = source.choice("profile", tuple(PROFILES))
     report, _ = source.text("report")
     return Settings(
         root=root,
@@ -157,9 +159,9 @@ def decide(
         seed=source.path("seed", root),
         role=source.text("role")[0] or "postgres",
         timeout=source.seconds("timeout", DEFAULT_TIMEOUT),
-        effects={**NAMED_EFFECTS, **source.pairs("effects")},
+        effects={**PROFILES[profile].effects, **source.pairs("effects")},
         cache_dir=source.path("cache_dir", root) or _default_cache_dir(environment),
-        editor=source.choice("editor", tuple(EDITORS)),
+        profile=profile,
         identifiers=source.choice("identifiers", IDENTIFIERS),
         mkdocs=tuple((root / path).resolve() for path in source.text("mkdocs")[0].split()),
         no_cache=source.flag("no_cache"),

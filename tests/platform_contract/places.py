@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from psycopg import sql as query
 
-from sql_snippets.database.building import WORKER_SETTINGS, build
+from sql_snippets.database.building import build
 from sql_snippets.database.databases import MAINTENANCE, Database
+from sql_snippets.profiles import SUPABASE, WORKER_SETTINGS
 from sql_snippets.servers.binaries import find_binaries
 from sql_snippets.servers.cluster import open_cluster
 from sql_snippets.servers.server import ServerUnavailable
@@ -113,7 +114,7 @@ def _own_server(part: str) -> Iterator[str]:
     if not binaries.has_library(part):
         missing(f"{part} is not installed for the PostgreSQL of the system.")
     settings = {"shared_preload_libraries": part, WORKER_SETTINGS[part]: served}
-    with open_cluster(binaries) as cluster:
+    with open_cluster(binaries, SUPABASE) as cluster:
         cluster.initialize()
         server = cluster.start(settings, tcp=True)
         with server.connect(MAINTENANCE) as admin:
@@ -139,7 +140,7 @@ def _found_on(server: Server, served: str) -> dict[str, object]:
 @contextmanager
 def open_served(url: str, part: str) -> Iterator[Place]:
     """Give the database of a URL's server that the part serves; without the part, skip."""
-    with open_url(url, ROLE, allow_remote=False) as visit:
+    with open_url(url, ROLE, SUPABASE, allow_remote=False) as visit:
         server, maintenance = visit.server, visit.maintenance
         with server.connect(maintenance) as admin:
             row = admin.execute(

@@ -442,12 +442,12 @@ create role sql_made;
 
 -- name: configuration of the server
 -- danger: WRITE: configuration of the server changed
--- role: supabase_admin
+-- role: sql_snippets_admin
 alter system set work_mem = '9MB';
 
 -- name: configuration read again
 -- danger: WRITE: configuration of the server reloaded
--- role: supabase_admin
+-- role: sql_snippets_admin
 select pg_reload_conf();
 
 -- name: job scheduled
@@ -456,7 +456,7 @@ select cron.schedule('made', '* * * * *', 'select 1');
 
 -- name: job unscheduled
 -- danger: WRITE: job scheduled or unscheduled (cron.job, 1 row)
--- role: supabase_admin
+-- role: sql_snippets_admin
 delete from cron.job where jobname = 'nightly';
 
 -- name: refresh of a materialized view
@@ -481,12 +481,12 @@ reindex index orders_state;
 
 -- name: copy to a file
 -- danger: WRITE: file or program of the server used (COPY)
--- role: supabase_admin
+-- role: sql_snippets_admin
 copy public.orders to '/dev/null';
 
 -- name: copy to a program
 -- danger: WRITE: file or program of the server used (COPY)
--- role: supabase_admin
+-- role: sql_snippets_admin
 copy (select 1) to program 'cat > /dev/null';
 
 -- name: large object

@@ -237,9 +237,9 @@ def test_rows_of_a_tag() -> None:
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     cache = tmp_path_factory.mktemp("cache")
-    recipe = Recipe((), (), None, "supabase_admin")
+    recipe = Recipe((), (), None, "sql_snippets_admin")
     with open_template("embedded", recipe, cache_dir=cache) as template, template.clone() as clone:
-        assert run_as_editor(clone, TABLES, RunOptions("supabase_admin")).error is None
+        assert run_as_editor(clone, TABLES, RunOptions("sql_snippets_admin")).error is None
         yield clone
 
 

@@ -72,10 +72,10 @@ def test_lists_every_block_with_its_place_and_claims(
     assert (one["line"], one["end_line"]) == (8, 9)
     assert one["id"] == "docs/deep/page.md::a::one"
     assert one["sql"] == "select 'é',\n  1;"
-    assert one["excluded"] is None
+    assert one["skipped"] is None
     assert (one["claims"]["mark"], one["claims"]["rows"]) == ("READ", 1)
     assert one["claims"]["output"]["text"] == "x"
-    assert two["excluded"] == "needs production"
+    assert two["skipped"] == "needs production"
     assert three["line"] == 25
     (lost,) = found["not_rendered"]
     assert (lost["path"], lost["line"]) == ("docs/deep/page.md", 29)
@@ -98,7 +98,7 @@ def test_the_text_form_names_what_a_person_looks_for(
     assert main(["list", str(project)]) == 0
     out, _ = capsys.readouterr()
     assert "docs/deep/page.md:8  docs/deep/page.md::a::one" in out
-    assert "not run: needs production" in out
+    assert "skipped: needs production" in out
     assert "docs/deep/page.md:29:1: not shown by the site: it is inside an HTML comment" in out
     assert "docs/deep/page.md:22:11: unknown word `nme=x`" in out
     assert out.endswith("3 blocks on 1 page, 1 written but not shown, 1 problem\n")

@@ -146,7 +146,7 @@ def test_what_a_block_does_to_roles_goes_with_its_clone(template: Template) -> N
         with database.connect() as connection:
             assert connection.execute("show statement_timeout").fetchone() == ("10min",)
     with template.clone() as database, database.connect() as connection:
-        assert connection.execute("show statement_timeout").fetchone() == ("2min",)
+        assert connection.execute("show statement_timeout").fetchone() == ("0",)
         assert (
             connection.execute("select from pg_roles where rolname = 'left_behind'").fetchone()
             is None

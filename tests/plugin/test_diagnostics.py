@@ -138,9 +138,9 @@ def test_annotations_are_escaped() -> None:
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     cache = tmp_path_factory.mktemp("cache")
-    recipe = Recipe((), (), None, "supabase_admin")
+    recipe = Recipe((), (), None, "sql_snippets_admin")
     with open_template("embedded", recipe, cache_dir=cache) as template, template.clone() as clone:
-        assert run_as_editor(clone, TABLES, RunOptions("supabase_admin")).error is None
+        assert run_as_editor(clone, TABLES, RunOptions("sql_snippets_admin")).error is None
         yield clone
 
 
@@ -179,7 +179,7 @@ def test_the_nearest_name(
     sql: str,
     nearest: str | None,
 ) -> None:
-    error = run_as_editor(database, sql, RunOptions("supabase_admin")).error
+    error = run_as_editor(database, sql, RunOptions("sql_snippets_admin")).error
     assert error is not None
     assert suggest(connection, error, sql) == nearest
 
@@ -274,7 +274,7 @@ def test_what_is_offered_is_mostly_right_and_else_nothing_is() -> None:
     ],
 )
 def test_an_unknown_name_is_shown_where_it_stands(database: Database, sql: str, place: str) -> None:
-    error = run_as_editor(database, sql, RunOptions("supabase_admin")).error
+    error = run_as_editor(database, sql, RunOptions("sql_snippets_admin")).error
     assert error is not None
     assert error.offset is not None
     assert sql[error.offset :].startswith(place)
@@ -296,7 +296,7 @@ def test_an_unknown_name_is_shown_where_it_stands(database: Database, sql: str, 
 def test_where_nothing_is_likely_nothing_is_offered(
     database: Database, connection: psycopg.Connection[tuple[object, ...]], sql: str
 ) -> None:
-    error = run_as_editor(database, sql, RunOptions("supabase_admin")).error
+    error = run_as_editor(database, sql, RunOptions("sql_snippets_admin")).error
     assert error is not None
     assert suggest(connection, error, sql) is None
 

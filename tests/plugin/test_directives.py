@@ -47,7 +47,7 @@ def test_reads_every_word_of_a_block(tmp_path: Path) -> None:
     assert snippet.problems == ()
     assert page.problems == ()
     assert snippet.name == "one"
-    assert snippet.excluded == "not here: 'x' > 1"
+    assert snippet.skipped == "not here: 'x' > 1"
     claims = snippet.claims
     assert (claims.scenario, claims.step, claims.role) == ("stuck", Step.RESOLVE, "anon")
     assert (claims.error, claims.volatile, claims.once) == ("42P01", ("a", "b"), True)
@@ -455,17 +455,17 @@ def test_shapes_and_taken_values_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", ["A paragraph.\n", "# Heading\n", BLOCK, TABLE, ""])
 def test_exceptions_belong_to_the_page_wherever_they_stand(tmp_path: Path, where: str) -> None:
-    page = read(tmp_path, f"<!-- sql: not-sql=one_word,two_words -->\n\n{where}")
+    page = read(tmp_path, f"<!-- sql: not-names=one_word,two_words -->\n\n{where}")
     assert page.problems == ()
-    assert [(word.text, word.location.column) for word in page.not_sql] == [
+    assert [(word.text, word.location.column) for word in page.not_names] == [
         ("one_word", 11),
         ("two_words", 11),
     ]
 
 
 def test_an_empty_exception_is_a_problem_of_the_page(tmp_path: Path) -> None:
-    page = read(tmp_path, "<!-- sql: not-sql= -->\n\nText.\n")
-    assert "`not-sql=`: it needs names" in only_message(page.problems)
+    page = read(tmp_path, "<!-- sql: not-names= -->\n\nText.\n")
+    assert "`not-names=`: it needs names" in only_message(page.problems)
 
 
 @pytest.mark.parametrize(

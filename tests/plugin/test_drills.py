@@ -235,7 +235,7 @@ def test_a_diagnosis_after_the_fix_proves_nothing() -> None:
 
 
 def test_a_step_that_is_skipped_or_wrong_cannot_be_followed() -> None:
-    skipped = replace(RESOLVE, excluded="not here")
+    skipped = replace(RESOLVE, skipped="not here")
     wrong = replace(VERIFY, problems=(Failure(Location("x.md", 28), "what?"),))
     failures, _, incident = _run(drill=replace(DRILL, steps=(CONFIRM, skipped, wrong)))
     assert [failure.message for failure in failures] == [

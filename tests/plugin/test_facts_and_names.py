@@ -144,7 +144,7 @@ def test_all_of_it_is_right(project: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(['SKIPPED * "Owner" is not checked: people decide it'])
     items = {item["name"]: item for item in json.loads(report.read_text())["items"]}
     assert items["glance"]["verdict"] == "passed"
-    assert items["glance.owner"]["verdict"] == "excluded"
+    assert items["glance.owner"]["verdict"] == "skipped"
     assert items["close"]["placeholders"] == [
         {"name": "id", "type": "bigint", "source": "@first.id"},
         {"name": "reason", "type": "text", "source": "fill.reason"},
@@ -257,12 +257,12 @@ def test_a_query_cannot_write(project: pytest.Pytester) -> None:
 
 
 def test_exceptions_are_needed_or_fail(project: pytest.Pytester) -> None:
-    _change(project, "See `shop", "<!-- sql: not-sql=my_own_word -->\n\nSee `my_own_word`, `shop")
+    _change(project, "See `shop", "<!-- sql: not-names=my_own_word -->\n\nSee `my_own_word`, `shop")
     assert project.runpytest("docs").ret == 0
     _change(project, "See `my_own_word`,", "See")
     result = project.runpytest("docs")
-    place = _place(project, "not-sql=")
-    message = "not-sql=my_own_word is not needed: nothing on the page takes it for a wrong name"
+    place = _place(project, "not-names=")
+    message = "not-names=my_own_word is not needed: nothing takes it for a wrong name"
     assert _errors(result) == [f"{place}: error: {message}"]
 
 

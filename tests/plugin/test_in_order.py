@@ -288,9 +288,7 @@ def test_a_kept_verdict_rests_on_the_blocks_before(
 
 
 def test_what_stands_before_does_not_notice_a_mutation(project: pytest.Pytester) -> None:
-    result = project.runpytest(
-        "docs/session.md", "-p", "sql_snippets.mutation_run", "--sql-mutation-seed=1"
-    )
+    result = project.runpytest("docs/session.md", "--sql-mutate", "--sql-mutation-seed=1")
     found = re.findall(r"^(red|green|cannot) .*::([\w-]+)", result.stdout.str(), re.MULTILINE)
     verdicts = {name: verdict for verdict, name in found}
     assert verdicts["set"] == verdicts["text"] == verdicts["elsewhere"] == "red"
@@ -423,5 +421,5 @@ def test_a_page_is_left_out_with_the_names_on_it(project: pytest.Pytester) -> No
 
 def test_what_is_wrong_with_a_block_is_told_also_where_it_is_left_out(tmp_path: Path) -> None:
     page = read(tmp_path, f"<!-- sql: skip=why -->\n\n# A\n\n{named('a', 'nme=b')}")
-    assert page.snippets[0].excluded == "why"
+    assert page.snippets[0].skipped == "why"
     assert "did you mean `name`?" in page.snippets[0].problems[0].message

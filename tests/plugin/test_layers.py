@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -19,19 +20,20 @@ MAY_IMPORT = {
     "model": set[str](),
     "codec": set[str](),
     "cache": set[str](),
+    "profiles": set[str](),
     "sqltext": {"model"},
     "reading": {"model", "codec", "cache", "sqltext"},
-    "plan": {"model", "sqltext"},
+    "plan": {"model", "sqltext", "profiles"},
     "evidence": {"model", "plan"},
-    "servers": {"cache"},
-    "database": {"model", "codec", "sqltext", "servers"},
+    "servers": {"cache", "profiles"},
+    "database": {"model", "codec", "sqltext", "profiles", "servers"},
     # The only part that talks to a server about a page, and the part that must not: neither knows
     # the other.
-    "running": {"model", "sqltext", "plan", "evidence", "servers", "database"},
+    "running": {"model", "sqltext", "profiles", "plan", "evidence", "servers", "database"},
     "judging": {"model", "sqltext", "plan", "evidence"},
     "checking": {"model", "plan", "running", "judging", "database"},
     "results": {"model", "codec", "cache", "sqltext", "database"},
-    "settings": {"database", "plan"},
+    "settings": {"database", "plan", "profiles"},
     "mutations": {"database"},
     "blame": {"database", "servers"},
 }
@@ -42,6 +44,7 @@ EDGES = {
     "mkdocs_site": {"mkdocs"},
     "project": {"pytest", "_pytest"},
     "pytest_plugin": {"pytest", "_pytest"},
+    "watching": {"pytest"},
     "mutation_run": {"pytest"},
 }
 FRAMEWORKS = {"pytest", "_pytest", "mkdocs", "material"}
@@ -76,6 +79,20 @@ def test_parts_import_only_what_is_below_them() -> None:
         for file, part, module in _imports()
         if module.startswith("sql_snippets.") and part in MAY_IMPORT
         if module.split(".")[1] not in {part, *MAY_IMPORT[part]}
+    ]
+    assert wrong == []
+
+
+def test_only_the_profiles_know_a_platform() -> None:
+    names = r"supabase|dashboard|vault|pg_net|http_request_queue|pgsodium|postgrest|realtime"
+    roles = r"authenticator|authenticated|service_role|\banon\b"
+    wrong = [
+        f"{path.relative_to(PACKAGE)}: {match[0]}"
+        for path in sorted(PACKAGE.rglob("*"))
+        if path.is_file() and path.suffix != ".pyc" and path.name != "profiles.py"
+        for match in re.finditer(
+            f"{names}|{roles}", path.read_text(encoding="utf-8"), re.IGNORECASE
+        )
     ]
     assert wrong == []
 

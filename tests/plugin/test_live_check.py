@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from scripts.tasks.live_check import LiveCheck, changed_statements, touched_names
 from sql_snippets.database.reach import Definitions
 from sql_snippets.results.report import read_report
+from sql_snippets.watching.live_check import LiveCheck, changed_statements, touched_names
 from tests.plugin.small_project import write_files
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _order(project: pytest.Pytester, changed: list[Statement]) -> list[list[str]
 def test_what_was_touched_comes_first_and_is_known_at_once(
     empty_project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scripts.tasks.live_check._WRITE_SECONDS", 0)
+    monkeypatch.setattr("sql_snippets.watching.live_check._WRITE_SECONDS", 0)
     write_files(empty_project, FILES)
     page = ["orders", "parcels", "nothing"]
     assert [sorted(known) for known in _order(empty_project, [])] == [
@@ -135,7 +135,7 @@ def test_no_report_is_written_more_often_than_it_is_read(empty_project: pytest.P
 def test_a_migration_that_does_not_apply_is_said_once(
     empty_project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scripts.tasks.live_check._WRITE_SECONDS", 0)
+    monkeypatch.setattr("sql_snippets.watching.live_check._WRITE_SECONDS", 0)
     write_files(empty_project, {**FILES, "migrations/2.sql": "create tabel shop.x ();"})
     assert len(_order(empty_project, _changed("orders (id int)", "orders (id bigint)"))[-1]) == 3
     report = read_report(empty_project.path / "report.json")

@@ -88,7 +88,7 @@ select 3;
 ```
 
 ```python
-not_sql = "select 4"
+not_names = "select 4"
 ```
 """
 
@@ -300,15 +300,19 @@ def test_top_of_the_page_counts_its_blocks(project: Path) -> None:
     page = read_page(project / "docs" / "page.md", load_site(project))
     for verdicts, words, state in (
         ("passed passed passed", "All 3 SQL blocks on this page passed", "passed"),
-        ("passed passed excluded", "All 2 SQL blocks on this page passed", "passed"),
-        ("excluded passed excluded", "The SQL block on this page passed", "passed"),
-        ("excluded excluded excluded", "No SQL block on this page is run", "unchecked"),
+        ("passed passed skipped", "All 2 SQL blocks on this page passed", "passed"),
+        ("skipped passed skipped", "The SQL block on this page passed", "passed"),
+        (
+            "skipped skipped skipped",
+            "No SQL block on this page is run",
+            "unchecked",
+        ),
         ("passed failed passed", "1 of 3 SQL blocks on this page failed", "failed"),
         ("failed failed passed", "2 of 3 SQL blocks on this page failed", "failed"),
-        ("failed - excluded", "1 of 2 SQL blocks on this page failed", "failed"),
-        ("excluded excluded failed", "1 of 1 SQL block on this page failed", "failed"),
+        ("failed - skipped", "1 of 2 SQL blocks on this page failed", "failed"),
+        ("skipped skipped failed", "1 of 1 SQL block on this page failed", "failed"),
         ("passed - -", "2 of 3 SQL blocks on this page not checked", "unchecked"),
-        ("excluded - passed", "1 of 2 SQL blocks on this page not checked", "unchecked"),
+        ("skipped - passed", "1 of 2 SQL blocks on this page not checked", "unchecked"),
         ("- - -", "3 of 3 SQL blocks on this page not checked", "unchecked"),
     ):
         entries = [
@@ -402,7 +406,7 @@ def test_only_a_stamp_of_what_passed_is_folded_into_the_mark(project: Path) -> N
     place = re.search(_PLACE, stamp)
     assert place
     assert f'<p class="sql-mark sql-mark--read"{place[0]}>' in html
-    for verdict in ("failed", "excluded"):
+    for verdict in ("failed", "skipped"):
         _report(project, _passed(project, verdict=verdict, reason="no"))
         assert _stamp(_build(project)).startswith("<p ")
     _report(project)
@@ -423,11 +427,11 @@ def test_failure_is_drawn_where_the_report_has_a_drawing(project: Path) -> None:
     assert f'<span class="sql-stamp__reason">{drawn}</span>' in _build(project)
 
 
-def test_excluded_block_shows_its_reason(project: Path) -> None:
-    _report(project, _passed(project, verdict="excluded", reason="needs two servers"))
+def test_skipped_block_shows_its_reason(project: Path) -> None:
+    _report(project, _passed(project, verdict="skipped", reason="needs two servers"))
     stamp = _stamp(_build(project))
-    assert "sql-stamp--excluded" in stamp
-    assert "Not run" in stamp
+    assert "sql-stamp--skipped" in stamp
+    assert "Skipped" in stamp
     assert "needs two servers" in stamp
 
 
@@ -718,7 +722,7 @@ def test_only_a_page_that_is_served_asks_for_new_stamps(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"format": 2}', '{"format": 2, "items": 3, "server": {}}', "{"]
+    "text", ["", "[]", "{}", '{"format": 3}', '{"format": 3, "items": 3, "server": {}}', "{"]
 )
 def test_unreadable_report_is_an_error_and_no_stamp(
     project: Path, text: str, caplog: pytest.LogCaptureFixture
@@ -733,7 +737,7 @@ def test_unreadable_report_is_an_error_and_no_stamp(
 
 def test_report_of_another_format_is_refused(project: Path) -> None:
     path = _report(project, format=99)
-    with pytest.raises(ReportError, match="format 99; this version reads format 2"):
+    with pytest.raises(ReportError, match="format 99; this version reads format 3"):
         read_report(path)
 
 
@@ -895,15 +899,20 @@ def test_settings_that_cannot_be_read_are_said(
     assert f"{project / 'pyproject.toml'}: " in caplog.text
 
 
+_SINCE_PYTEST_9 = (
+    ("pyproject.toml", '[tool.pytest]\nsql_role = "x"\n'),
+    ("pytest.toml", '[pytest]\nsql_role = "x"\n'),
+)
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
         ("pytest.ini", "[pytest]\nsql_role = x\nother = 1\n"),
         ("pyproject.toml", '[tool.pytest.ini_options]\nsql_role = "x"\nother = 1\n'),
-        ("pyproject.toml", '[tool.pytest]\nsql_role = "x"\n'),
         ("tox.ini", "[pytest]\nsql_role = x\n"),
         ("setup.cfg", "[tool:pytest]\nsql_role = x\n"),
-        ("pytest.toml", '[pytest]\nsql_role = "x"\n'),
+        *(_SINCE_PYTEST_9 if pytest.version_tuple >= (9,) else ()),
     ],
 )
 def test_settings_are_read_where_pytest_has_them(tmp_path: Path, name: str, text: str) -> None:

@@ -104,7 +104,7 @@ select 1;
 select count(*) from pg_class;
 ```
 
-<!-- sql: name=excluded skip="not here" -->
+<!-- sql: name=skipped skip="not here" -->
 
 ```sql
 select id from orders;
@@ -136,7 +136,7 @@ def project(empty_project: pytest.Pytester) -> pytest.Pytester:
 def _run(project: pytest.Pytester, *arguments: str) -> tuple[int, dict[str, str], str]:
     """Return the exit status, what came of each item, and all that was printed."""
     result = project.runpytest_subprocess(
-        "docs", "-p", "sql_snippets.mutation_run", "-o", "filterwarnings=error", *arguments
+        "docs", "--sql-mutate", "-o", "filterwarnings=error", *arguments
     )
     output = str(result.stdout)
     found = re.findall(r"^(red|green|cannot) +\S+::(\S+): (.*)", output, re.MULTILINE)
@@ -151,14 +151,14 @@ def test_what_has_teeth_and_what_has_none(project: pytest.Pytester) -> None:
         **dict.fromkeys(("column", "reached", "change", "later", "incident", "held"), "red"),
         "public.orders": "red",
         "toothless": "green",
-        **dict.fromkeys(("more", "nothing", "system", "excluded", "red"), "cannot"),
+        **dict.fromkeys(("more", "nothing", "system", "skipped", "red"), "cannot"),
     }
     assert "orders" in found["column"]
     assert "open_count" in found["reached"]
     assert "rename table public.orders" in found["held"]
     assert not any("unused" in text for text in found.values())
     assert "it names nothing outside the system's own schemas" in found["system"]
-    assert "it is not run: not here" in found["excluded"]
+    assert "it is skipped: not here" in found["skipped"]
     assert "it fails as it is: the page says rows=7" in found["red"]
     assert "\ndocs/page.md: 7 of 8 (88%), BELOW 90 %" in output
     assert "7 passed, 5 skipped, 1 toothless" in output
@@ -183,6 +183,6 @@ def test_nothing_to_try_is_a_failure(project: pytest.Pytester) -> None:
 
 
 def test_it_has_one_process(project: pytest.Pytester) -> None:
-    result = project.runpytest_subprocess("docs", "-p", "sql_snippets.mutation_run", "-n", "2")
+    result = project.runpytest_subprocess("docs", "--sql-mutate", "-n", "2")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*a mutation run has one process: leave out -n*"])

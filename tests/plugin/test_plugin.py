@@ -504,14 +504,14 @@ def test_an_error_of_a_fixture_is_its_own(project: pytest.Pytester) -> None:
     assert "_pytest/" not in str(result.stdout)
 
 
-def test_excluded_blocks_are_skipped_with_the_reason(project: pytest.Pytester) -> None:
+def test_skipped_blocks_are_skipped_with_the_reason(project: pytest.Pytester) -> None:
     change(project, "docs/orders.md", "name=close rows=1", 'name=close skip="only on Sundays"')
     change(project, "docs/orders.md", ' fill.reason="it\'s done"', "")
     report = project.path / "report.json"
     result = project.runpytest("docs", f"--sql-report={report}")
     result.stdout.fnmatch_lines(["SKIPPED * docs/orders.md: only on Sundays"])
     items = {item["name"]: item for item in json.loads(report.read_text())["items"]}
-    assert items["close"]["verdict"] == "excluded"
+    assert items["close"]["verdict"] == "skipped"
     assert items["close"]["reason"] == "only on Sundays"
 
 
@@ -584,7 +584,7 @@ def test_report(project: pytest.Pytester) -> None:
     change(project, "docs/orders.md", "rows=1", "rows=2")
     project.runpytest("docs", "--sql-report=out/report.json")
     report = json.loads((project.path / "out/report.json").read_text(encoding="utf-8"))
-    assert report["format"] == 2
+    assert report["format"] == 3
     assert report["server"]["kind"] == "embedded"
     assert report["server"]["version"].startswith("17")
     assert report["migration_head"] == "1_orders"

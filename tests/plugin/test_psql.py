@@ -31,7 +31,7 @@ TEXT = "text"
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     cache = tmp_path_factory.mktemp("cache")
-    recipe = Recipe((), (), None, "supabase_admin")
+    recipe = Recipe((), (), None, "sql_snippets_admin")
     with open_template("embedded", recipe, cache_dir=cache) as template, template.clone() as clone:
         yield clone
 
@@ -97,7 +97,7 @@ def test_output_is_what_psql_prints(database: Database, sql: str) -> None:
     if sql.startswith("create"):
         _psql(find_binaries("embedded"), database, "drop table t")
 
-    outcome = run_as_editor(database, sql, RunOptions("supabase_admin"))
+    outcome = run_as_editor(database, sql, RunOptions("sql_snippets_admin"))
 
     assert outcome.error is None
     assert format_outcome(outcome) == printed.removesuffix("\n\n").removesuffix("\n")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sql_snippets.model import Fix
-from sql_snippets.plan import NAMED_EFFECTS
+from sql_snippets.profiles import POSTGRES
 from sql_snippets.results.report import (
     Entry,
     RanOn,
@@ -121,7 +121,7 @@ def test_defaults() -> None:
         seed=None,
         role="postgres",
         timeout=30.0,
-        effects=NAMED_EFFECTS,
+        effects=POSTGRES.effects,
         cache_dir=Path("/cache/sql-snippets"),
     )
 
@@ -141,7 +141,7 @@ def test_the_command_line_wins_then_the_environment() -> None:
 def test_effects_are_lines_beside_the_known_ones() -> None:
     ini = {"effects": "\n  shop.outbox = mail queued\n\n  cron.job=job changed\n"}
     assert _decide(ini=ini).effects == {
-        **NAMED_EFFECTS,
+        **POSTGRES.effects,
         "shop.outbox": "mail queued",
         "cron.job": "job changed",
     }

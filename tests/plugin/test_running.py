@@ -9,9 +9,9 @@ import pytest
 
 from sql_snippets.database.databases import Database, Template, open_template
 from sql_snippets.model import Column, Outcome
-from sql_snippets.plan import EDITORS, RunOptions
+from sql_snippets.plan import RunOptions
+from sql_snippets.profiles import POSTGRES, SUPABASE
 from sql_snippets.running.editor import (
-    APPLICATION_NAME,
     needs_clone,
     run_as_editor,
     run_isolated,
@@ -77,8 +77,8 @@ def test_a_block_is_sent_and_shown_as_the_editor_does(
     many = "select * from generate_series(1, 150) n"
     last_empty = "select 1 as a; select 2 as b where false"
     none = "select 1 as a where false; select 2 as b where false"
-    for name, rows, column in (("supabase", 100, "a"), ("psql", 150, "b")):
-        options = RunOptions("postgres", editor=EDITORS[name])
+    for profile, rows, column in ((SUPABASE, 100, "a"), (POSTGRES, 150, "b")):
+        options = RunOptions("postgres", editor=profile.editor)
         found = [
             [
                 run_isolated(template, shared, sql, options),
@@ -101,14 +101,14 @@ def test_the_session_is_the_editors(database: Database) -> None:
         database,
         "select current_setting('application_name') as app, session_user::text as login, "
         "current_setting('statement_timeout') as cap",
-        RunOptions("postgres"),
+        RunOptions("postgres", editor=replace(POSTGRES.editor, application_name="an editor")),
     )
     assert outcome.columns == (
         Column("app", "text"),
         Column("login", "text"),
         Column("cap", "text"),
     )
-    assert outcome.rows == ((APPLICATION_NAME, "postgres", "2min"),)
+    assert outcome.rows == (("an editor", "postgres", "0"),)
 
 
 def test_values_are_the_servers_own_text(database: Database) -> None:
@@ -287,7 +287,7 @@ def test_a_server_that_dies_is_an_error_and_no_hang() -> None:
     with open_cluster(find_binaries("embedded")) as running:
         running.initialize()
         server = running.start({})
-        database = Database(server, "postgres", "supabase_admin")
+        database = Database(server, "postgres", "sql_snippets_admin")
         watching = server.connect("postgres")
 
         def stop() -> None:
@@ -299,13 +299,13 @@ def test_a_server_that_dies_is_an_error_and_no_hang() -> None:
 
         thread = threading.Thread(target=stop)
         thread.start()
-        outcome = run_as_editor(database, "select pg_sleep(600)", RunOptions("supabase_admin"))
+        outcome = run_as_editor(database, "select pg_sleep(600)", RunOptions("sql_snippets_admin"))
         thread.join()
         watching.close()
         assert outcome.error is not None
         assert outcome.error.sqlstate in {"57P01", "08006"}
         with pytest.raises(ServerUnavailable, match="Cannot log in"):
-            run_as_editor(database, "select 1", RunOptions("supabase_admin"))
+            run_as_editor(database, "select 1", RunOptions("sql_snippets_admin"))
 
 
 def test_copy_is_refused_as_the_editor_cannot_do_it(database: Database) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from sql_snippets.judging.checks import check_limit, check_run, check_snippet
 from sql_snippets.model import Claims, Column, Danger, Mark, Outcome, ServerError
-from sql_snippets.plan import EDITORS
+from sql_snippets.profiles import POSTGRES, SUPABASE
 from sql_snippets.sqltext.sent import added_limit, as_sent
 from tests.plugin.test_effects import snippet_of
 
@@ -37,9 +37,9 @@ AS_THEY_ARE = [
 
 @pytest.mark.parametrize(("sql", "sent"), LIMITED)
 def test_a_single_select_gets_a_limit(sql: str, sent: str) -> None:
-    added = added_limit(sql, EDITORS["supabase"].limit)
+    added = added_limit(sql, SUPABASE.editor.limit)
     assert (added, as_sent(sql, added)) == (" limit 100", sent)
-    assert added_limit(sql, EDITORS["psql"].limit) == ""
+    assert added_limit(sql, POSTGRES.editor.limit) == ""
 
 
 @pytest.mark.parametrize("sql", AS_THEY_ARE)

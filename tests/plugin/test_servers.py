@@ -18,6 +18,7 @@ import pytest
 
 from sql_snippets.database.databases import open_template
 from sql_snippets.database.recipes import MigrationFailed
+from sql_snippets.profiles import POSTGRES, SUPABASE
 from sql_snippets.servers import binaries, cluster
 from sql_snippets.servers.binaries import find_binaries
 from sql_snippets.servers.cluster import open_cluster, sweep
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from sql_snippets.database.databases import Database
     from sql_snippets.database.recipes import Recipe
+    from sql_snippets.profiles import Profile
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
@@ -131,9 +133,17 @@ def _swept(directory: Path) -> bool:
     return directory.exists()
 
 
-@pytest.mark.parametrize("kind", ["embedded", "system"])
-def test_the_server_has_the_settings_of_supabase_and_is_not_root(kind: str) -> None:
-    with open_cluster(require(kind)) as running:
+@pytest.mark.parametrize(
+    ("kind", "profile", "superuser", "cap"),
+    [
+        ("embedded", SUPABASE, "supabase_admin", "2min"),
+        ("system", POSTGRES, "sql_snippets_admin", "0"),
+    ],
+)
+def test_the_server_has_what_its_profile_says_and_is_not_root(
+    kind: str, profile: Profile, superuser: str, cap: str
+) -> None:
+    with open_cluster(require(kind), profile) as running:
         running.initialize()
         server = running.start({})
         with server.connect("postgres") as connection:
@@ -141,7 +151,7 @@ def test_the_server_has_the_settings_of_supabase_and_is_not_root(kind: str) -> N
                 name: connection.execute(f"show {name}").fetchone()
                 for name in ("timezone", "statement_timeout", "fsync", "server_encoding")
             }
-            assert connection.execute("select current_user").fetchone() == ("supabase_admin",)
+            assert connection.execute("select current_user").fetchone() == (superuser,)
         pid = int((running.data / "postmaster.pid").read_text().split()[0])
         assert (running.data / "postmaster.pid").stat().st_uid != 0
         assert running.data.stat().st_mode & 0o777 == 0o700
@@ -149,7 +159,7 @@ def test_the_server_has_the_settings_of_supabase_and_is_not_root(kind: str) -> N
         directory = running.directory
     assert shown == {
         "timezone": ("UTC",),
-        "statement_timeout": ("2min",),
+        "statement_timeout": (cap,),
         "fsync": ("off",),
         "server_encoding": ("UTF8",),
     }
@@ -164,7 +174,7 @@ def test_the_shell_does_not_decide_about_the_session(monkeypatch: pytest.MonkeyP
         running.initialize()
         with running.start({}).connect("postgres") as connection:
             assert connection.execute("show timezone").fetchone() == ("UTC",)
-            assert connection.execute("show statement_timeout").fetchone() == ("2min",)
+            assert connection.execute("show statement_timeout").fetchone() == ("0",)
     assert os.environ["PGTZ"] == "Asia/Tokyo"
 
 
@@ -303,7 +313,7 @@ def test_no_directory_with_room_is_an_error(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture(scope="module")
 def foreign_server() -> Iterator[Server]:
     """Give a server that somebody else runs, reached by TCP, with a superuser and a plain login."""
-    with open_cluster(require("system")) as running:
+    with open_cluster(require("system"), SUPABASE) as running:
         running.initialize()
         server = running.start({}, tcp=True)
         with server.connect("postgres") as admin:
@@ -333,7 +343,7 @@ def test_a_server_that_is_not_fit_is_refused(
 ) -> None:
     with (
         pytest.raises(ServerUnavailable, match=message) as caught,
-        open_url(_url(foreign_server, user, host), role, allow_remote=False),
+        open_url(_url(foreign_server, user, host), role, SUPABASE, allow_remote=False),
     ):
         pass
     assert "s3cret-word" not in str(caught.value)
@@ -342,8 +352,8 @@ def test_a_server_that_is_not_fit_is_refused(
 @pytest.mark.parametrize(
     ("url", "why"),
     [
-        ("mysql://root:s3cret-word@127.0.0.1/x", "is none of embedded, system and a URL"),
-        ("s3cret-word", "is none of embedded, system and a URL"),
+        ("mysql://root:s3cret-word@127.0.0.1/x", "must be embedded, system or a URL"),
+        ("s3cret-word", "must be embedded, system or a URL"),
         ("postgresql://a:s3cret-word@127.0.0.1:notaport/x?s3cret-word", "is not a PostgreSQL"),
         ("postgresql://a:s3cret-word@127.0.0.1,10.0.0.1/x", "names more than one host"),
         # The address is where the connection goes, whatever the host is called.
@@ -363,7 +373,7 @@ def test_a_server_that_is_not_fit_is_refused(
 def test_a_url_that_is_none_is_refused_without_its_secret(url: str, why: str) -> None:
     with (
         pytest.raises(ServerUnavailable) as caught,
-        open_url(url, "postgres", allow_remote=False),
+        open_url(url, "postgres", POSTGRES, allow_remote=False),
     ):
         pass
     assert why in " ".join(str(caught.value).split())
@@ -416,7 +426,7 @@ def test_only_our_own_leftovers_are_swept(foreign_server: Server) -> None:
         for name, note in notes.items():
             admin.execute(f"create database {name}")
             admin.execute(f"comment on database {name} is '{note.replace('%s', _host())}'")
-    with open_url(_url(foreign_server), "postgres", allow_remote=False):
+    with open_url(_url(foreign_server), "postgres", SUPABASE, allow_remote=False):
         pass
     left = _names(foreign_server, "select datname from pg_database")
     with foreign_server.connect("postgres") as admin:
@@ -531,7 +541,7 @@ def test_what_no_file_did_is_not_blamed_on_one(
     del changing
     before = state_of(foreign_server)
     with (
-        open_url(_url(foreign_server), "postgres", allow_remote=False),
+        open_url(_url(foreign_server), "postgres", SUPABASE, allow_remote=False),
         foreign_server.connect("postgres") as admin,
     ):
         admin.execute("alter role was_there set work_mem = '7MB'")
@@ -597,7 +607,7 @@ def test_the_blocks_of_a_url_meet_the_real_pg_cron_and_no_job_fires(tmp_path: Pa
     require_real_cron()
     recipe = write_recipe(tmp_path / "recipe")
     settings = {"shared_preload_libraries": "pg_cron", "cron.database_name": "operations"}
-    with open_cluster(require("system")) as running:
+    with open_cluster(require("system"), SUPABASE) as running:
         running.initialize()
         server = running.start(settings, tcp=True)
         with server.connect("postgres") as admin:

@@ -337,7 +337,7 @@ def _wait_for_sleep(run: subprocess.Popen[str], count: int = 1) -> Path:
                 contextlib.suppress(psycopg.Error),
                 psycopg.connect(
                     host=str(directory / "data"),
-                    user="supabase_admin",
+                    user="sql_snippets_admin",
                     dbname="postgres",
                     autocommit=True,
                 ) as admin,
@@ -425,7 +425,7 @@ def test_a_worker_that_is_killed_takes_its_block_only(project: Path) -> None:
         if _parent_of(path) == run.pid and "exec(eval" in _command_of(path.parent)
     ]
     with psycopg.connect(
-        host=str(directory / "data"), user="supabase_admin", dbname="postgres"
+        host=str(directory / "data"), user="sql_snippets_admin", dbname="postgres"
     ) as admin:
         row = admin.execute(
             "select datname from pg_stat_activity where wait_event = 'PgSleep' "
@@ -501,7 +501,7 @@ def test_a_killed_backend_fails_its_block_only(project: Path) -> None:
     run = _start(project)
     directory = _wait_for_sleep(run)
     with psycopg.connect(
-        host=str(directory / "data"), user="supabase_admin", dbname="postgres"
+        host=str(directory / "data"), user="sql_snippets_admin", dbname="postgres"
     ) as admin:
         admin.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'PgSleep'"

@@ -14,6 +14,7 @@ from sql_snippets import settings
 from sql_snippets.database.building import build
 from sql_snippets.database.databases import Database, Template, open_template
 from sql_snippets.database.recipes import Recipe
+from sql_snippets.profiles import SUPABASE
 from sql_snippets.servers.binaries import find_binaries
 from sql_snippets.servers.cluster import Cluster, open_cluster
 from sql_snippets.servers.server import Server, ServerUnavailable
@@ -59,6 +60,7 @@ def reminder_recipe(*, seed: bool = False, migrations: Path | None = None) -> Re
         migrations=chosen,
         seed=ROOT / "supabase" / "seed.sql" if seed else None,
         role=ROLE,
+        profile=SUPABASE,
     )
 
 
@@ -95,7 +97,7 @@ def open_own_server(lane: str, *, migrate: bool = True, **settings: str) -> Iter
     """
     with ExitStack() as stack:
         try:
-            cluster = stack.enter_context(open_cluster(find_binaries(lane)))
+            cluster = stack.enter_context(open_cluster(find_binaries(lane), SUPABASE))
             cluster.initialize()
             server = cluster.start(settings, tcp=True)
         except ServerUnavailable as err:

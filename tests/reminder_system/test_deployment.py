@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tomllib
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -50,7 +51,7 @@ def unmigrated(template: Template) -> Iterator[Database]:
     with template.server.connect(template.maintenance) as admin:
         admin.execute(f"create database {name} template template0")
         try:
-            building.build(template.server, name, Recipe(recipe.platform, (), None, recipe.role))
+            building.build(template.server, name, replace(recipe, migrations=(), seed=None))
             yield Database(template.server, name, recipe.role)
         finally:
             admin.execute(f"drop database {name} with (force)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,6 @@ import pytest
 from psycopg import pq
 
 from sql_snippets.database import building
-from sql_snippets.database.recipes import Recipe
 from sql_snippets.sqltext import lexer
 from tests.reminder_system.lanes import LANES, open_own_server, reminder_recipe
 from tests.reminder_system.runs import one
@@ -105,7 +105,7 @@ def test_apply_one_by_one_from_empty_and_the_seed_after_them(template: Template)
     with template.server.connect(template.maintenance) as admin:
         admin.execute(f"create database {name} template template0")
         try:
-            building.build(template.server, name, Recipe(recipe.platform, (), None, recipe.role))
+            building.build(template.server, name, replace(recipe, migrations=(), seed=None))
             with template.server.connect(name, recipe.role) as postgres:
                 assert one(postgres, "select to_regnamespace('reminder') is null")
             for path in (*recipe.migrations, recipe.seed):

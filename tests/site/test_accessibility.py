@@ -97,9 +97,9 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     project = copy_project(tmp_path_factory.mktemp("judged") / "project")
     items = write_report(project)["items"]
     runbook = [item for item in items if str(item.get("page")).endswith("reminder-runbook.md")]
-    failed, excluded, unchecked, *_ = runbook
+    failed, skipped, unchecked, *_ = runbook
     failed.update(verdict="failed", reason="no", drawn="docs/page.md:7:3: error: no\n 7 | select")
-    excluded.update(verdict="excluded", reason="not here")
+    skipped.update(verdict="skipped", reason="not here")
     items.remove(unchecked)
     write_report(project, items=items)
     folder = tmp_path_factory.mktemp("judged-site")
@@ -127,7 +127,7 @@ _ONE_OF_A_KIND = """() => {
 @pytest.mark.parametrize("days", [0, 31], ids=["new", "old"])
 def test_no_violation_whatever_the_verdicts(browser: Browser, judged: str, days: int) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844}, reduced_motion="reduce")
-    kinds = {"failed", "excluded", "unchecked", "stale" if days else "passed"}
+    kinds = {"failed", "skipped", "unchecked", "stale" if days else "passed"}
     try:
         context.clock.set_fixed_time(RUN_AT + dt.timedelta(days=days))
         page = context.new_page()

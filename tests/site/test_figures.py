@@ -8,10 +8,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from scripts.tasks import figures
-from scripts.tasks.bench_scaling import fit, with_workers
-from scripts.tasks.common import ROOT, TaskError
-from scripts.tasks.measured import (
+from benchmarks import figures
+from benchmarks.bench_scaling import fit, with_workers
+from benchmarks.measured import (
     Aim,
     Findings,
     Machine,
@@ -22,9 +21,10 @@ from scripts.tasks.measured import (
     from_json,
     to_json,
 )
+from scripts.tasks.common import ROOT, TaskError
 
 SECTIONS = sorted(
-    path.stem.removeprefix("bench_") for path in (ROOT / "scripts" / "tasks").glob("bench_*.py")
+    path.stem.removeprefix("bench_") for path in (ROOT / "benchmarks").glob("bench_*.py")
 )
 SECTION = Section(
     "starting",
@@ -93,7 +93,7 @@ def test_page_shows_what_is_kept() -> None:
 @pytest.mark.parametrize("name", SECTIONS)
 def test_every_section_starts(name: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", f"scripts.tasks.bench_{name}", "--help"],
+        [sys.executable, "-m", f"benchmarks.bench_{name}", "--help"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -5,128 +5,25 @@ from __future__ import annotations
 import datetime as dt
 import os
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
 
 from scripts.tasks.common import REPORT, ROOT
 from scripts.tasks.live_site import copy_for_serving, serve_live
-from scripts.tasks.watch import Seen, affected, count, differences, look, merge
 from sql_snippets.results.underway import is_underway
 from tests.site.project_copy import RUN_AT, write_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from playwright.sync_api import Page
 
 PAGE = "docs/authors-guide.md"
 # Milliseconds: the checks start a server, on a machine that may be busy with other tests.
 LONG = 240_000
-
-
-def test_a_saved_page_is_checked_alone(tmp_path: Path) -> None:
-    page = tmp_path / "docs" / "a.md"
-    page.parent.mkdir()
-    page.write_text("", encoding="utf-8")
-    assert affected([page], tmp_path) == ["docs/a.md"]
-    page.unlink()
-    assert affected([page], tmp_path) == []
-
-
-@pytest.mark.parametrize(
-    "name", ["supabase/migrations/1.sql", "docs/facts/x.sql", "tests/sql_snippets/scenarios.py"]
-)
-def test_what_the_database_rests_on_has_everything_checked(tmp_path: Path, name: str) -> None:
-    assert affected([tmp_path / "docs" / "a.md", tmp_path / name], tmp_path) == ["docs"]
-
-
-def test_everything_is_checked_while_the_report_is_not_whole(tmp_path: Path) -> None:
-    page = tmp_path / "docs" / "a.md"
-    page.parent.mkdir()
-    page.write_text("", encoding="utf-8")
-    old = _report("x", a="passed", b="passed")
-    assert affected([page], tmp_path, old) == ["docs/a.md"]
-    assert affected([page], tmp_path, {**old, "check_error": "no"}) == ["docs"]
-    assert affected([page], tmp_path, {**old, "complete": False}) == ["docs"]
-    new = {**old, "check_error": None}
-    assert merge({**old, "check_error": "no"}, new, ["docs"])["check_error"] is None
-
-
-def test_changed_new_and_removed_files_are_seen(tmp_path: Path) -> None:
-    folder = tmp_path / "docs"
-    folder.mkdir()
-    for name in ("same", "changed", "removed"):
-        (folder / f"{name}.md").write_text("", encoding="utf-8")
-    before = look(tmp_path)
-    os.utime(folder / "changed.md", ns=(1, 1))
-    (folder / "removed.md").unlink()
-    (folder / "new.md").write_text("", encoding="utf-8")
-    (folder / "other.png").write_text("", encoding="utf-8")
-    seen = differences(before, look(tmp_path))
-    assert {path.name for path in seen} == {"changed.md", "removed.md", "new.md"}
-
-
-def test_what_was_given_up_is_checked_again_though_all_is_as_before() -> None:
-    path = Path("docs/a.md")
-    seen = Seen({path: 1}, {})
-    assert seen.files_to_check({path: 1}) == set()
-    seen.give_up({path: 2}, {})
-    assert seen.files_to_check({path: 1}) == {path}
-    # A migration that has come and gone while its check ran is what the report speaks of.
-    migration = Path("supabase/migrations/1.sql")
-    seen = Seen({}, {})
-    seen.give_up({migration: 1}, {migration: "select 1;"})
-    assert seen.files_to_check({}) == {migration}
-    assert [statement.words for statement in seen.statements_to_check({})] == [("select", "1")]
-
-
-def _report(recipe: str, **verdicts: str) -> dict[str, Any]:
-    items = [
-        {"page": f"{page}.md", "line": 1, "verdict": verdict, "cached": False, "checked": None}
-        for page, verdict in verdicts.items()
-    ]
-    facts = {"format": 1, "server": f"of {recipe}", "migration_head": "1", "recipe": recipe}
-    return {**facts, "created": "now", "items": items, "database_error": None, "complete": True}
-
-
-def _verdicts(report: dict[str, Any]) -> dict[str, str]:
-    return {item["page"]: item["verdict"] for item in report["items"]}
-
-
-def test_new_verdicts_take_the_place_of_those_of_their_page() -> None:
-    old = {**_report("x", a="passed", b="passed"), "created": "before"}
-    merged = merge(old, _report("x", a="failed"), ["a.md"])
-    assert _verdicts(merged) == {"a.md": "failed", "b.md": "passed"}
-    assert (merged["created"], merged["complete"]) == ("now", True)
-    # Each says when it was reached.
-    assert [item["checked"] for item in merged["items"]] == [None, "before"]
-    again = merge(merged, _report("x", a="passed"), ["a.md"])
-    assert [item["checked"] for item in again["items"]] == [None, "before"]
-    assert merge({**old, "complete": False}, old, ["a.md"])["complete"] is False
-
-
-def test_page_without_sql_leaves_the_verdicts_of_others() -> None:
-    old = _report("x", a="passed", b="passed")
-    nothing: dict[str, Any] = {**_report("", c="passed"), "recipe": None, "migration_head": None}
-    broken = {**old, "recipe": None, "migration_head": None, "database_error": "a migration fails"}
-    assert merge(broken, nothing, ["c.md"])["database_error"] == "a migration fails"
-    merged = merge(old, nothing, ["c.md"])
-    assert _verdicts(merged) == {"a.md": "passed", "b.md": "passed", "c.md": "passed"}
-    for name in ("server", "migration_head", "recipe"):
-        assert merged[name] == old[name]
-
-
-def test_verdicts_on_another_database_are_not_kept() -> None:
-    assert merge(_report("x", b="passed"), _report("y", a="passed"), ["a.md"]) == _report(
-        "y", a="passed"
-    )
-    assert merge(None, _report("y", a="passed"), ["a.md"]) == _report("y", a="passed")
-    assert merge(_report("x", b="passed"), _report("x", a="passed"), ["docs"]) == _report(
-        "x", a="passed"
-    )
 
 
 @pytest.fixture
@@ -229,13 +126,6 @@ def test_open_page_changes_in_place_and_keeps_what_was_typed(
     expect(stamp).to_contain_text("Passed", timeout=LONG)
     expect(output).to_contain_text("may_log_in")
     expect(page.locator(".sql-form")).to_have_count(1)
-
-
-def test_line_for_a_check_counts_each_verdict() -> None:
-    items = [{"verdict": verdict} for verdict in ("passed", "excluded", "passed", "failed")]
-    assert count(items) == "1 FAILED, 2 passed, 1 not to be run"
-    assert count(items[:1]) == "1 passed"
-    assert count([]) == "nothing to check"
 
 
 def test_migration_to_blame_is_named_after_the_verdicts(

@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from scripts.tasks.plots import Series, log_log
+from benchmarks.plots import Series, log_log
 
 SVG = "{http://www.w3.org/2000/svg}"
 RUN = Series("run", ((10, 1), (100, 10), (1000, 100)))

@@ -16,6 +16,7 @@ from scripts.tasks.local_site import build, serve_folder
 from sql_snippets.mkdocs_site import load_site
 from sql_snippets.model import Step
 from sql_snippets.plan import RunOptions
+from sql_snippets.profiles import SUPABASE
 from sql_snippets.reading.pages import read_page
 from sql_snippets.running.editor import run_as_editor
 from sql_snippets.sqltext.placeholders import fill
@@ -224,7 +225,9 @@ def test_every_block_says_what_the_server_of_the_checks_says(
         sql = fill(snippet.sql, {n: v for n, v in there.items() if f"<{n}>" in snippet.sql}).sql
         deadline = time.monotonic() + (snippet.claims.within or 0)
         while True:
-            real = run_as_editor(sql_database, sql, RunOptions(sql_database.role))
+            real = run_as_editor(
+                sql_database, sql, RunOptions(sql_database.role, editor=SUPABASE.editor)
+            )
             real = replace(real, rows=tuple(tuple(map(twin, row)) for row in real.rows))
             differences = _differences(snippet, shown, real)
             # There something takes its time in the background; here it is done at once.

@@ -16,7 +16,7 @@ from tests.sql_snippets.faults.model import firings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sql_snippets.database.databases import Database
+    from sql_snippets import Database
 
 # The names by which the job and the page know these sessions.
 SCHEDULER = "pg_cron scheduler"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from sql_snippets.model import Scenario
+from sql_snippets import Scenario
 from tests.sql_snippets.http_receiver import http_receiver
 from tests.sql_snippets.incidents import (
     ABANDONED_RUN_IS_PRESENT,
@@ -41,7 +41,7 @@ from tests.sql_snippets.net_worker import running_net_worker
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sql_snippets.database.databases import Database
+    from sql_snippets import Database
 
 # The page leaves a session alone that has waited within its transaction for less than 5 seconds.
 UNTIL_IT_IS_OLD = """

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from sql_snippets.database.databases import Database
+    from sql_snippets import Database
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/operations/cron-reminder-runbook.md"
 PUBLISHED = Path(__file__).with_name("published_anchors.txt")

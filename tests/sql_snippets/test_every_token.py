@@ -29,8 +29,9 @@ from sql_snippets.judging.checks import describe_error
 from sql_snippets.mkdocs_site import load_site
 from sql_snippets.model import Column, Outcome
 from sql_snippets.plan import RunOptions, fill_in
+from sql_snippets.profiles import SUPABASE
 from sql_snippets.reading.pages import read_page
-from sql_snippets.running.editor import APPLICATION_NAME, run_isolated
+from sql_snippets.running.editor import run_isolated
 from sql_snippets.sqltext.lexer import Kind, Token, tokens
 from sql_snippets.sqltext.placeholders import Filled
 
@@ -157,8 +158,8 @@ class Session:
 
     def error_of_checker(self, sql: str) -> ServerError | None:
         """Send it through the checker itself, which opens a session for each block."""
-        role = self._database.role
-        return run_isolated(self._template, self._database, sql, RunOptions(role)).error
+        options = RunOptions(self._database.role, editor=SUPABASE.editor)
+        return run_isolated(self._template, self._database, sql, options).error
 
     def error_of(self, sql: str) -> ServerError | None:
         reply = messages.send(self._connection, BEGIN + sql, timeout=PATIENCE)
@@ -171,7 +172,10 @@ class Session:
 
 @pytest.fixture(scope="module")
 def session(sql_template: Template) -> Iterator[Session]:
-    with sql_template.clone() as database, database.connect(None, APPLICATION_NAME) as connection:
+    with (
+        sql_template.clone() as database,
+        database.connect(None, SUPABASE.editor.application_name) as connection,
+    ):
         connection.autocommit = True
         yield Session(sql_template, database, connection)
 

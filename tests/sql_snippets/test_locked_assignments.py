@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from sql_snippets.database.databases import Database
+    from sql_snippets import Database
 
 
 @pytest.fixture

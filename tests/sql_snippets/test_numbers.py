@@ -15,7 +15,7 @@ import pytest
 from tests.sql_snippets.page_blocks import PAGE, blocks
 
 if TYPE_CHECKING:
-    from sql_snippets.database.databases import Database
+    from sql_snippets import Database
 
 # A number with its unit, a time of day, and a number of rows that is a limit.
 LENGTH = re.compile(

@@ -301,7 +301,7 @@ def test_every_block_is_marked_named_and_run() -> None:
     for snippet in page().snippets:
         assert snippet.claims.mark is not None, f"{snippet.fence}: no READ, WRITE or STOP above"
         assert not snippet.name.startswith("sql-"), f"{snippet.fence}: no name"
-        assert snippet.excluded is None, f"{snippet.fence}: {snippet.excluded}"
+        assert snippet.skipped is None, f"{snippet.fence}: {snippet.skipped}"
         assert not snippet.problems
     assert not page().problems
     assert not page().not_rendered

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from sql_snippets.database.databases import Database
+    from sql_snippets import Database
     from sql_snippets.model import Snippet
 
 # All that an operator can set.  A correction cannot be taken back: the undo of one is another.

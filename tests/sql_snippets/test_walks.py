@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from scripts.tasks.figures import read_kept
+from benchmarks.figures import read_kept
 from tests.sql_snippets.decisions import PAGE
 from tests.sql_snippets.faults.catalogue import KINDS, Fault, catalogue, chosen_pairs
 from tests.sql_snippets.faults.ground import Ground, open_ground

@@ -12,20 +12,14 @@ from psycopg import sql as query
 from sql_snippets.database import commands, messages
 from sql_snippets.database.recipes import MigrationFailed, Recipe, read_sql, stand_in_for
 from sql_snippets.model import Location
+from sql_snippets.profiles import WORKER_SETTINGS
 from sql_snippets.sqltext import lexer
 from sql_snippets.sqltext.named import place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from sql_snippets.servers.server import Server
-
-# Extensions whose background worker serves one database, and the setting that names it.  The
-# worker's connection keeps that database from being cloned.
-WORKER_SETTINGS: Mapping[str, str] = {
-    "pg_cron": "cron.database_name",
-    "pg_net": "pg_net.database_name",
-}
 
 _MADE_HERE = "Made by sql-snippets, as no platform file made it."
 
@@ -47,9 +41,9 @@ def build(
 ) -> Built:
     """Run platform and migrations in the empty database ``dbname``; the role is made if need be.
 
-    Each file is one simple-query message, so one implicit transaction, as the Supabase CLI sends
-    it.  A command of the recipe takes the place of the migrations.  Raises MigrationFailed at the
-    first statement that fails, RecipeError and ServerUnavailable.
+    Each file is one simple-query message, so one implicit transaction, as tools for
+    migrations send it.  A command of the recipe takes the place of the migrations.  Raises
+    MigrationFailed at the first statement that fails, RecipeError and ServerUnavailable.
     """
     with server.connect(dbname) as connection:
         built = _build_platform(connection, recipe, after_file)

@@ -16,8 +16,9 @@ import psycopg
 from psycopg import sql as query
 
 from sql_snippets.codec import NOT_WRITTEN, decode, encode
-from sql_snippets.database.building import WORKER_SETTINGS, Built, build, run_file
+from sql_snippets.database.building import Built, build, run_file
 from sql_snippets.database.keys import prepared_key
+from sql_snippets.profiles import WORKER_SETTINGS
 from sql_snippets.servers import prepared, url, whole_server
 from sql_snippets.servers.binaries import Binaries, find_binaries
 from sql_snippets.servers.cluster import Cluster, open_cluster
@@ -41,7 +42,7 @@ __all__ = [
 # How every database is called that is made here.
 DATABASE_PREFIX = PREFIX
 TEMPLATE = f"{PREFIX}template"
-# The database that Supabase's own settings and cron.job name.
+# The database that platforms call so, and that their settings and cron.job name.
 MAINTENANCE = "postgres"
 
 logger = logging.getLogger("sql_snippets")
@@ -191,7 +192,7 @@ def open_template(
             name, maintenance = TEMPLATE, MAINTENANCE
         else:
             visit = stack.enter_context(
-                url.open_url(choice, recipe.role, allow_remote=allow_remote)
+                url.open_url(choice, recipe.role, recipe.profile, allow_remote=allow_remote)
             )
             server, maintenance = visit.server, visit.maintenance
             name = _new_name("_template")
@@ -228,7 +229,7 @@ def open_revisions(template: Template, recipe: Recipe) -> Iterator[Iterator[Temp
 def open_live_database(choice: str, recipe: Recipe, *, cache_dir: Path) -> Iterator[Database]:
     """Give the recipe's database on a server of its own, with its background workers running.
 
-    There a schedule really fires, in the database ``postgres`` as on Supabase, and workers and
+    There a schedule really fires, in the database ``postgres`` as on a platform, and workers and
     tests reach the server by TCP.  Raises ServerUnavailable, MigrationFailed and RecipeError.
     """
     if choice not in {"embedded", "system"}:
@@ -238,7 +239,7 @@ def open_live_database(choice: str, recipe: Recipe, *, cache_dir: Path) -> Itera
         )
     binaries = find_binaries(choice)
     workers = _workers(binaries, recipe)
-    with open_cluster(binaries) as cluster:
+    with open_cluster(binaries, recipe.profile) as cluster:
         built = _prepare(cluster, recipe, workers, cache_dir)
         server = cluster.start({}, tcp=not workers)
         with server.connect("template1") as admin:
@@ -263,7 +264,7 @@ def _prepared_server(
 ) -> Iterator[tuple[Server, Built]]:
     binaries = find_binaries(choice)
     workers = _workers(binaries, recipe)
-    with open_cluster(binaries) as cluster:
+    with open_cluster(binaries, recipe.profile) as cluster:
         built = _prepare(cluster, recipe, workers, cache_dir)
         # The workers serve a database without their extension: nothing fires, nothing holds the
         # template.
@@ -294,7 +295,7 @@ def _prepare(cluster: Cluster, recipe: Recipe, workers: tuple[str, ...], cache_d
 
 def _build_cluster(cluster: Cluster, recipe: Recipe, workers: tuple[str, ...]) -> Built:
     cluster.initialize()
-    # Built under the name it has on Supabase, so that what it writes about itself is the same.
+    # Built under the name it has on a platform, so that what it writes about itself is the same.
     # Not every program that a project may run can use a socket.
     tcp = recipe.command is not None
     server = cluster.start(_preload(workers, MAINTENANCE), tcp=tcp)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sql_snippets.database.recipes import Recipe
 
 # Part of the cache key: raise it when `databases` or the cluster's settings change what is stored.
-_PREPARED_FORMAT = "2"
+_PREPARED_FORMAT = "3"
 
 
 def prepared_key(binaries: Binaries, recipe: Recipe) -> str:

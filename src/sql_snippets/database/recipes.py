@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sql_snippets.database.foreign import why_foreign
+from sql_snippets.profiles import POSTGRES
 from sql_snippets.sqltext.advice import for_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sql_snippets.model import Location, ServerError
+    from sql_snippets.profiles import Profile
 
 _STAND_IN = re.compile(r"--\s*stand-in for extension:\s*(?P<name>[A-Za-z0-9_-]+)\s*$")
 
@@ -125,6 +127,7 @@ class Recipe:
     seed: Path | None
     role: str
     command: Command | None = None
+    profile: Profile = POSTGRES
 
     @classmethod
     def from_folders(
@@ -134,6 +137,7 @@ class Recipe:
         migrations: Path | Command | None,
         seed: Path | None,
         role: str,
+        profile: Profile = POSTGRES,
     ) -> Recipe:
         """Take the ``*.sql`` files of two folders in the order of their names.
 
@@ -148,7 +152,7 @@ class Recipe:
         else:
             made, command = _sql_files(migrations, "sql_migrations"), None
             _refuse_foreign(migrations, made)
-        return cls(_sql_files(platform, "sql_platform"), made, seed, role, command)
+        return cls(_sql_files(platform, "sql_platform"), made, seed, role, command, profile)
 
     @property
     def is_known(self) -> bool:
@@ -166,7 +170,7 @@ class Recipe:
         return {name: path for name, path in named if name is not None}
 
     def digest(self) -> str:
-        """Return a hash of names, contents and role.
+        """Return a hash of names, contents, role and what the profile gives the server.
 
         Equal digests build equal databases, if the recipe `is_known`.
         """
@@ -182,7 +186,9 @@ class Recipe:
             for path in self.command.files():
                 content = hashlib.sha256(_read(path)).hexdigest()
                 _add(digest, "file", os.path.relpath(path, self.command.folder), content)
-        _add(digest, "role", self.role)
+        _add(digest, "role", self.role, self.profile.superuser)
+        for setting in sorted(self.profile.server_settings.items()):
+            _add(digest, "setting", *setting)
         return digest.hexdigest()
 
 

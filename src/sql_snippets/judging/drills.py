@@ -31,8 +31,8 @@ def check_make_up(drill: Drill) -> list[Failure]:
     failures = list(drill.problems)
     for snippet in drill.steps:
         failures += _named(snippet, "of the drill", snippet.problems)
-        if snippet.excluded is not None:
-            message = f"it is skipped ({snippet.excluded}), so the section cannot be followed"
+        if snippet.skipped is not None:
+            message = f"it is skipped ({snippet.skipped}), so the section cannot be followed"
             failures += _named(snippet, "of the drill", [Failure(snippet.start, message)])
     failures += [
         Failure(drill.location, f"the drill proves nothing: it has no block with step={step.value}")

@@ -105,7 +105,7 @@ def made_by_blocks(page: Page) -> dict[str, set[str]]:
     """
     made: dict[str, set[str]] = {}
     for snippet in page.snippets:
-        if snippet.excluded is not None or snippet.claims.error is not None:
+        if snippet.skipped is not None or snippet.claims.error is not None:
             continue
         for statement in statements(snippet.sql):
             text = snippet.sql[statement.start : statement.end]
@@ -129,7 +129,7 @@ def check_identifiers(mentions: Mentions, found: NamesFound) -> list[Failure]:
     page = mentions.page
     known = replace(found, words=found.words | words_of_blocks(page) | mentions.also_known)
     made = made_by_blocks(page)
-    excepted = {word.text: word for word in page.not_sql}
+    excepted = {word.text: word for word in page.not_names}
     needed: set[str] = set()
     failures: list[Failure] = []
     for name in mentions.names:
@@ -144,12 +144,12 @@ def check_identifiers(mentions: Mentions, found: NamesFound) -> list[Failure]:
             Failure(
                 name.code.location,
                 f'the database has no {what} "{name.text}"{meaning(meant)}',
-                notes=(f"except: not-sql={name.text} in a directive, if it is no name of it",),
+                notes=(f"except: not-names={name.text} in a directive, if it is no name of it",),
             )
         )
     for text, word in excepted.items():
         if text not in needed:
-            message = f"not-sql={text} is not needed: nothing on the page takes it for a wrong name"
+            message = f"not-names={text} is not needed: nothing takes it for a wrong name"
             failures.append(Failure(word.location, message))
     return sorted(failures, key=lambda failure: failure.location)
 

@@ -163,8 +163,8 @@ def _parts(page: Page) -> list[PagePart]:
 def _mentions_names(page: Page, settings: Settings) -> bool:
     """Whether a page is about the database and mentions what could be names of it."""
     if settings.identifiers == "off" or not (page.snippets or page.tables or page.facts):
-        return bool(page.not_sql)
-    return bool(page.not_sql or mentioned_names(page, settings))
+        return bool(page.not_names)
+    return bool(page.not_names or mentioned_names(page, settings))
 
 
 def _sections(page: Page) -> list[str]:

@@ -88,8 +88,8 @@ class SqlItem(ItemWithFixtures):
 
     def _leave_out(self, part: PagePart | Page) -> None:
         """Skip what the page says is not run; what is wrong with it is told all the same."""
-        if part.excluded is not None and not part.problems:
-            self.add_marker(pytest.mark.skip(reason=part.excluded))
+        if part.skipped is not None and not part.problems:
+            self.add_marker(pytest.mark.skip(reason=part.skipped))
 
     @property
     def item_id(self) -> str:

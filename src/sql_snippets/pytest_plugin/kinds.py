@@ -123,7 +123,7 @@ class FactsItem(SqlItem):
 class UncheckedItem(SqlItem):
     """A row of a facts table that no query checks: never passed, always shown with its reason."""
 
-    kind: Kind = "fact"
+    kind: Kind = "unchecked-fact"
 
     def __init__(self, *, table: FactsTable, row: Unchecked, **kwargs: Any) -> None:
         found = [other for other in table.rows if other.cells[:1] == (row.label,)]

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from sql_snippets.profiles import PROFILES
 from sql_snippets.settings import Settings, SettingsError, decide
 
 _INI = {
@@ -20,7 +21,7 @@ _INI = {
     "seed": "SQL file run after the migrations",
     "role": "the role the pages' reader has (default: postgres)",
     "timeout": "seconds after which a block is cancelled on the server (default: 30)",
-    "editor": "what the reader pastes blocks into: supabase (default: its SQL Editor), or psql",
+    "profile": f"the platform that the pages' readers work on: {' (default), '.join(PROFILES)}",
     "effects": "lines `schema.relation = effect`: queues whose rows are named as what they order",
     "identifiers": "inline code that must be names of the database: qualified (default), all, off",
     "mkdocs": "mkdocs.yml of each site whose pages are not in its folder or below it",
@@ -59,6 +60,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--sql-no-blame",
         action="store_true",
         help="do not look for the migration that broke a block",
+    )
+    group.addoption(
+        "--sql-mutate",
+        action="store_true",
+        help="break the database under the blocks instead, and list those that do not notice",
+    )
+    group.addoption(
+        "--sql-mutation-seed", type=int, metavar="N", help="repeat the mutation run of a seed"
+    )
+    group.addoption(
+        "--sql-mutation-tries",
+        type=int,
+        default=12,
+        metavar="N",
+        help="most tries a block (default: 12)",
+    )
+    group.addoption(
+        "--sql-mutation-threshold",
+        type=float,
+        default=90.0,
+        metavar="PERCENT",
+        help="fail when fewer of a page's blocks notice (default: 90)",
     )
     for name, text in _INI.items():
         parser.addini(f"sql_{name}", text, default="")

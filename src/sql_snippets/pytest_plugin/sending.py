@@ -70,7 +70,7 @@ def pytest_runtest_makereport(
     if report.failed:
         verdict = Verdict.FAILED
     elif report.skipped:
-        verdict = Verdict.EXCLUDED
+        verdict = Verdict.SKIPPED
     elif report.when == "call":
         verdict = Verdict.PASSED
     reason = failures[0].message.partition("\n")[0] if failures else None

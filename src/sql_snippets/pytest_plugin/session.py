@@ -30,6 +30,10 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Results(config, run), "sql_snippets_results")
         config.pluginmanager.register(Summary(run), "sql_snippets_summary")
         config.pluginmanager.register(OneReason(), "sql_snippets_one_reason")
+    if config.getoption("sql_mutate"):
+        from sql_snippets.mutation_run import register  # noqa: PLC0415 - few runs are one
+
+        register(config)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

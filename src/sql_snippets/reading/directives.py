@@ -37,7 +37,7 @@ BLOCK_WORDS = (
 TABLE_WORDS = ("table", "facts", "name", "not-output")
 OTHER_WORDS = ("not-output",)
 HEADING_WORDS = ("drill", "confirm", "resolve", "verify", "in-order", "skip")
-PAGE_WORDS = ("not-sql",)
+PAGE_WORDS = ("not-names",)
 _FLAGS = frozenset({"once", "in-order", "not-output"})
 _KNOWN = tuple(dict.fromkeys((*BLOCK_WORDS, *TABLE_WORDS, *HEADING_WORDS, *PAGE_WORDS)))
 _FILL = "fill."
@@ -251,8 +251,8 @@ def split_page_words(directive: Directive) -> tuple[Directive, tuple[Word, ...]]
     return replace(directive, words=rest), of_page
 
 
-def read_not_sql(word: Word) -> list[str]:
-    """Return the names that ``not-sql=`` lists.  Raises ValueError with what is wrong."""
+def read_not_names(word: Word) -> list[str]:
+    """Return the names that ``not-names=`` lists.  Raises ValueError with what is wrong."""
     return list(_columns(word.value, "names"))
 
 

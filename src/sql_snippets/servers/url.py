@@ -32,6 +32,8 @@ from sql_snippets.servers.whole_server import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from sql_snippets.profiles import Profile
+
 MADE_BY = "sql-snippets"
 
 _OF_TESTS = "contrib_regression"
@@ -80,7 +82,7 @@ class Visit:
 
 
 @contextmanager
-def open_url(url: str, role: str, *, allow_remote: bool) -> Iterator[Visit]:
+def open_url(url: str, role: str, profile: Profile, *, allow_remote: bool) -> Iterator[Visit]:
     """Give the server of ``url`` and the database to create and drop others from.
 
     Databases that a killed run of ours has left there are dropped first.  At the end the server is
@@ -90,11 +92,11 @@ def open_url(url: str, role: str, *, allow_remote: bool) -> Iterator[Visit]:
     Raises ServerUnavailable: for a URL that is none, a host that is not this machine without
     ``allow_remote``, and a login that is no superuser or is ``role`` itself.
     """
-    server, maintenance = _parse(url)
+    server, maintenance = _parse(url, profile)
     if not allow_remote:
         _refuse_remote(server.host)
     with server.connect(maintenance) as admin:
-        version = _refuse_unfit(admin, server, role)
+        version = _refuse_unfit(admin, server, role, profile)
         _sweep(admin)
         before = look(admin)
     visit = Visit(replace(server, version=version), maintenance, role, before)
@@ -221,12 +223,11 @@ def roles(server: Server, dbname: str) -> frozenset[str]:
         return _roles(admin)
 
 
-def _parse(url: str) -> tuple[Server, str]:
+def _parse(url: str, profile: Profile) -> tuple[Server, str]:
     if urlsplit(url).scheme not in {"postgresql", "postgres"}:
         # Not quoted: what was given may be a password in the wrong place.
         raise ServerUnavailable(
-            "--sql-server is none of embedded, system and a URL such as "
-            "postgresql://supabase_admin:PASSWORD@127.0.0.1:54322/postgres."
+            f"--sql-server must be embedded, system or a URL such as {profile.example_url}."
         )
     try:
         parts = conninfo_to_dict(url)
@@ -284,18 +285,21 @@ def _is_ours(address: str) -> bool:
     return address not in {"0.0.0.0", "::"}  # noqa: S104 - they are refused here
 
 
-def _refuse_unfit(admin: psycopg.Connection[tuple[object, ...]], server: Server, role: str) -> str:
+def _refuse_unfit(
+    admin: psycopg.Connection[tuple[object, ...]], server: Server, role: str, profile: Profile
+) -> str:
     """Raise unless the login is a superuser other than the reader; return the version."""
     row = admin.execute(
         "select current_setting('is_superuser'), current_setting('server_version'), "
         "coalesce((select rolsuper from pg_roles where rolname = %s), false), "
         "current_setting('server_version_num')::int, pg_is_in_recovery(), "
-        "exists (select from pg_roles where rolname = 'supabase_admin')",
-        (role,),
+        "exists (select from pg_roles where rolname = %s)",
+        (role, profile.superuser),
     ).fetchone()
     if row is None:
         raise ServerUnavailable(f"The server at {server.host} gave no answer about itself.")
-    is_superuser, version, role_is_superuser, number, in_recovery, is_supabase = row
+    is_superuser, version, role_is_superuser, number, in_recovery, is_platform = row
+    local_server = profile.local_server if is_platform else None
     if server.superuser == role or role_is_superuser:
         raise ServerUnavailable(
             f"On the server at {server.host} port {server.port} the role {role}, as which the "
@@ -308,8 +312,8 @@ def _refuse_unfit(admin: psycopg.Connection[tuple[object, ...]], server: Server,
             + ". A block that needs the rights of a superuser would pass here and fail for "
             "readers who have none. "
             + (
-                "On the server that 'supabase start' runs, log in as supabase_admin."
-                if is_supabase and not role_is_superuser
+                f"On {local_server}, log in as {profile.superuser}."
+                if local_server and not role_is_superuser
                 else "Name another role for the blocks with the setting sql_role, such as "
                 f'sql_role = "{"reader" if role != "reader" else "app"}"; where there is none of '
                 "the name, it is made."
@@ -319,7 +323,7 @@ def _refuse_unfit(admin: psycopg.Connection[tuple[object, ...]], server: Server,
         raise ServerUnavailable(
             f"The login {server.superuser} on {server.host} port {server.port} is not a "
             "superuser, which it has to be to make databases and roles: "
-            + ("log in as supabase_admin." if is_supabase else "name one in the URL.")
+            + (f"log in as {profile.superuser}." if local_server else "name one in the URL.")
         )
     if in_recovery:
         raise ServerUnavailable(

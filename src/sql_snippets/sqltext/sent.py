@@ -1,4 +1,4 @@
-"""What an editor sends for a block: the SQL Editor of Supabase adds a limit to some."""
+"""What an editor sends for a block: one with a limit adds it to some."""
 
 from __future__ import annotations
 

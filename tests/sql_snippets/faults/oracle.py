@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from concurrent.futures import ThreadPoolExecutor
 
-    from sql_snippets.database.databases import Database
+    from sql_snippets import Database
     from tests.sql_snippets.http_receiver import Receiver, Request
 
 Connection = psycopg.Connection[Any]

@@ -103,7 +103,7 @@ def added_up(scores: Iterable[Score]) -> list[Score]:
 
 
 def _keep(scores: Sequence[Score]) -> None:
-    from scripts.tasks import figures, measured  # noqa: PLC0415 - for this option alone
+    from benchmarks import figures, measured  # noqa: PLC0415 - for this option alone
 
     table = measured.Table(
         "Faults put into the seeded database, one at a time and in pairs",

@@ -126,7 +126,7 @@ def _plus(one: Tally, other: Tally) -> Tally:
 
 
 def _keep(tallies: Sequence[Tally], of_each_kind: str) -> None:
-    from scripts.tasks import figures, measured  # noqa: PLC0415 - for this option alone
+    from benchmarks import figures, measured  # noqa: PLC0415 - for this option alone
 
     table = measured.Table(
         "The runbook walked by a machine, from Check health and from each alert that arrived",

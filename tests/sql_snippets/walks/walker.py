@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sql_snippets.plan import RunOptions
+from sql_snippets.profiles import SUPABASE
 from sql_snippets.running.editor import run_as_editor
 from sql_snippets.servers.server import ServerUnavailable
 from sql_snippets.sqltext import placeholders
@@ -23,7 +24,7 @@ from tests.sql_snippets.walks.moves import PLATFORM, Do, Move, Plan, plan
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sql_snippets.database.databases import Database
+    from sql_snippets import Database
     from tests.sql_snippets.decisions import Node, Outcome, Section
     from tests.sql_snippets.walks.book import Book
 
@@ -373,7 +374,9 @@ def run_in(database: Database, sql: str, seconds: float) -> Answer:
     """Run one block as the SQL Editor would."""
     day = dt.datetime.now(dt.UTC).date().isoformat()
     try:
-        outcome = run_as_editor(database, sql, RunOptions(database.role, seconds))
+        outcome = run_as_editor(
+            database, sql, RunOptions(database.role, seconds, editor=SUPABASE.editor)
+        )
     except ServerUnavailable as err:
         return Answer(sqlstate="28000", message=str(err).splitlines()[0], day=day)
     error = outcome.error

@@ -6,12 +6,12 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scripts.tasks.measured import Aim, Findings, Plot, Table
+from benchmarks.measured import Aim, Findings, Plot, Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scripts.tasks.bench_reminders import Scale
+    from benchmarks.bench_reminders import Scale
 
 # How far from in proportion still counts as it.
 PROPORTION = 1.5

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import sync_playwright
 
+from benchmarks.measured import Aim, Findings, Table, run_section
 from scripts.tasks.common import TaskError
 from scripts.tasks.local_site import build, serve_folder
-from scripts.tasks.measured import Aim, Findings, Table, run_section
 
 if TYPE_CHECKING:
     import argparse

@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import sync_playwright
 
-from scripts.tasks import corpus
-from scripts.tasks.children import run_measured
+from benchmarks import corpus
+from benchmarks.children import run_measured
+from benchmarks.measured import Aim, Findings, Plot, Table, joined, run_section
 from scripts.tasks.common import say
 from scripts.tasks.local_site import (
     BROWSER_ARGUMENTS,
@@ -25,7 +26,6 @@ from scripts.tasks.local_site import (
     find_chromium,
     serve_folder,
 )
-from scripts.tasks.measured import Aim, Findings, Plot, Table, joined, run_section
 
 if TYPE_CHECKING:
     import argparse

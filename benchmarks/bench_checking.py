@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.tasks import corpus
-from scripts.tasks.measured import Aim, Findings, Table, run_section
+from benchmarks import corpus
+from benchmarks.measured import Aim, Findings, Table, run_section
 from sql_snippets.database.databases import open_template
 from sql_snippets.database.recipes import Recipe
 

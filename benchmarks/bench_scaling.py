@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.tasks import corpus
-from scripts.tasks.measured import Aim, Findings, Plot, Table, run_section
+from benchmarks import corpus
+from benchmarks.measured import Aim, Findings, Plot, Table, run_section
 
 if TYPE_CHECKING:
     import argparse

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.tasks import corpus
+from benchmarks import corpus
+from benchmarks.measured import Aim, Findings, Table, run_section
 from scripts.tasks.common import TaskError
-from scripts.tasks.measured import Aim, Findings, Table, run_section
 from sql_snippets.database.databases import open_template
 from sql_snippets.database.recipes import Recipe
 from sql_snippets.plan import RunOptions

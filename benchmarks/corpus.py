@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from scripts.tasks.children import Ended, run_measured, seconds_until
-from scripts.tasks.peers import clean_environment
+from benchmarks.children import Ended, run_measured, seconds_until
+from benchmarks.peers import clean_environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

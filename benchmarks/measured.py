@@ -12,9 +12,10 @@ import platform
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scripts.tasks.common import TaskError, say_error
+from sql_snippets.codec import decode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -159,29 +160,7 @@ def from_json(text: str) -> Section:
     values = json.loads(text)
     if values.get("format") != FORMAT:
         raise ValueError(f"These are no findings of format {FORMAT}.")
-    found = values["findings"]
-    return Section(
-        values["name"],
-        values["day"],
-        Machine(**values["machine"]),
-        Findings(
-            tuple(_table(table) for table in found["tables"]),
-            tuple(Aim(**aim) for aim in found["aims"]),
-            tuple(_plot(plot) for plot in found["plots"]),
-        ),
-    )
-
-
-def _table(values: dict[str, Any]) -> Table:
-    rows = tuple(tuple(row) for row in values["rows"])
-    return Table(values["title"], tuple(values["columns"]), rows, values["note"])
-
-
-def _plot(values: dict[str, Any]) -> Plot:
-    lines = tuple(
-        (name, tuple((float(x), float(y)) for x, y in points)) for name, points in values["lines"]
-    )
-    return Plot(**{**values, "lines": lines})
+    return decode(Section, values)
 
 
 def as_text(findings: Findings) -> str:

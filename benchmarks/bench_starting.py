@@ -15,11 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.tasks import corpus
-from scripts.tasks.children import run_measured, seconds_until
+from benchmarks import corpus
+from benchmarks.children import run_measured, seconds_until
+from benchmarks.measured import Aim, Findings, Table, run_section
+from benchmarks.peers import clean_environment, prepare_peers
 from scripts.tasks.common import ROOT, TaskError, say
-from scripts.tasks.measured import Aim, Findings, Table, run_section
-from scripts.tasks.peers import clean_environment, prepare_peers
 
 if TYPE_CHECKING:
     import argparse

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import sync_playwright
 
-from scripts.tasks.bench_site import PAGES
+from benchmarks.bench_site import PAGES
+from benchmarks.measured import Aim, Findings, Table, run_section
+from benchmarks.peers import clean_environment
 from scripts.tasks.common import TaskError
 from scripts.tasks.live_site import copy_for_serving, serve_live
 from scripts.tasks.local_site import BROWSER_ARGUMENTS, find_chromium
-from scripts.tasks.measured import Aim, Findings, Table, run_section
-from scripts.tasks.peers import clean_environment
 
 if TYPE_CHECKING:
     import argparse

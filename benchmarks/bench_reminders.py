@@ -7,8 +7,6 @@ of a machine are printed, with the ratio, to be read.
 
 from __future__ import annotations
 
-import argparse
-import os
 import statistics
 import sys
 import threading
@@ -20,22 +18,24 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from scripts.tasks import reminder_findings
+from benchmarks import reminder_findings
+from benchmarks.measured import Findings, joined, run_section
+from benchmarks.plots import Series, log_log
+from benchmarks.reminder_findings import QueryTimes
 from scripts.tasks.common import ROOT
-from scripts.tasks.measured import joined, write
-from scripts.tasks.plots import Series, log_log
-from scripts.tasks.reminder_findings import QueryTimes
 from sql_snippets.database.building import build
 from sql_snippets.database.databases import Database
 from sql_snippets.database.recipes import Recipe
 from sql_snippets.mkdocs_site import load_site
 from sql_snippets.model import Mark
+from sql_snippets.profiles import SUPABASE
 from sql_snippets.reading.pages import read_page
 from sql_snippets.servers.binaries import find_binaries
 from sql_snippets.servers.cluster import open_cluster
 from sql_snippets.sqltext.placeholders import fill
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterator, Sequence
 
 Connection = psycopg.Connection[Any]
@@ -186,12 +186,15 @@ class Scale:
         return statistics.median(self.run_seconds) / statistics.median(self.floor_seconds)
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Print the section."""
-    options = _options(arguments)
-    load = os.getloadavg()[0]
+    return run_section("reminders", arguments, measure, _options, __doc__)
+
+
+def measure(options: argparse.Namespace) -> Findings:
+    """Measure on each server what the options do not leave out, and print it as it comes."""
     findings = []
-    for choice in options.server:
+    for choice in options.server or ["embedded"]:
         with migrated(choice) as database:
             print(f"PostgreSQL {database.server.version} ({choice})")
             if options.batch_sizes:
@@ -210,13 +213,10 @@ def main(arguments: Sequence[str]) -> int:
                         times, options.assignments, options.activities, AIM_SECONDS
                     )
                 )
-    if options.json:
-        write("reminders", joined(findings), options.json, load)
-    return 0
+    return joined(findings)
 
 
-def _options(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="scripts/bench reminders", description=__doc__)
+def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--server", action="append", choices=["embedded", "system"])
     parser.add_argument("--assignments", type=int, default=1_000_000)
     parser.add_argument("--activities", type=int, default=1_000_000)
@@ -228,10 +228,6 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--no-queries", action="store_true", help="leave out the operator's queries"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the findings there too")
-    options = parser.parse_args(list(arguments))
-    options.server = options.server or ["embedded"]
-    return options
 
 
 @contextmanager
@@ -242,8 +238,9 @@ def migrated(choice: str) -> Iterator[Database]:
         migrations=ROOT / "supabase" / "migrations",
         seed=None,
         role="postgres",
+        profile=SUPABASE,
     )
-    with open_cluster(find_binaries(choice)) as cluster:
+    with open_cluster(find_binaries(choice), SUPABASE) as cluster:
         cluster.initialize()
         server = cluster.start(SETTINGS)
         build(server, "postgres", recipe)

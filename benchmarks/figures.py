@@ -9,15 +9,15 @@ import re
 from datetime import date
 from typing import TYPE_CHECKING
 
+from benchmarks.measured import Section, from_json
+from benchmarks.plots import Series, log_log
 from scripts.tasks.common import ROOT, TaskError
-from scripts.tasks.measured import Section, from_json
-from scripts.tasks.plots import Series, log_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from scripts.tasks.measured import Aim, Machine, Plot, Table
+    from benchmarks.measured import Aim, Machine, Plot, Table
 
 PAGE = ROOT / "docs" / "figures.md"
 KEPT = ROOT / "docs" / "assets" / "figures"

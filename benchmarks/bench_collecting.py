@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.tasks import corpus
-from scripts.tasks.children import Ended, run_measured
-from scripts.tasks.measured import Aim, Findings, Table, run_section
-from scripts.tasks.peers import clean_environment, prepare_peers
+from benchmarks import corpus
+from benchmarks.children import Ended, run_measured
+from benchmarks.measured import Aim, Findings, Table, run_section
+from benchmarks.peers import clean_environment, prepare_peers
 
 if TYPE_CHECKING:
     import argparse

@@ -1,9 +1,9 @@
 """Check again what an author has just saved, so that the open page shows the new verdicts.
 
-Runs beside the server of the site and ends with it.  The server shows by itself what a new report
-says, so all that is done here is to run the checks and to bring the report up to date: a page alone
-when only a page was saved, everything when the database may differ.  The terminal gets one line for
-each of them, and what failed in full.
+Runs beside the server of the site.  The server shows by itself what a new report says, so all that
+is done here is to run the checks and to bring the report up to date: a page alone when only a page
+was saved, everything when the database may differ.  The terminal gets one line for each of them,
+and what failed in full.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import multiprocessing
 import os
 import re
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -27,21 +26,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from scripts.tasks.common import HOST, REPORT, ROOT, say
-from scripts.tasks.live_check import LiveCheck, changed_statements
+from sql_snippets.cache import write_whole
+from sql_snippets.database.recipes import Command, RecipeError
+from sql_snippets.mkdocs_site import is_page, load_site
+from sql_snippets.project import present_settings
+from sql_snippets.results.report import DEFAULT_PATH
 from sql_snippets.results.underway import underway
+from sql_snippets.watching.live_check import LiveCheck, changed_statements
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Mapping
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 
     from sql_snippets.sqltext.lexer import Statement
 
-PAGES = "docs"
-_WATCHED = (
-    (PAGES, (".md", ".sql")),
-    ("supabase", (".sql",)),
-    ("tests/sql_snippets", (".sql", ".py")),
-)
 _LOOK_SECONDS = 0.05
 # An editor that saves several files, or one in two steps, is waited for.
 _QUIET_SECONDS = 0.1
@@ -62,16 +59,69 @@ _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 Times = dict[Path, int]
 
 
-def look(root: Path) -> Times:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What is watched: a project of pytest, the folder of its site's pages, and what more rests on.
+
+    ``made_from`` are the files and folders that the database is made from, ``also`` others that
+    the checks use, such as the fixtures of incidents.
+    """
+
+    root: Path
+    pages: Path
+    report: Path
+    made_from: tuple[Path | Command, ...] = ()
+    also: tuple[Path, ...] = ()
+
+    @classmethod
+    def of(cls, config: Path | None, report: Path | None, also: Iterable[Path]) -> Place:
+        """Return the place of a site, of the one here if none is named.
+
+        Raises SiteError, ProjectError and SettingsError.
+        """
+        site = load_site(Path.cwd(), config)
+        settings = present_settings(site.root)
+        folder = site.config_path.parent if site.config_path else site.root
+        made_from = (settings.platform, settings.migrations, settings.seed)
+        return cls(
+            root=site.root,
+            pages=site.docs_dir,
+            report=report.absolute() if report else folder / DEFAULT_PATH,
+            made_from=tuple(each for each in made_from if each is not None),
+            also=(site.root / "conftest.py", *(path.resolve() for path in also)),
+        )
+
+    @property
+    def everything(self) -> str:
+        """What pytest is told to check all pages."""
+        return os.path.relpath(self.pages, self.root)
+
+    def files(self) -> Iterator[Path]:
+        """Yield the files that a verdict may rest on."""
+        for path in _below(self.pages):
+            if is_page(path) or path.suffix == ".sql":
+                yield path
+        for source in self.made_from:
+            if isinstance(source, Command):
+                # A pattern that names no file is said by the checks.
+                with suppress(RecipeError):
+                    yield from source.files()
+            else:
+                yield from (path for path in _below(source) if path.suffix == ".sql")
+        for source in self.also:
+            yield from (path for path in _below(source) if path.suffix in {".py", ".sql"})
+
+
+def _below(path: Path) -> Iterable[Path]:
+    return path.rglob("*") if path.is_dir() else [path]
+
+
+def look(place: Place) -> Times:
     """Return the time of the last change of every watched file."""
     found: Times = {}
-    for folder, endings in _WATCHED:
-        for path in (root / folder).rglob("*"):
-            if path.suffix in endings:
-                try:
-                    found[path] = path.stat().st_mtime_ns
-                except FileNotFoundError:
-                    continue  # it has just gone, which the next look will see
+    for path in place.files():
+        with suppress(FileNotFoundError):  # one that has just gone is seen by the next look
+            found[path] = path.stat().st_mtime_ns
     return found
 
 
@@ -108,7 +158,7 @@ class Seen:
 
 
 def affected(
-    changed: Iterable[Path], root: Path, report: Mapping[str, Any] | None = None
+    changed: Iterable[Path], place: Place, report: Mapping[str, Any] | None = None
 ) -> list[str]:
     """Return what to check again, as pytest is to be told.
 
@@ -117,13 +167,12 @@ def affected(
     """
     pages: list[str] = []
     if report is not None and (report.get("check_error") or not report.get("complete", True)):
-        return [PAGES]
+        return [place.everything]
     for path in changed:
-        name = path.relative_to(root).as_posix()
-        if not name.startswith(f"{PAGES}/") or path.suffix != ".md":
-            return [PAGES]
+        if not (path.is_relative_to(place.pages) and is_page(path)):
+            return [place.everything]
         if path.exists():
-            pages.append(name)
+            pages.append(Path(os.path.relpath(path, place.root)).as_posix())
     return sorted(pages)
 
 
@@ -135,7 +184,7 @@ def merge(
     Verdicts on another database are not kept beside new ones: they are no verdicts any more.  Where
     nothing asked for a database, as on a page without SQL, it is still the same.
     """
-    if PAGES in pages or old is None or old["format"] != new["format"]:
+    if old is None or old["format"] != new["format"]:
         return dict(new)
     if new["recipe"] is None:
         names = ("server", "migration_head", "recipe", "database_error")
@@ -146,7 +195,7 @@ def merge(
     kept = [
         {**item, "cached": True, "checked": item["checked"] or old["created"]}
         for item in old["items"]
-        if item["page"] not in pages
+        if item["nodeid"].partition("::")[0] not in pages
     ]
     items = sorted([*kept, *new["items"]], key=lambda item: (item["page"], item["line"]))
     return {**new, "items": items, "complete": old.get("complete", True)}
@@ -161,10 +210,11 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _write(path: Path, report: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, json.dumps(report, ensure_ascii=False, indent=2) + "\n")
+
+
+def _say(text: str) -> None:
+    print(f"==> {text}", flush=True)  # noqa: T201 - what it says is what it is for
 
 
 class _Calm:
@@ -182,16 +232,21 @@ _CALM = (
 )
 
 
-def _pytest(arguments: list[str], plugins: list[object], said: int) -> None:
+def _pytest(root: Path, arguments: list[str], plugins: list[object], said: int) -> None:
     # So that it can be interrupted even where this was started in the background.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.dup2(said, sys.stdout.fileno())
     os.dup2(said, sys.stderr.fileno())
+    os.chdir(root)
     pytest.main(arguments, plugins=plugins)
 
 
 def _run_pytest(
-    arguments: list[str], plugins: list[object], said: int, is_outdated: Callable[[], bool]
+    root: Path,
+    arguments: list[str],
+    plugins: list[object],
+    said: int,
+    is_outdated: Callable[[], bool],
 ) -> bool:
     """Run it in a fork of this process, which has imported what takes longest to import.
 
@@ -205,7 +260,7 @@ def _run_pytest(
     color = f"--color={'yes' if sys.stdout.isatty() else 'no'}"
     arguments = ["--assert=plain", "-p", "no:hypothesispytest", color, *_CALM, *arguments]
     child = multiprocessing.get_context("fork").Process(
-        target=_pytest, args=(arguments, [_Calm(), *plugins], said)
+        target=_pytest, args=(root, arguments, [_Calm(), *plugins], said)
     )
     child.start()
     while child.is_alive():
@@ -218,126 +273,116 @@ def _run_pytest(
 
 
 def check(
-    pages: list[str],
-    changed: list[Statement],
-    is_outdated: Callable[[], bool],
+    place: Place, pages: list[str], changed: list[Statement], is_outdated: Callable[[], bool]
 ) -> bool:
     """Run the checks of ``pages`` and bring the report up to date.
 
     Returns whether they came to their end.  When everything is checked, the report says all the
     time what is known so far; ``changed`` are the statements that decide what comes first.
     """
-    plugins: list[object] = [LiveCheck(REPORT, changed)] if PAGES in pages else []
+    is_all = place.everything in pages
+    plugins: list[object] = [LiveCheck(place.report, changed)] if is_all else []
     # Whoever waits for the verdicts is told later which migration broke what failed since.
-    ended, new, text = _checked(pages, ["--sql-no-blame"], plugins, is_outdated)
+    ended, new, text = _checked(place, [*pages, "--sql-no-blame"], plugins, is_outdated)
     if not ended:
         return False
     if text.strip():
-        print(text.rstrip(), flush=True)
-    names = ", ".join(pages)
+        print(text.rstrip(), flush=True)  # noqa: T201 - what failed is shown in full
+    names, old = ", ".join(pages), _read(place.report)
     if new is None:
-        say(f"{names}: the checks came to no verdict (see above)")
-        if old := _read(REPORT):
-            _write(
-                REPORT, {**old, "check_error": _COLOR.sub("", text).strip() or "no reason given"}
-            )
+        _say(f"{names}: the checks came to no verdict (see above)")
+        if old is not None:
+            why = _COLOR.sub("", text).strip() or "no reason given"
+            _write(place.report, {**old, "check_error": why})
         return True
-    _write(REPORT, merge(_read(REPORT), new, pages))
-    say(f"{names}: {count(new['items'])}")
-    if PAGES in pages:
-        _name_migrations(new, is_outdated)
+    _write(place.report, new if is_all else merge(old, new, pages))
+    _say(f"{names}: {count(new['items'])}")
+    if is_all:
+        _name_migrations(place, new, is_outdated)
     return True
 
 
 def _checked(
-    what: list[str],
-    options: list[str],
-    plugins: list[object],
-    is_outdated: Callable[[], bool],
+    place: Place, arguments: list[str], plugins: list[object], is_outdated: Callable[[], bool]
 ) -> tuple[bool, dict[str, Any] | None, str]:
     """Return whether a check came to its end, its report if it wrote one, and what it said."""
     with tempfile.TemporaryDirectory() as folder:
         report, said = Path(folder) / "report.json", Path(folder) / "said"
         with said.open("wb") as output:
-            arguments = [*what, "--sql-report", str(report), *options]
-            ended = _run_pytest(arguments, plugins, output.fileno(), is_outdated)
+            arguments = [*arguments, "--sql-report", str(report)]
+            ended = _run_pytest(place.root, arguments, plugins, output.fileno(), is_outdated)
         return ended, _read(report), said.read_text(encoding="utf-8", errors="replace")
 
 
 def count(items: Iterable[Mapping[str, Any]]) -> str:
     """Say how many items have which verdict."""
     verdicts = [item["verdict"] for item in items]
-    words = {"failed": "FAILED", "passed": "passed", "excluded": "not to be run"}
+    words = {"failed": "FAILED", "passed": "passed", "skipped": "skipped"}
     found = [f"{verdicts.count(key)} {word}" for key, word in words.items() if key in verdicts]
     return ", ".join(found) or "nothing to check"
 
 
-def _name_migrations(checked: Mapping[str, Any], is_outdated: Callable[[], bool]) -> None:
+def _name_migrations(
+    place: Place, checked: Mapping[str, Any], is_outdated: Callable[[], bool]
+) -> None:
     """Say of the first that failed which migration broke them, here and in the report.
 
     That builds the database once more for each migration; a check says it of no more than these.
     """
-    failed = [item["id"] for item in checked["items"] if item["verdict"] == "failed"][:_MOST_BLAMED]
+    failed = [item["nodeid"] for item in checked["items"] if item["verdict"] == "failed"]
     if not failed or checked["database_error"] is not None:
         return
-    ended, new, _ = _checked(failed, [], [], is_outdated)
-    old = _read(REPORT)
+    ended, new, _ = _checked(place, failed[:_MOST_BLAMED], [], is_outdated)
+    old = _read(place.report)
     if not ended or new is None or old is None:
         return
     named = {item["id"]: item for item in new["items"] if _BLAME in (item["drawn"] or "")}
-    _write(REPORT, {**old, "items": [named.get(item["id"], item) for item in old["items"]]})
+    _write(place.report, {**old, "items": [named.get(item["id"], item) for item in old["items"]]})
     for item in named.values():
         said = item["drawn"].partition(_BLAME)[2].partition("\n")[0]
-        say(f"{item['page']}:{item['line']} {item['name']}: {said}")
+        _say(f"{item['page']}:{item['line']} {item['name']}: {said}")
 
 
-def watch(parent: int, port: int = 0, checked: int = 1) -> None:
-    """Look until the server, which is the process that started this, has gone.
+def watch(place: Place, *, from_now: bool = False, beside: int | None = None) -> None:
+    """Check everything, and again what is saved, until interrupted.
 
-    With a ``port`` it is said when the server answers there.  Everything is checked first where the
-    check before did not come to its end.
+    ``from_now`` takes the report for what there is and begins with what is saved next.  With the
+    number of a process ``beside`` it ends when that is no longer what started this.
     """
-    times = look(ROOT)
-    seen = Seen(times if checked else {}, _read_sql(times))
+    parent = os.getppid() if beside is None else beside
+    times = look(place)
+    seen = Seen(times, _read_sql(times)) if from_now else Seen({}, _read_sql(times))
     for plugin in entry_points(group="pytest11"):
         plugin.load()
     for name in _NEEDED:
         import_module(name)
     while os.getppid() == parent:
         time.sleep(_LOOK_SECONDS)
-        if port and _answers(port):
-            say(f"Serving on http://{HOST}:{port}/ (Ctrl-C ends it)")
-            port = 0
-        now = look(ROOT)
+        now = look(place)
         if not seen.files_to_check(now):
             continue
-        with underway(REPORT):
-            now = _settled(now)
+        with underway(place.report):
+            now = _settled(place, now)
             texts = _read_sql(now)
-            pages = affected(seen.files_to_check(now), ROOT, _read(REPORT))
+            pages = affected(seen.files_to_check(now), place, _read(place.report))
             changed = seen.statements_to_check(texts)
-            if not pages or check(pages, changed, partial(_is_outdated, now, parent)):
+            outdated = partial(_is_outdated, place, now, parent)
+            if not pages or check(place, pages, changed, outdated):
                 seen = Seen(now, texts)
             else:
                 seen.give_up(now, texts)
 
 
-def _answers(port: int) -> bool:
-    with suppress(OSError), socket.create_connection((HOST, port), _LOOK_SECONDS):
-        return True
-    return False
-
-
-def _settled(now: Times) -> Times:
+def _settled(place: Place, now: Times) -> Times:
     while True:
         time.sleep(_QUIET_SECONDS)
-        if (later := look(ROOT)) == now:
+        if (later := look(place)) == now:
             return now
         now = later
 
 
-def _is_outdated(times: Times, parent: int) -> bool:
-    return os.getppid() != parent or look(ROOT) != times
+def _is_outdated(place: Place, times: Times, parent: int) -> bool:
+    return os.getppid() != parent or look(place) != times
 
 
 def _read_sql(times: Times) -> dict[Path, str]:
@@ -348,10 +393,3 @@ def _read_sql(times: Times) -> dict[Path, str]:
             with suppress(OSError):
                 texts[path] = path.read_text(encoding="utf-8", errors="replace")
     return texts
-
-
-if __name__ == "__main__":
-    try:
-        watch(*map(int, sys.argv[1:]))
-    except KeyboardInterrupt:
-        sys.exit(130)

@@ -1,0 +1,1 @@
+"""What is measured for the page of figures; `scripts/bench` runs it."""

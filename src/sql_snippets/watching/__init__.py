@@ -1,0 +1,1 @@
+"""Checks again what an author saves, while the site is served."""
