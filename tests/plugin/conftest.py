@@ -14,7 +14,7 @@ import sql_snippets.checking
 import sql_snippets.reading.pages  # noqa: F401 - see above
 from sql_snippets.database import databases
 from sql_snippets.pytest_plugin import opening
-from tests.plugin.small_project import PROJECT, write_files
+from tests.plugin.small_project import ADDOPTS, OUTSIDE, PROJECT, write_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,7 +71,8 @@ def empty_project(
     monkeypatch.setenv("SQL_SNIPPETS_CACHE_DIR", str(cache_dir))
     monkeypatch.setenv("SQL_SNIPPETS_NO_CACHE", "true")
     monkeypatch.setenv("COLUMNS", "200")
-    for name in ("CI", "GITHUB_ACTIONS", "SQL_SNIPPETS_SERVER", "PYTEST_ADDOPTS"):
+    for name in OUTSIDE:
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PYTEST_ADDOPTS", ADDOPTS)
     write_files(pytester, PROJECT)
     return pytester
