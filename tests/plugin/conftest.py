@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-# A run inside of this process forgets what it was the first to import, and Markdown's extensions
-# are not made to be imported twice.
+# A run inside of this process forgets what it was the first to import, and what is then imported
+# again is another module than the one that a test has changed.
 import sql_snippets.checking
 import sql_snippets.reading.pages  # noqa: F401 - see above
 from sql_snippets.database import databases
-from tests.plugin.small_project import PROJECT, write_files
+from sql_snippets.pytest_plugin import opening
+from tests.plugin.small_project import ADDOPTS, OUTSIDE, PROJECT, write_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,7 +50,8 @@ def _servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
 @pytest.fixture
 def shared_servers(_servers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs in this process find the server of an earlier one with the same recipe."""
-    monkeypatch.setattr("sql_snippets.pytest_plugin.opening.open_template", _servers)
+    assert sys.modules[opening.__name__] is opening, "runs would import another one, unchanged"
+    monkeypatch.setattr(opening, "open_template", _servers)
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +71,8 @@ def empty_project(
     monkeypatch.setenv("SQL_SNIPPETS_CACHE_DIR", str(cache_dir))
     monkeypatch.setenv("SQL_SNIPPETS_NO_CACHE", "true")
     monkeypatch.setenv("COLUMNS", "200")
-    for name in ("CI", "GITHUB_ACTIONS", "SQL_SNIPPETS_SERVER", "PYTEST_ADDOPTS"):
+    for name in OUTSIDE:
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PYTEST_ADDOPTS", ADDOPTS)
     write_files(pytester, PROJECT)
     return pytester

@@ -18,6 +18,10 @@ do $$ begin
   execute format('alter database %I owner to postgres', current_database());
 end $$;
 """
+# What the environment of the outside may hold that changes a run.
+OUTSIDE = ("CI", "GITHUB_ACTIONS", "SQL_SNIPPETS_SERVER")
+# Importing Hypothesis takes a process as long as checking a little project.
+ADDOPTS = "-p no:hypothesispytest"
 PROJECT = {
     "mkdocs.yml": "site_name: Orders\nmarkdown_extensions: [pymdownx.superfences]\n",
     "pytest.ini": (

@@ -562,8 +562,8 @@ def test_what_is_run_again_has_its_last_verdict(project: pytest.Pytester) -> Non
 def test_blocks_run_alike_on_several_workers(project: pytest.Pytester) -> None:
     change(project, "docs/orders.md", "rows=1", "rows=2")
     alone, several = project.path / "one.json", project.path / "two.json"
-    assert project.runpytest_subprocess("docs", f"--sql-report={alone}").ret == 1
-    result = project.runpytest_subprocess("docs", "-n", "2", f"--sql-report={several}")
+    assert project.runpytest("docs", f"--sql-report={alone}").ret == 1
+    result = project.runpytest("docs", "-n", "2", f"--sql-report={several}")
     result.assert_outcomes(failed=1, passed=6)
     result.stdout.fnmatch_lines(
         ["*17.* (embedded)*", "FAILED *::close - docs/orders.md:*: error:*"]
@@ -640,14 +640,13 @@ def test_update_changes_the_output_and_nothing_else(
     stale = stale.replace("\n t\n", "\n f\n").replace("## The", "- text\n\n    tail  \n\n## The")
     page = write(project, "docs/orders.md", stale.replace("\n", ending))
     arguments = ["docs", "--sql-update", *workers]
-    run = project.runpytest_subprocess if workers else project.runpytest
-    result = run(*arguments)
+    result = project.runpytest(*arguments)
     assert result.ret == 0
     result.stdout.fnmatch_lines(["wrote the output at *docs/orders.md:16"])
     fixed = stale.replace("  9 | gone   |", "  1 | open   |").replace("\n f\n", "\n t\n")
     assert page.read_bytes() == fixed.replace("\n", ending).encode()
 
-    again = run(*arguments)
+    again = project.runpytest(*arguments)
     again.stdout.no_fnmatch_line("wrote*")
     assert page.read_bytes() == fixed.replace("\n", ending).encode()
     assert project.runpytest("docs").ret == 0
@@ -819,7 +818,7 @@ def test_junit_names_the_page_and_line(project: pytest.Pytester) -> None:
     line = str(_line(PAGE, "update orders set status = 'closed'"))
     for family in ("xunit1", "xunit2"):
         for workers in ([], ["-n", "1"]):
-            project.runpytest_subprocess(
+            project.runpytest(
                 "docs", "--junit-xml=junit.xml", "-o", f"junit_family={family}", *workers
             )
             root = ET.parse(project.path / "junit.xml").getroot()  # noqa: S314 - our own

@@ -22,6 +22,7 @@ from sql_snippets.database.keeping import Address, Broker, OthersKeeper, OwnKeep
 from sql_snippets.database.reach import read_definitions
 from sql_snippets.database.workplace import Workplace
 from sql_snippets.servers.server import ServerUnavailable
+from tests.plugin.small_project import ADDOPTS, OUTSIDE
 from tests.plugin.small_recipe import write_recipe
 
 if TYPE_CHECKING:
@@ -263,8 +264,9 @@ def project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache_dir: Path, recipe: Recipe
 ) -> Path:
     monkeypatch.setenv("SQL_SNIPPETS_CACHE_DIR", str(cache_dir))
-    for name in ("CI", "GITHUB_ACTIONS", "SQL_SNIPPETS_SERVER", "PYTEST_ADDOPTS"):
+    for name in OUTSIDE:
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PYTEST_ADDOPTS", ADDOPTS)
     (tmp_path / "pytest.ini").write_text(INI, encoding="utf-8")
     (tmp_path / "recipe").symlink_to(recipe.migrations[0].parents[1])
     (tmp_path / "docs").mkdir()
@@ -320,11 +322,11 @@ def _in_session(session: int) -> list[str]:
     return found
 
 
-def _wait_until(is_so: Any, what: str) -> None:
+def _wait_until(is_so: Any, what: str, every: float = 0.05) -> None:
     deadline = time.monotonic() + SECONDS
     while not is_so():
         assert time.monotonic() < deadline, f"waited in vain until {what}"
-        time.sleep(0.05)
+        time.sleep(every)
 
 
 def _wait_for_sleep(run: subprocess.Popen[str], count: int = 1) -> Path:
@@ -350,7 +352,8 @@ def _wait_for_sleep(run: subprocess.Popen[str], count: int = 1) -> Path:
                     return True
         return False
 
-    _wait_until(sleeps, f"{count} blocks of the run sleep")
+    # Each look is a session of its own, which the start of the run would have to wait for.
+    _wait_until(sleeps, f"{count} blocks of the run sleep", every=0.3)
     return found[0]
 
 
