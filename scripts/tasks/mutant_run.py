@@ -32,6 +32,8 @@ _GRACE_SECONDS = 15.0
 _BROUGHT = ("docs/assets/javascripts/vendor",)
 _LINKED = (VENV, CACHE / "node")
 _NO_TESTS = 5
+_PREPARED = ".cache/sql-snippets"
+_EVENTS = ".cache/events"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,22 @@ def scratch() -> Iterator[Path]:
         yield tree
 
 
+def tree_environment(tree: Path) -> dict[str, str]:
+    """Return what makes a program of the environment use the code of the copy, and its cache."""
+    return {
+        "PYTHONPATH": os.pathsep.join((str(tree / "src"), str(tree))),
+        "SQL_SNIPPETS_CACHE_DIR": str(tree / _PREPARED),
+        VARIABLE: str(tree / _EVENTS),
+    }
+
+
+def events_in(tree: Path) -> list[dict[str, object]]:
+    """Return what the last run of tests in the copy has written down."""
+    path = tree / _EVENTS
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines]
+
+
 @dataclass(slots=True)
 class Trial:
     """The copy, and what is known of its tests without any bug in it."""
@@ -116,8 +134,8 @@ class Trial:
     tree: Path
     seconds: float
     refusal: str = ""
+    # What is broken may write what the next run would read.
     own_cache: bool = False
-    more: Mapping[str, str] = field(default_factory=dict)
     _sound: set[str] = field(default_factory=set)
     _unsound: set[str] = field(default_factory=set)
     _written: int = 0
@@ -126,21 +144,24 @@ class Trial:
         """Put the mutant in, ask the tests, and put it right again."""
         path = self.tree / mutant.path
         text = path.read_text(encoding="utf-8")
+        if not tests:
+            verdict = Verdict("survived", "no test runs this line")
+            return Tried(mutant, mutant.line(text), mutant.diff(text), verdict)
         while True:
             self._write(path, mutant.applied(text))
             try:
                 verdict = self._asked(tests)
             finally:
                 self._write(path, text)
-            if verdict.fate != "noticed" or self._passes_unharmed(verdict.by):
+            if verdict.fate != "noticed" or self._passes_unharmed(verdict.by, tests):
                 return Tried(mutant, mutant.line(text), mutant.diff(text), verdict)
             say(f"{verdict.by} fails without any mutant in the copy: it is not asked again")
 
-    def _passes_unharmed(self, test: str) -> bool:
+    def _passes_unharmed(self, test: str, tests: Sequence[str]) -> bool:
         """Whether the test that noticed says something: it passes where nothing is broken."""
         node = test.partition(" (it ")[0]
         if "::" not in node:
-            return True
+            return self._asked([*tests, "--collect-only"]).fate == "survived"
         if node not in self._sound | self._unsound:
             fate = self._asked([node]).fate
             (self._sound if fate == "survived" else self._unsound).add(node)
@@ -154,11 +175,9 @@ class Trial:
         os.utime(path, (at, at))
 
     def _asked(self, tests: Sequence[str]) -> Verdict:
-        cache = self.tree / ".cache" / "sql-snippets"
         if self.own_cache:
-            shutil.rmtree(cache, ignore_errors=True)
-        events = self.tree / ".cache" / "events"
-        events.unlink(missing_ok=True)
+            shutil.rmtree(self.tree / _PREPARED, ignore_errors=True)
+        (self.tree / _EVENTS).unlink(missing_ok=True)
         skipped = [part for test in sorted(self._unsound) for part in ("--deselect", test)]
         began = time.time()
         status = _bounded(
@@ -167,18 +186,11 @@ class Trial:
                 *("-p", "scripts.tasks.mutant_watch", "--hypothesis-seed=1", *skipped, *tests),
             ],
             cwd=self.tree,
-            env={
-                **environment(),
-                "PYTHONPATH": os.pathsep.join((str(self.tree / "src"), str(self.tree))),
-                "SQL_SNIPPETS_CACHE_DIR": str(cache),
-                VARIABLE: str(events),
-                **self.more,
-            },
+            env={**environment(), **tree_environment(self.tree)},
             seconds=self.seconds,
         )
         ended = time.time()
-        lines = events.read_text(encoding="utf-8").splitlines() if events.exists() else []
-        verdict = judged([json.loads(line) for line in lines], status, ended, self.refusal)
+        verdict = judged(events_in(self.tree), status, ended, self.refusal)
         return Verdict(verdict.fate, verdict.by, ended - began)
 
 

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.tasks import mutant_score, mutants_of_sql, mutants_of_words
+from scripts.tasks import mutant_score, mutants_of_python, mutants_of_sql, mutants_of_words
 from scripts.tasks.common import ROOT, TaskError, say, say_error
 from scripts.tasks.measured import as_text
 from scripts.tasks.mutant import Mutant, drawn
+from scripts.tasks.mutant_lines import recorded
 from scripts.tasks.mutant_run import Trial, sample, scratch
 from scripts.tasks.mutant_tests import made_by, ranked, statement_at, users
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from scripts.tasks.mutant_run import Tried
 
 INTERRUPTED = 130
@@ -47,38 +47,86 @@ _OF_WORDS = (
 )
 
 
+_OF_SITE = ("tests/site/test_site.py", "tests/site/test_builds.py")
+
+Texts = dict[str, str]
+Choice = Callable[[Mutant], Sequence[str]]
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What is broken: which files, how, and which tests are asked."""
+    """What is broken: which files, how, and how the tests of a mutant are chosen.
+
+    ``refusal`` is the error of a test whose database cannot be made; with ``own_cache`` nothing
+    that a broken program has kept is read by the next.
+    """
 
     files: str
     mutants_of: Callable[[str, str], list[Mutant]]
-    tests_of: Callable[[dict[str, str], Mutant], Sequence[str]]
+    choice: Callable[[Path, float], Choice]
     refusal: str = ""
+    own_cache: bool = False
 
 
-def _tests_of_migration(texts: dict[str, str], mutant: Mutant) -> Sequence[str]:
-    names = made_by(statement_at(texts[mutant.path], mutant.start))
-    stem = Path(mutant.path).stem.partition("_")[2]
-    tests = {name: text for name, text in texts.items() if name.startswith("tests/reminder_system")}
-    migrations = [text for name, text in texts.items() if name.startswith("supabase/")]
-    order = ranked(names, users(migrations), tests, stem)
-    first = _OF_ALL[:1] if mutant.kind.startswith(_GRANTS) else ()
-    return list(dict.fromkeys((*first, *order, *_OF_ALL)))
+def _of_migrations(_: Path, __: float) -> Choice:
+    """Choose the tests of the system by what they name."""
+    migrations = _texts("supabase/migrations/*.sql")
+    tests = _texts("tests/reminder_system/test_*.py")
+    used_by = users(migrations.values())
+
+    def tests_of(mutant: Mutant) -> Sequence[str]:
+        names = made_by(statement_at(migrations[mutant.path], mutant.start))
+        order = ranked(names, used_by, tests, Path(mutant.path).stem.partition("_")[2])
+        first = _OF_ALL[:1] if mutant.kind.startswith(_GRANTS) else ()
+        return list(dict.fromkeys((*first, *order, *_OF_ALL)))
+
+    return tests_of
 
 
-def _tests_of_words(_: dict[str, str], __: Mutant) -> Sequence[str]:
-    return _OF_WORDS
+def _of_words(_: Path, __: float) -> Choice:
+    return lambda _: _OF_WORDS
 
 
+def _of_plugin(tree: Path, seconds: float) -> Choice:
+    """Choose the tests of the checker by the lines that they run."""
+    lines = recorded(tree)
+    sources = _texts(_PLUGIN)
+
+    def tests_of(mutant: Mutant) -> Sequence[str]:
+        source = sources[mutant.path]
+        statement = mutants_of_python.lines_of_statement(source, mutant.line(source))
+        # Half of the time, as a machine is not always as fast as it was then.
+        return lines.covering(mutant.path, statement, seconds / 2)
+
+    return tests_of
+
+
+def _of_site(_: Path, __: float) -> Choice:
+    """Choose the tests of the site by what they name: all share one site, which runs every hook."""
+    tests = _texts("tests/site/test_*.py")
+    sources = _texts(_HOOKS)
+
+    def tests_of(mutant: Mutant) -> Sequence[str]:
+        names = {Path(mutant.path).stem, *re.findall(r"def (\w+)", sources[mutant.path])}
+        naming = {path: text for path, text in tests.items() if names & set(_WORD.findall(text))}
+        return list(dict.fromkeys((*ranked(names, {}, naming), *_OF_SITE)))
+
+    return tests_of
+
+
+_PLUGIN = "src/sql_snippets/**/*.py"
+_HOOKS = "scripts/hooks/*.py"
+_WORD = re.compile(r"\w+")
 KINDS = {
     "migrations": Kind(
         "supabase/migrations/*.sql",
         mutants_of_sql.mutants_of,
-        _tests_of_migration,
+        _of_migrations,
         refusal="MigrationFailed",
     ),
-    "runbook": Kind(RUNBOOK, mutants_of_words.mutants_of, _tests_of_words),
+    "runbook": Kind(RUNBOOK, mutants_of_words.mutants_of, _of_words),
+    "plugin": Kind(_PLUGIN, mutants_of_python.mutants_of, _of_plugin, own_cache=True),
+    "site": Kind(_HOOKS, mutants_of_python.mutants_of, _of_site, own_cache=True),
 }
 
 
@@ -119,15 +167,16 @@ def main(arguments: Sequence[str]) -> int:
 
 def _tried(kind: Kind, options: argparse.Namespace) -> tuple[list[Tried], int]:
     """Return what was tried, and how many mutants there are."""
-    texts = _texts(kind.files, "supabase/migrations/*.sql", "tests/reminder_system/test_*.py")
     mutants = [
-        mutant for path in _texts(kind.files) for mutant in kind.mutants_of(path, texts[path])
+        mutant
+        for path, text in _texts(kind.files).items()
+        for mutant in kind.mutants_of(path, text)
     ]
-    say(f"{options.size} of {len(mutants)} mutants of {kind.files}")
     with scratch() as tree:
-        trial = Trial(tree, options.seconds, refusal=kind.refusal)
-        order = drawn(mutants, options.seed)
-        return sample(trial, order, partial(kind.tests_of, texts), options.size), len(mutants)
+        tests_of = kind.choice(tree, options.seconds)
+        say(f"{options.size} of {len(mutants)} mutants of {kind.files}")
+        trial = Trial(tree, options.seconds, kind.refusal, kind.own_cache)
+        return sample(trial, drawn(mutants, options.seed), tests_of, options.size), len(mutants)
 
 
 def _texts(*patterns: str) -> dict[str, str]:

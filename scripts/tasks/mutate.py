@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BLOCKS = "blocks"
-KINDS = (BLOCKS, "migrations", "runbook")
+KINDS = (BLOCKS, "migrations", "runbook", "plugin", "site")
 
 
 def command(*arguments: str) -> list[str | Path]:

@@ -12,6 +12,7 @@ import pytest
 from scripts.tasks import figures, mutant_score, mutants_of_python, mutants_of_sql, mutants_of_words
 from scripts.tasks.common import TaskError
 from scripts.tasks.mutant import Mutant, drawn
+from scripts.tasks.mutant_lines import Lines
 from scripts.tasks.mutant_run import Fate, Trial, Tried, Verdict, judged
 from scripts.tasks.mutant_tests import made_by, ranked, statement_at, users
 
@@ -239,7 +240,7 @@ def test_mutant_goes_when_its_run_is_interrupted(
 
     monkeypatch.setattr(Trial, "_asked", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        Trial(tmp_path, 1.0).tried(Mutant("a.sql", 7, 8, "2", "constant"), [])
+        Trial(tmp_path, 1.0).tried(Mutant("a.sql", 7, 8, "2", "constant"), ["t.py"])
     assert seen == ["select 2"]
     assert path.read_text(encoding="utf-8") == "select 1"
 
@@ -290,6 +291,19 @@ def test_tests_of_what_is_broken_are_asked_before_those_of_its_users() -> None:
     ]
     assert made_by("create trigger a after insert on public.b\nexecute function c()") == {"a", "b"}
     assert made_by("revoke all on reminder.a, public.b from x") == {"a", "b"}
+
+
+def test_quickest_tests_that_run_a_line_are_asked_as_long_as_there_is_time() -> None:
+    lines = Lines(
+        {"quick": 1.0, "slow": 8.0, "slower": 9.0, "other": 1.0},
+        {"a.py": {3: ["slow", "quick"], 4: ["slower"], 9: ["other"]}},
+    )
+    assert lines.covering("a.py", [3, 4], at_most=20) == ["quick", "slow", "slower"]
+    assert lines.covering("a.py", [3, 4], at_most=10) == ["quick", "slow"]
+    assert lines.covering("a.py", [4], at_most=8) == []
+    # Run by no test: as the file is imported.
+    assert lines.covering("a.py", [1], at_most=2.0) == ["other", "quick"]
+    assert lines.covering("b.py", [1], at_most=2.0) == []
 
 
 def test_score_counts_what_is_a_bug_and_shows_what_was_not_noticed() -> None:
