@@ -1,15 +1,18 @@
-"""Break the database under the pages' blocks, and list those that do not notice."""
+"""Break something on purpose, and list what no check notices."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scripts.tasks.common import VENV_PYTHON, run
+from scripts.tasks.common import VENV_PYTHON, TaskError, run
 from scripts.tasks.prepare import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+BLOCKS = "blocks"
+KINDS = (BLOCKS, "migrations", "runbook", "plugin", "site")
 
 
 def command(*arguments: str) -> list[str | Path]:
@@ -19,7 +22,16 @@ def command(*arguments: str) -> list[str | Path]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Return 0 when every page's score reaches the threshold; arguments go to pytest."""
+    """Break what the first argument names.
+
+    Of the blocks, return 0 when every page's score reaches the threshold; the other arguments go
+    to pytest, and pages are docs when there are none.
+    """
+    kind, *rest = arguments or [""]
+    if kind not in KINDS:
+        raise TaskError(f"Say first what is to be broken: scripts/mutate {'|'.join(KINDS)}")
     prepare("dev")
-    pages = [] if any(not argument.startswith("-") for argument in arguments) else ["docs"]
-    return run(command(*arguments, *pages))
+    if kind != BLOCKS:
+        return run([VENV_PYTHON, "-m", "scripts.tasks.mutants", kind, *rest])
+    pages = [] if any(not argument.startswith("-") for argument in rest) else ["docs"]
+    return run(command(*rest, *pages))

@@ -169,6 +169,26 @@ def test_a_date_is_right_or_refused(
     assert done >= 8
 
 
+def test_repair_does_not_overwrite_a_contact_that_is_registered_meanwhile(
+    postgres: Connection, superuser: Connection, sessions: tuple[Connection, Connection]
+) -> None:
+    first, second = sessions
+    (assignment,) = add_assignments(postgres, 1)
+    postgres.execute(INSERT.format("phone_call", 4).encode(), {"a": assignment})
+    with superuser.transaction():
+        superuser.execute("set local session_replication_role = replica")
+        superuser.execute("update public.assignments set last_contact_date = null")
+    second.execute(OPERATIONS["registers the latest contact"].encode(), {"a": assignment})
+    with ThreadPoolExecutor(1) as pool:
+        end = pool.submit(attempt, first, "repairs", assignment)
+        while not is_over_or_waits(postgres, end, first.info.backend_pid):
+            pass
+        second.commit()
+        assert end.result() is None
+    dates = "select last_contact_date from public.assignments where id = %s"
+    assert one(postgres, dates, assignment) == logged(postgres, assignment)
+
+
 def test_activities_that_cannot_all_be_seen_cannot_be_truncated(
     postgres: Connection, sessions: tuple[Connection, Connection]
 ) -> None:
