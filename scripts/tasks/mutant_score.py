@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scripts.tasks import figures
+from benchmarks import figures
+from benchmarks.measured import Findings, Table, write
 from scripts.tasks.common import ROOT
-from scripts.tasks.measured import Findings, Table, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.measured import as_text
 from scripts.tasks import mutant_score, mutants_of_python, mutants_of_sql, mutants_of_words
 from scripts.tasks.common import ROOT, TaskError, say, say_error
-from scripts.tasks.measured import as_text
 from scripts.tasks.mutant import Mutant, drawn
 from scripts.tasks.mutant_lines import recorded
 from scripts.tasks.mutant_run import Trial, sample, scratch

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.tasks import figures, mutant_score, mutants_of_python, mutants_of_sql, mutants_of_words
+from benchmarks import figures
+from scripts.tasks import mutant_score, mutants_of_python, mutants_of_sql, mutants_of_words
 from scripts.tasks.common import TaskError
 from scripts.tasks.mutant import Mutant, drawn
 from scripts.tasks.mutant_lines import Lines
