@@ -71,7 +71,8 @@ class Tried:
         )
 
 
-@dataclass(slots=True)
+# Told apart by itself, as pytest before 8.4 keeps its plugins in a set.
+@dataclass(slots=True, eq=False)
 class MutationRun:
     """A pytest plugin that breaks the database instead of running the items once."""
 
