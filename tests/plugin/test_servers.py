@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import shutil
@@ -126,6 +127,26 @@ def test_what_a_killed_guardian_leaves_is_swept() -> None:
         assert directory.exists()
         assert _eventually(lambda: not _swept(directory))
         assert not _is_running(pid)
+
+
+def test_a_directory_that_is_being_made_is_not_swept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+
+    def flock(descriptor: int, how: int) -> None:
+        if how == fcntl.LOCK_EX:  # that of the maker, before which another process may sweep
+            sweep(tmp_path)
+            found.append(list(tmp_path.iterdir()))
+        real_flock(descriptor, how)
+
+    real_flock = fcntl.flock
+    monkeypatch.setattr(fcntl, "flock", flock)
+    monkeypatch.setattr(cluster, "_base_directory", lambda _: tmp_path)
+    with open_cluster(require("embedded")) as running:
+        assert found == [[running.directory]]
+        sweep(tmp_path)
+        assert running.directory.exists()
 
 
 def _swept(directory: Path) -> bool:

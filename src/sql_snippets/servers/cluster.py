@@ -254,9 +254,12 @@ def open_cluster(binaries: Binaries, profile: Profile = POSTGRES) -> Iterator[Cl
     sweep(base)
     directory = base / f"{PREFIX}{secrets.token_hex(4)}"
     directory.mkdir(mode=0o711 if user else 0o700)
-    lock = os.open(directory / "owner.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    # Locked before it has its name: another process sweeps what has a lock that nobody holds.
+    unnamed = directory / "owner.new"
+    lock = os.open(unnamed, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        unnamed.rename(directory / "owner.lock")
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", guardian.__file__, str(directory)],
             stdin=subprocess.PIPE,
