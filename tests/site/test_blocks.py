@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
+pytestmark = pytest.mark.usefixtures("no_drawing")
+
 RUNBOOK = "operations/cron-reminder-runbook"
 PHONE, DESKTOP = (390, 844), (1280, 800)
 # How the theme writes a quote in HTML, and how others do.

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from html import escape
 from typing import TYPE_CHECKING
 
+import pytest
 from playwright.sync_api import expect
 
 from scripts.tasks.common import ROOT
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from sql_snippets.database.databases import Database
     from sql_snippets.model import Snippet
+
+pytestmark = pytest.mark.usefixtures("no_drawing")
 
 RUNBOOK = "operations/cron-reminder-runbook/"
 RUNBOOK_FILE = ROOT / "docs" / "operations" / "cron-reminder-runbook.md"

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from sql_snippets.database.databases import Database
     from sql_snippets.model import Drill, Outcome, Scenario, Snippet
 
+pytestmark = pytest.mark.usefixtures("no_drawing")
+
 RUNBOOK = "operations/cron-reminder-runbook/"
 PAGE = read_page(ROOT / "docs" / "operations" / "cron-reminder-runbook.md", load_site(ROOT))
 SNIPPETS = {snippet.id: snippet for snippet in PAGE.snippets}
