@@ -39,7 +39,7 @@ class Mutant:
             f"b/{self.path}",
             n=1,
         )
-        return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
+        return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
 def drawn(mutants: Iterable[Mutant], seed: int) -> Sequence[Mutant]:

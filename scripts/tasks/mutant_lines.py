@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import coverage
 
-from scripts.tasks.common import CACHE, ROOT, VENV_PYTHON, TaskError, environment, say
+from scripts.tasks.common import CACHE, VENV_PYTHON, TaskError, environment, say
 from scripts.tasks.mutant_run import events_in, tree_environment
 from scripts.tasks.mutant_trace import VARIABLE
 
@@ -61,7 +61,7 @@ class Lines:
 
 def recorded(tree: Path) -> Lines:
     """Return what is known of the sources and tests as they are; run all tests if it is not."""
-    kept = CACHE / "mutants" / f"lines-{_digest()}.json"
+    kept = CACHE / "mutants" / f"lines-{_digest(tree)}.json"
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
         for old in kept.parent.glob("lines-*.json"):
@@ -78,11 +78,11 @@ def recorded(tree: Path) -> Lines:
     )
 
 
-def _digest() -> str:
+def _digest(tree: Path) -> str:
     digest = hashlib.sha256()
-    files = sorted(path for name in (SOURCE, TESTS) for path in (ROOT / name).rglob("*.py"))
+    files = sorted(path for name in (SOURCE, TESTS) for path in (tree / name).rglob("*.py"))
     for path in files:
-        digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
+        digest.update(str(path.relative_to(tree)).encode() + path.read_bytes())
     return digest.hexdigest()[:32]
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from scripts.tasks.mutant import Mutant
 
 Fate = Literal["noticed", "survived", "refused"]
+OUT_OF_TIME = "the time ran out"
 
 # Longer than any test but the slow ones, which are the last to be asked.
 HANGS_SECONDS = 60.0
@@ -73,7 +74,7 @@ def judged(
         last = events[-1] if events else None
         if last and last["event"] == "began" and _since(last, ended_at) >= HANGS_SECONDS:
             return Verdict("noticed", f"{last['test']} (it does not end)")
-        return Verdict("survived", "the time ran out")
+        return Verdict("survived", OUT_OF_TIME)
     if status == 0:
         return Verdict("survived", "every test that was asked passed")
     if status == _NO_TESTS:

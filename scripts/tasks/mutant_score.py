@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from benchmarks import figures
 from benchmarks.measured import Findings, Table, write
 from scripts.tasks.common import ROOT
+from scripts.tasks.mutant_run import OUT_OF_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,9 +31,14 @@ def findings(tried: Sequence[Tried], possible: int, seed: int, seconds: float) -
         + (f"{refused} more were refused by the server and do not count. " if refused else "")
         + f"{_SIZE_OF_A_NIGHT} of them take a night of {hours:.1f} hours on two cores."
     )
-    survivors = [one.diff for one in counted if one.verdict.fate == "survived"]
+    survivors = [one for one in counted if one.verdict.fate == "survived"]
     if survivors:
-        note += f"\n\nNot noticed:\n\n```diff\n{''.join(survivors)}```"
+        late = sum(one.verdict.by == OUT_OF_TIME for one in survivors)
+        diffs = "".join(one.diff for one in survivors)
+        note += (
+            f"\n\nNot noticed: {len(survivors)}, of which {late} by what tests there was time for."
+            f"\n\n```diff\n{diffs}```"
+        )
     columns = ("Small bug", "Tried", "Noticed")
     table = Table("Small bugs, one at a time", columns, (*rows, _row(_ALL, counted)), note)
     return Findings((table,))

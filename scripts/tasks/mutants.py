@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.measured import as_text
 from scripts.tasks import mutant_score, mutants_of_python, mutants_of_sql, mutants_of_words
-from scripts.tasks.common import ROOT, TaskError, say, say_error
+from scripts.tasks.common import TaskError, say, say_error
 from scripts.tasks.mutant import Mutant, drawn
 from scripts.tasks.mutant_lines import recorded
 from scripts.tasks.mutant_run import Trial, sample, scratch
@@ -49,7 +49,6 @@ _OF_WORDS = (
 
 _OF_SITE = ("tests/site/test_site.py", "tests/site/test_builds.py")
 
-Texts = dict[str, str]
 Choice = Callable[[Mutant], Sequence[str]]
 
 
@@ -68,10 +67,10 @@ class Kind:
     own_cache: bool = False
 
 
-def _of_migrations(_: Path, __: float) -> Choice:
+def _of_migrations(tree: Path, _: float) -> Choice:
     """Choose the tests of the system by what they name."""
-    migrations = _texts("supabase/migrations/*.sql")
-    tests = _texts("tests/reminder_system/test_*.py")
+    migrations = _texts(tree, "supabase/migrations/*.sql")
+    tests = _texts(tree, "tests/reminder_system/test_*.py")
     used_by = users(migrations.values())
 
     def tests_of(mutant: Mutant) -> Sequence[str]:
@@ -90,7 +89,7 @@ def _of_words(_: Path, __: float) -> Choice:
 def _of_plugin(tree: Path, seconds: float) -> Choice:
     """Choose the tests of the checker by the lines that they run."""
     lines = recorded(tree)
-    sources = _texts(_PLUGIN)
+    sources = _texts(tree, _PLUGIN)
 
     def tests_of(mutant: Mutant) -> Sequence[str]:
         source = sources[mutant.path]
@@ -101,10 +100,10 @@ def _of_plugin(tree: Path, seconds: float) -> Choice:
     return tests_of
 
 
-def _of_site(_: Path, __: float) -> Choice:
+def _of_site(tree: Path, _: float) -> Choice:
     """Choose the tests of the site by what they name: all share one site, which runs every hook."""
-    tests = _texts("tests/site/test_*.py")
-    sources = _texts(_HOOKS)
+    tests = _texts(tree, "tests/site/test_*.py")
+    sources = _texts(tree, _HOOKS)
 
     def tests_of(mutant: Mutant) -> Sequence[str]:
         names = {Path(mutant.path).stem, *re.findall(r"def (\w+)", sources[mutant.path])}
@@ -167,24 +166,23 @@ def main(arguments: Sequence[str]) -> int:
 
 def _tried(kind: Kind, options: argparse.Namespace) -> tuple[list[Tried], int]:
     """Return what was tried, and how many mutants there are."""
-    mutants = [
-        mutant
-        for path, text in _texts(kind.files).items()
-        for mutant in kind.mutants_of(path, text)
-    ]
     with scratch() as tree:
+        mutants = [
+            mutant
+            for path, text in _texts(tree, kind.files).items()
+            for mutant in kind.mutants_of(path, text)
+        ]
         tests_of = kind.choice(tree, options.seconds)
         say(f"{options.size} of {len(mutants)} mutants of {kind.files}")
         trial = Trial(tree, options.seconds, kind.refusal, kind.own_cache)
         return sample(trial, drawn(mutants, options.seed), tests_of, options.size), len(mutants)
 
 
-def _texts(*patterns: str) -> dict[str, str]:
-    """Return the texts of the project's files that fit, by their paths."""
+def _texts(tree: Path, pattern: str) -> dict[str, str]:
+    """Return the texts of the files of the copy that fit, by their paths."""
     return {
-        path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
-        for pattern in patterns
-        for path in sorted(ROOT.glob(pattern))
+        path.relative_to(tree).as_posix(): path.read_text(encoding="utf-8")
+        for path in sorted(tree.glob(pattern))
     }
 
 
