@@ -18,7 +18,7 @@ def main(arguments: Sequence[str]) -> int:
     """Write requirements/*.txt and package-lock.json; packages named in ``arguments`` move up."""
     for name in arguments:
         if name.startswith("-"):
-            raise TaskError(f"{name} is no package name: scripts/lock [PACKAGE ...]")
+            raise TaskError(f"{name} is not a package name: scripts/lock [PACKAGE ...]")
     home = CACHE / "lock"
     tool = home / "bin" / "uv"
     if not tool.exists():

@@ -114,7 +114,7 @@ def _record(tree: Path) -> dict[str, object]:
     )
     parts = list(folder.glob("data.*"))
     if not parts:
-        raise TaskError(f"The run of {TESTS} has left no record of the lines it ran.")
+        raise TaskError(f"The run of {TESTS} left no record of the lines it ran.")
     whole = coverage.Coverage(data_file=str(data), config_file=str(configuration))
     whole.combine([str(folder)])
     return _values(whole.get_data(), tree, _seconds(events_in(tree)))

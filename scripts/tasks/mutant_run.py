@@ -156,7 +156,7 @@ class Trial:
                 self._write(path, text)
             if verdict.fate != "noticed" or self._passes_unharmed(verdict.by, tests):
                 return Tried(mutant, mutant.line(text), mutant.diff(text), verdict)
-            say(f"{verdict.by} fails without any mutant in the copy: it is not asked again")
+            say(f"{verdict.by} fails in the copy without any mutant: it is not run again")
 
     def _passes_unharmed(self, test: str, tests: Sequence[str]) -> bool:
         """Whether the test that noticed says something: it passes where nothing is broken."""

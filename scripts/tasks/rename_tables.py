@@ -34,9 +34,11 @@ def read_names(arguments: Sequence[str]) -> dict[str, str]:
     for argument in arguments:
         old, equals, new = argument.partition("=")
         if old not in TABLES or not equals:
-            raise TaskError(f"{argument!r} names none of {', '.join(TABLES)}. {USAGE}")
+            raise TaskError(f"{argument!r} must name one of {', '.join(TABLES)}. {USAGE}")
         if not _NAME.fullmatch(new):
-            raise TaskError(f"{new!r} is no plain name: small letters, digits and _, at most 40.")
+            raise TaskError(
+                f"{new!r} is not a plain name: lower-case letters, digits and _, at most 40."
+            )
         names[old] = new
     if not names:
         raise TaskError(USAGE)

@@ -66,7 +66,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _require_free(port: int) -> None:
     if not 0 < port <= HIGHEST_PORT:
-        raise TaskError(f"{port} is no port: choose one from 1 to {HIGHEST_PORT}.")
+        raise TaskError(f"{port} is not a port: choose one from 1 to {HIGHEST_PORT}.")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -84,4 +84,4 @@ def _say_verdict(status: int) -> None:
     elif status == TESTS_FAILED:
         say("Some checks FAILED (above). The site marks the blocks that did")
     else:
-        say(f"The checks did NOT run to the end (above, status {status}). They are tried once more")
+        say(f"The checks did NOT run to the end (status {status}, see above). Trying once more")

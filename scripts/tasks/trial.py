@@ -160,7 +160,7 @@ class Trial:
     def _alone(self) -> Iterator[Database]:
         with self._lock:
             if self.wrong is not None:
-                raise TaskError(f"There is {self.wrong.title} already: start over first.")
+                raise TaskError(f"{self.wrong.title} is active already: start over first.")
             try:
                 yield self._present()
             except (psycopg.Error, ServerUnavailable, pytest.fail.Exception) as err:

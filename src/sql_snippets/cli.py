@@ -106,8 +106,8 @@ def _parser() -> argparse.ArgumentParser:
         help="list the SQL blocks of pages, with what the pages say about them",
         description=(
             "List every SQL block that the site shows, found by the Markdown extensions of the "
-            "nearest mkdocs.yml, with what the page says about it; and every SQL fence that is "
-            "written and not shown, with the reason. Nothing is run."
+            "nearest mkdocs.yml, with what the page says about it, and every SQL fence that "
+            "the site does not show, with the reason. Nothing is run."
         ),
         epilog="Exit status: 0, or 2 when a page or the configuration cannot be read.",
     )
@@ -119,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
         "--config-file",
         type=Path,
         metavar="FILE",
-        help="the mkdocs.yml of the pages, where it is not in their folder or above it",
+        help="the mkdocs.yml of the pages, if it is not in their folder or above it",
     )
     listing.add_argument(
         "--json",
@@ -129,9 +129,9 @@ def _parser() -> argparse.ArgumentParser:
     listing.set_defaults(run=_list)
     watching = commands.add_parser(
         "watch",
-        help="check again what is saved, for pages that `mkdocs serve` has open",
+        help="re-check what you save, for pages open under `mkdocs serve`",
         description=(
-            "Check the pages of the site, then again whatever is saved: a page alone, or all of "
+            "Check the pages of the site, then re-check what is saved: one page, or all of "
             "them after a change to what the database is made from. An open page of `mkdocs serve` "
             "shows the verdicts as they come. Ends with the program that started it."
         ),
@@ -150,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
         "--report",
         type=Path,
         metavar="FILE",
-        help="the report that mkdocs.yml names, where it is not .cache/sql-snippets/report.json",
+        help="the report that mkdocs.yml names, if it is not .cache/sql-snippets/report.json",
     )
     watching.add_argument(
         "--from-now", action="store_true", help="check only what is saved from now on"
@@ -159,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
         "--beside",
         type=int,
         metavar="PID",
-        help="end too when this process, which started the command, has ended by now",
+        help="end when this process, which started the command, ends, even if it already has",
     )
     watching.set_defaults(run=_watch)
     return parser

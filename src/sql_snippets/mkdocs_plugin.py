@@ -273,7 +273,7 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
         else:
             if self._report is None:
                 _log.info(
-                    "There is no report at %s, so the blocks say that they were not checked. "
+                    "There is no report at %s, so the blocks are shown as not checked. "
                     "To write one: %s",
                     self._path(config),
                     self._command(config),
@@ -287,7 +287,9 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
                 self._report = compare_with(self._report, recipe_of(settings))
         except (ProjectError, RecipeError, SettingsError) as err:
             if self._report is not None:
-                _log.warning("Whether the database has changed since the last run: %s", err)
+                _log.warning(
+                    "Cannot tell whether the database has changed since the last run: %s", err
+                )
 
     def _warn_of_another_site(self, settings: Settings) -> None:
         """Say so where pytest would read the pages as those of another site, or of none."""

@@ -115,7 +115,7 @@ class MutationRun:
                     trial.reason = f"it is skipped: {marker.kwargs.get('reason')}"
                     continue
                 if texts is None:
-                    trial.reason = "it has a problem of its own: run the checks first"
+                    trial.reason = "it has an error: run the checks first"
                     continue
                 trial.candidates = candidates(
                     texts, definitions, mutations, seed=self.seed, most=self.tries
@@ -127,7 +127,9 @@ class MutationRun:
                 if failures is None:
                     trial.reason = "its incident cannot be produced by a fixture of one database"
                 elif failures:
-                    trial.reason = f"it fails as it is: {failures[0].message}".partition("\n")[0]
+                    trial.reason = f"it fails without a mutation: {failures[0].message}".partition(
+                        "\n"
+                    )[0]
 
     def _try_next(self, workplace: Workplace) -> None:
         groups: dict[Mutation, list[Tried]] = defaultdict(list)

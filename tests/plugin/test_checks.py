@@ -341,7 +341,7 @@ def test_a_column_without_a_comment_has_nothing_to_compare_with(database: Databa
 def test_order(database: Database) -> None:
     (failure,) = _failures("Column\nid\nprice\nname\nbare", database)
     assert failure.location.line == 23
-    assert failure.message.startswith('column "price" stands where public.item has "name"')
+    assert failure.message.startswith('column "price" is where public.item has "name"')
 
 
 @pytest.mark.parametrize(

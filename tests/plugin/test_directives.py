@@ -263,7 +263,7 @@ def test_binds_a_table(tmp_path: Path) -> None:
     [
         ("table=runs", "`table=runs`: it needs a relation with its schema"),
         ("rows=1", "`rows=1` does not fit above a table; a table takes table=, facts=, name="),
-        ("name=x", "binds the table to nothing"),
+        ("name=x", "does not bind the table"),
         ("tabel=a.b", "did you mean `table`?"),
     ],
 )
@@ -301,7 +301,7 @@ def test_a_drill_has_the_steps_of_its_section(tmp_path: Path) -> None:
 
 def test_a_drill_ends_with_its_section(tmp_path: Path) -> None:
     page = read(tmp_path, f"<!-- sql: drill=stuck -->\n## B\n\n## C\n\n{STEPS}")
-    assert "has nothing to follow" in only_message(page.drills[0].problems)
+    assert "has no steps" in only_message(page.drills[0].problems)
     assert all("needs an incident" in only_message(s.problems) for s in page.snippets)
 
 
@@ -311,7 +311,7 @@ def test_a_drill_inside_of_a_drill_is_a_problem(tmp_path: Path) -> None:
         f"<!-- sql: drill=outer -->\n## B\n\n{STEPS}<!-- sql: drill=inner -->\n### C\n\n{STEPS}",
     )
     inner, outer = page.drills
-    assert "inside of the drill of section 'b'" in only_message(inner.problems)
+    assert "inside the drill of section 'b'" in only_message(inner.problems)
     assert outer.problems == ()
 
 
@@ -486,7 +486,7 @@ def test_what_is_almost_a_directive_is_a_problem(tmp_path: Path, comment: str, m
     page = read(tmp_path, f"# A\n\nText `{comment}`.\n\n  {comment}\n\n{BLOCK}")
     line = 5 + comment.count("\n")
     assert only_message(page.problems) == (
-        f"page.md:{line}:3: this comment is no directive, as a directive begins with `<!-- sql:`. "
+        f"page.md:{line}:3: this comment is not a directive: a directive begins with `<!-- sql:`. "
         f"Did you mean `{meant}`?"
     )
 

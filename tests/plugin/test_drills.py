@@ -230,7 +230,7 @@ def test_a_section_without_a_step_proves_nothing(step: Step) -> None:
 def test_a_diagnosis_after_the_fix_proves_nothing() -> None:
     (failure,), _, incident = _run(drill=replace(DRILL, steps=(RESOLVE, CONFIRM, VERIFY)))
     assert failure.location == DRILL.location
-    assert failure.message.endswith("no step=confirm stands before its first step=resolve")
+    assert failure.message.endswith("no step=confirm comes before its first step=resolve")
     assert incident.log == []
 
 

@@ -262,7 +262,7 @@ def test_exceptions_are_needed_or_fail(project: pytest.Pytester) -> None:
     _change(project, "See `my_own_word`,", "See")
     result = project.runpytest("docs")
     place = _place(project, "not-names=")
-    message = "not-names=my_own_word is not needed: nothing takes it for a wrong name"
+    message = "not-names=my_own_word is not needed: without it, nothing is reported"
     assert _errors(result) == [f"{place}: error: {message}"]
 
 

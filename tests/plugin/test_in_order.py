@@ -222,7 +222,7 @@ def test_a_block_that_fails_says_so_once(project: pytest.Pytester) -> None:
     result.assert_outcomes(passed=1, failed=4)
     text = result.stdout.str()
     assert text.count('column "nte" of relation "orders" does not exist') == 2  # and the summary
-    said = 'not checked: it stands on block "fill" (docs/built.md:20:1), which failed.'
+    said = 'not checked: it depends on block "fill" (docs/built.md:20:1), which failed.'
     assert text.count(said) == 3 * 2
     verdicts = json.loads((project.path / "report.json").read_text())["items"]
     assert [entry["verdict"] for entry in verdicts if entry["kind"] == "block"] == [
@@ -317,9 +317,9 @@ def test_a_long_order_grows_by_its_blocks_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("after=a", "page.md:9:18: `after=a` has no place in an order"),
-        ("scenario=stuck", "page.md:9:18: `scenario=stuck` has no place in an order"),
-        ("step=confirm", "page.md:9:18: `step=confirm` has no place in an order"),
+        ("after=a", "page.md:9:18: `after=a` does not fit blocks run in order"),
+        ("scenario=stuck", "page.md:9:18: `scenario=stuck` does not fit blocks run in order"),
+        ("step=confirm", "page.md:9:18: `step=confirm` does not fit blocks run in order"),
         ("fill.x=@a.one", "page.md:9:18: `fill.x=@a.one`: it needs the name of one block above"),
     ],
 )

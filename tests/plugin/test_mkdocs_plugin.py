@@ -288,9 +288,9 @@ def test_stamp_says_that_the_incident_was_produced_if_it_was(project: Path, verd
 
 def test_block_that_is_still_to_be_checked_is_not_said_to_have_had_no_run(project: Path) -> None:
     _report(project, complete=False)
-    assert "the checks have not come to it yet" in _stamp(_build(project))
+    assert "the checks have not reached it yet" in _stamp(_build(project))
     _report(project)
-    assert "no run of it yet" in _stamp(_build(project))
+    assert "not run yet" in _stamp(_build(project))
     _report(project, _passed(project, sql_sha256="0" * 64), complete=False)
     assert "the SQL was changed after its last run" in _stamp(_build(project))
 
@@ -1032,10 +1032,10 @@ def test_log_shows_drills_latest_first(generated: Path) -> None:
         ("drills: [", "is not YAML"),
         ("drills: [{date: 2026-11-02}]", "drill 1: it needs by, date, minutes"),
         (f"drills: [{DONE.replace('2026-11-02', 'soon')}]", "write YYYY-MM-DD"),
-        (f"drills: [{DONE.replace('2026', '2999')}]", "has not come yet"),
+        (f"drills: [{DONE.replace('2026', '2999')}]", "is in the future"),
         (
             f"drills: [{DONE.replace('gone', 'other')}]",
-            "section 'other' is no drill; there are gone",
+            "section 'other' is not a drill; the drills are gone",
         ),
         (f"drills: [{DONE.replace('minutes: 3', 'minutes: 0')}]", "a whole number above 0"),
         (f"drills: [{DONE.replace('minutes: 3', 'minutes: true')}]", "a whole number above 0"),

@@ -159,7 +159,7 @@ def test_what_has_teeth_and_what_has_none(project: pytest.Pytester) -> None:
     assert not any("unused" in text for text in found.values())
     assert "it names nothing outside the system's own schemas" in found["system"]
     assert "it is skipped: not here" in found["skipped"]
-    assert "it fails as it is: the page says rows=7" in found["red"]
+    assert "it fails without a mutation: the page says rows=7" in found["red"]
     assert "\ndocs/page.md: 7 of 8 (88%), BELOW 90 %" in output
     assert "7 passed, 5 skipped, 1 toothless" in output
     assert "seed 7, " in output

@@ -364,7 +364,7 @@ RED = {
         ("name=check step=verify -->", "name=check step=verify scenario=other -->"),
         ["check", "drill"],
         None,
-        "nothing compares this output",
+        "this output is not compared",
     ),
     "unknown word": (
         "docs/orders.md",

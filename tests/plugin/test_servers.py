@@ -568,7 +568,7 @@ def test_what_no_file_did_is_not_blamed_on_one(
         admin.execute("alter role was_there set work_mem = '7MB'")
         admin.execute("create database new_of_theirs")
     (database, settings) = (record.getMessage() for record in caplog.records)
-    assert "by a block of a page, or somebody else meanwhile" in settings
+    assert "by a block of a page, or somebody else in the meantime" in settings
     assert "work_mem was 6MB, now 7MB" in settings
     # Not one of the role that the blocks run as.
     assert "could not be put back, as it may be somebody else's" in database

@@ -82,7 +82,9 @@ def _undoing_part(texts: Mapping[str, str]) -> _Found | None:
         for name, text in texts.items():
             mark = re.search(rf"^\s*{pattern}$", text, re.IGNORECASE | re.MULTILINE)
             if mark and statements(text[mark.end() :]):
-                why = f'the part "{mark[0].strip()}" of {name} would run too, and undo the file'
+                why = (
+                    f'the part "{mark[0].strip()}" of {name} would run too, and undo the rest of it'
+                )
                 return tool, why, run
     return None
 
@@ -95,7 +97,7 @@ def _order(texts: Mapping[str, str]) -> _Found | None:
     ]
     for (_, before), (_, after) in zip(versions, sorted(versions), strict=True):
         if before != after:
-            why = f"{before} would run before {after}, as files run in the order of their names"
+            why = f"{before} would run before {after}, as files run in name order"
             return "Flyway", why, _SHELL.format(_FLYWAY)
     return None
 
@@ -105,5 +107,5 @@ def _nested(folder: Path, texts: Mapping[str, str]) -> _Found | None:
         return None
     for name, tool, run in _FOLDERS:
         if any(folder.glob(f"*/{name}")):
-            return tool, f"each stands in a folder of its own, as {name}, and would not run", run
+            return tool, f"each is in a folder of its own, as {name}, and would not run", run
     return None

@@ -94,8 +94,8 @@ class OwnKeeper:
             self._close()
             if self._tries == _TRIES:
                 self._refusal = ServerUnavailable(
-                    "The server died twice in this run; no third one is started. The server's own "
-                    "words are in the reports of the blocks that ran when it died."
+                    "The server died twice in this run, so it is not started again. Its own "
+                    "messages are in the reports of the blocks that ran when it died."
                 )
                 raise self._refusal
             self._tries += 1

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def not_produced(scenario: str | None, place: Location) -> Trial:
     """Return that there was no incident to check anything against."""
-    why = "did not produce its incident: is_present() is false right after its set-up"
+    why = "did not produce its incident: is_present() is false right after its setup"
     return Trial((Failure(place, f'scenario "{scenario}" {why}'),), tested=False)
 
 
@@ -28,7 +28,7 @@ def check_needed(reply: BlockRun, snippet: Snippet) -> list[Failure]:
     """
     needed, failures = reply.step.snippet, check_reply(reply)
     if failures and snippet.order is not None:
-        why = f'it stands on block "{needed.name}" ({needed.start}), which failed'
+        why = f'it depends on block "{needed.name}" ({needed.start}), which failed'
         return [Failure(snippet.start, f"not checked: {why}.")]
     prefix = f'block "{needed.name}", which must run before "{snippet.name}", failed: '
     return [replace(failure, message=prefix + failure.message) for failure in failures]

@@ -25,8 +25,8 @@ ADDS = (
 )
 _SHORTEN = "shorten: show the first rows, and a line `...` for the others"
 _NO_OUTPUT = (
-    "no output?: a `text` block below a block of SQL is what it returns; if this shows something "
-    "else, put a heading between them"
+    "not output?: a `text` block below a block of SQL is taken for its output; if this is "
+    "something else, put a heading between them"
 )
 QUERY_CANCELED = "57014"
 
@@ -157,7 +157,7 @@ def check_tables_below(snippet: Snippet, outcome: Outcome) -> list[Failure]:
         for table in snippet.tables_below
         if names and _shows(names, [cell.lower() for cell in table.header])
     ]
-    what = "this table looks like the output of the block above, and nothing compares it"
+    what = "this table looks like the output of the block above, but it is not compared"
     do = "Put the output into a fence ```text directly below the block, or say"
     meant = "`<!-- sql: not-output -->` above the table if it is something else"
     return [Failure(table.location, f"{what}. {do} {meant}.") for table in found]

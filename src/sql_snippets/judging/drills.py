@@ -41,7 +41,7 @@ def check_make_up(drill: Drill) -> list[Failure]:
     ]
     parts = [snippet.claims.step for snippet in drill.steps]
     if not failures and parts.index(Step.RESOLVE) < parts.index(Step.CONFIRM):
-        message = "the drill proves nothing: no step=confirm stands before its first step=resolve"
+        message = "the drill proves nothing: no step=confirm comes before its first step=resolve"
         failures.append(Failure(drill.location, message))
     return failures
 

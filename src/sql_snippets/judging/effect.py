@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from sql_snippets.model import Danger, Outcome, Snippet
 
-_MEANT = "If that is meant, say `no-effect=` and the reason"
+_MEANT = "If that is intended, say `no-effect=` and the reason"
 _NO_ROW = re.compile(r"\b(?:INSERT 0|UPDATE|DELETE|MERGE|SELECT|COPY) 0\b|\(0 rows\)")
 
 
@@ -46,7 +46,7 @@ def _lost(snippet: Snippet) -> Iterator[Failure]:
     if lost.rolled_back:
         yield Failure(
             snippet.locate(lost.rolled_back[0].start),
-            "the block takes this back itself, with a rollback further on: nothing of it stays. "
+            "the block undoes this itself, with a rollback further down: nothing of it remains. "
             f"End it with `commit`. {_MEANT}.",
         )
     # In one session, a later block may end it.
@@ -54,7 +54,7 @@ def _lost(snippet: Snippet) -> Iterator[Failure]:
         yield Failure(
             snippet.locate(lost.opened.start),
             "the transaction that begins here is left open: it ends with the session of the block, "
-            f"and nothing of it stays. Add `commit`. {_MEANT}.",
+            f"and nothing of it remains. Add `commit`. {_MEANT}.",
         )
 
 
@@ -64,8 +64,8 @@ def _unread(snippet: Snippet, outcome: Outcome) -> Iterator[Failure]:
         yield Failure(
             snippet.locate(max(at, 0)),
             f"nobody reads the setting {name}: the server takes any value for it, no extension of "
-            "this database knows it, and no function, view or policy asks for it. Check its name, "
-            f"or whether the extension is there. {_MEANT}.",
+            "this database knows it, and no function, view or policy reads it. Check its name, "
+            f"or whether the extension is installed. {_MEANT}.",
         )
 
 
@@ -75,9 +75,9 @@ def _unknown(snippet: Snippet, outcome: Outcome) -> Iterator[Failure]:
         at = snippet.sql.lower().find(name.rpartition(".")[2])
         yield Failure(
             snippet.locate(max(at, 0)),
-            f"the body of this function names the {kind} {name}, and there is none: the server "
-            "looks only when the function runs. Correct the name, or make it in the block or in "
-            "one before it (`after=`).",
+            f"the body of this function names the {kind} {name}, which does not exist: the "
+            "server looks it up only when the function runs. Correct the name, or make it in the "
+            "block or in one before it (`after=`).",
         )
 
 

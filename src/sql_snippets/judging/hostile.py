@@ -36,7 +36,7 @@ def _check_structure(snippet: Snippet, probed: Probed) -> list[Failure]:
     failures = [
         Failure(
             snippet.locate(place.start),
-            f"<{place.name}> stands without quotes and takes more than a plain value",
+            f"<{place.name}> is not in quotes and accepts more than a plain value",
         )
         for place in find(sql)
         if place.kind is Kind.CODE and not _is_refused(sql, place, probed.values)

@@ -144,12 +144,14 @@ def check_identifiers(mentions: Mentions, found: NamesFound) -> list[Failure]:
             Failure(
                 name.code.location,
                 f'the database has no {what} "{name.text}"{meaning(meant)}',
-                notes=(f"except: not-names={name.text} in a directive, if it is no name of it",),
+                notes=(
+                    f"except: not-names={name.text} in a directive, if it is not one of its names",
+                ),
             )
         )
     for text, word in excepted.items():
         if text not in needed:
-            message = f"not-names={text} is not needed: nothing takes it for a wrong name"
+            message = f"not-names={text} is not needed: without it, nothing is reported"
             failures.append(Failure(word.location, message))
     return sorted(failures, key=lambda failure: failure.location)
 

@@ -24,7 +24,7 @@ def contradiction(mark: Mark, danger: Danger, *, failed: bool, vouched: bool = F
         unseen = _listed(danger.unmeasured)
         return (
             f"the page says READ, but what this does is not measured: {unseen}. Say WRITE or STOP, "
-            "by what it can do; if it changes nothing, `no-effect=` and the reason"
+            "by what it can do; or, if it changes nothing, say `no-effect=` and the reason"
         )
     if mark is danger.level:
         return None

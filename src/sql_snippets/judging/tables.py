@@ -192,7 +192,7 @@ def _check_order(
     for (row, name), wanted in zip(rows, order, strict=True):
         if name != wanted:
             message = (
-                f'column "{name}" stands where {relation} has "{wanted}"; list the columns in '
+                f'column "{name}" is where {relation} has "{wanted}"; list the columns in '
                 "the table's own order"
             )
             return [Failure(row.location, message)]

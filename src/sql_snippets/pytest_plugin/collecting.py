@@ -179,8 +179,8 @@ def _with_uncompared_output(snippet: Snippet, page: Page) -> Snippet:
         return snippet
     problem = Failure(
         output.location,
-        "nothing compares this output: it is what the verification says after the fix, and the "
-        "block is in no section with drill=",
+        "this output is not compared: it is what the verification returns after the fix, and the "
+        "block is not in a section with drill=",
     )
     return replace(snippet, problems=(*snippet.problems, problem))
 
@@ -216,8 +216,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     names = ", ".join(page.nodeid for page in run.pages)
     failure = Failure(
         Location(run.pages[0].nodeid, 1),
-        f"no SQL block and no bound table was found on: {names}. A check of nothing proves "
-        "nothing: name other pages, or see what is on them with `sql-snippets list`",
+        f"no SQL block and no bound table was found on: {names}, so nothing "
+        "was checked. Name other pages, or see what is on them with `sql-snippets list`",
     )
     items.append(
         FaultItem.from_parent(

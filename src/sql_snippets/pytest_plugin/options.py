@@ -11,19 +11,19 @@ from sql_snippets.settings import Settings, SettingsError, decide
 
 _INI = {
     "server": "where SQL blocks run: embedded (default), system, or the URL of a server",
-    "platform": "folder of SQL files run as the superuser: what the platform has around the schema",
+    "platform": "folder of SQL files run first, as the superuser: what the platform provides",
     "migrations": (
         "what makes the documented schema: a folder of SQL files, run in name order; or "
         "`run: COMMAND`, such as `run: alembic upgrade head`, which finds an empty database in "
         "DATABASE_URL and PGHOST, PGPORT, PGUSER, PGDATABASE. A second line `files: PATTERN ...` "
-        "names what the command reads, so that its work can be kept until that changes"
+        "names what the command reads, so that its result can be cached until that changes"
     ),
     "seed": "SQL file run after the migrations",
-    "role": "the role the pages' reader has (default: postgres)",
+    "role": "the role that readers of the pages have (default: postgres)",
     "timeout": "seconds after which a block is cancelled on the server (default: 30)",
     "profile": f"the platform that the pages' readers work on: {' (default), '.join(PROFILES)}",
-    "effects": "lines `schema.relation = effect`: queues whose rows are named as what they order",
-    "identifiers": "inline code that must be names of the database: qualified (default), all, off",
+    "effects": "lines `schema.relation = effect`: queues, and what a row in each one orders",
+    "identifiers": "which inline code must name database objects: qualified (default), all, off",
     "mkdocs": "mkdocs.yml of each site whose pages are not in its folder or below it",
     "cache_dir": "folder for prepared servers (default: sql-snippets in the user's cache folder)",
 }
@@ -44,17 +44,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="accept a server URL that is not on this machine; databases are created there",
     )
     group.addoption(
-        "--sql-report", metavar="FILE", help="write what was run, and verdicts, as JSON"
+        "--sql-report", metavar="FILE", help="write what was run, and the verdicts, as JSON"
     )
     group.addoption(
         "--sql-update",
         action="store_true",
-        help="CHANGES PAGES IN PLACE: replace output, cells and facts that differ by what is true",
+        help="CHANGES PAGES IN PLACE: replace wrong output, cells and facts by what is true",
     )
     group.addoption(
         "--sql-no-cache",
         action="store_true",
-        help="run what has passed within a day and has not changed since, too",
+        help="also run what passed within the last day and has not changed since",
     )
     group.addoption(
         "--sql-no-blame",
@@ -64,24 +64,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--sql-mutate",
         action="store_true",
-        help="break the database under the blocks instead, and list those that do not notice",
+        help="break the database on purpose instead, and list the blocks that do not notice",
     )
     group.addoption(
-        "--sql-mutation-seed", type=int, metavar="N", help="repeat the mutation run of a seed"
+        "--sql-mutation-seed", type=int, metavar="N", help="repeat the mutation run with this seed"
     )
     group.addoption(
         "--sql-mutation-tries",
         type=int,
         default=12,
         metavar="N",
-        help="most tries a block (default: 12)",
+        help="maximum number of tries per block (default: 12)",
     )
     group.addoption(
         "--sql-mutation-threshold",
         type=float,
         default=90.0,
         metavar="PERCENT",
-        help="fail when fewer of a page's blocks notice (default: 90)",
+        help="fail if fewer of a page's blocks notice than this (default: 90)",
     )
     for name, text in _INI.items():
         parser.addini(f"sql_{name}", text, default="")

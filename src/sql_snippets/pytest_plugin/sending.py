@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from sql_snippets.database.databases import Template
 
 _DIED = (
-    "The server died while this was run. What had not been run yet went on with a new one; "
-    "if it happens again, no further server is started."
+    "The server died while this was run. The rest of the run uses a new one; "
+    "if that dies too, no further server is started."
 )
 
 _NOT_RUN = "not run: the database cannot be built"

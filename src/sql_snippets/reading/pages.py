@@ -214,8 +214,8 @@ class _Assembly:
             self._problems.append(
                 Failure(
                     directive.location,
-                    "this directive belongs to nothing: a directive stands directly above a SQL "
-                    f"block, a table or a heading, and below this one comes {follower}.",
+                    "this directive belongs to nothing: a directive goes directly above a SQL "
+                    f"block, a table or a heading, but below this one is {follower}.",
                 )
             )
 
@@ -260,7 +260,7 @@ class _Assembly:
             self._problems.append(
                 Failure(
                     place or Location(self._page, 1),
-                    f"this comment is no directive, as a directive begins with `<!-- sql:`. "
+                    f"this comment is not a directive: a directive begins with `<!-- sql:`. "
                     f"Did you mean `{meant}`?",
                 )
             )
@@ -292,7 +292,7 @@ class _Assembly:
             problems += (
                 Failure(
                     directives[-1].location,
-                    f"a drill inside of the drill of section {outer.section!r} "
+                    f"a drill inside the drill of section {outer.section!r} "
                     f"({outer.location}): the blocks below would belong to both.",
                 ),
             )
@@ -330,7 +330,7 @@ class _Assembly:
             problems.append(
                 Failure(
                     drill.location,
-                    f"the drill {drill.scenario!r} has nothing to follow: no block of section "
+                    f"the drill {drill.scenario!r} has no steps: no block of section "
                     f"{drill.section!r} has step=confirm, step=resolve or step=verify.",
                 ),
             )
@@ -472,7 +472,7 @@ class _Assembly:
                 Failure(
                     explicit.location,
                     f"`{explicit}`: section {self._section!r} already has an item of this name. "
-                    "Names of a section differ, so that an item can be asked for by its name.",
+                    "Names must be unique in a section, so that an item can be run by its name.",
                 )
             )
         self._taken.add((self._section, name))
@@ -502,9 +502,9 @@ class _Assembly:
             hint = f"write `**{meant}** · …`" if meant else "write one of the three"
             yield Failure(
                 self._place_above(fence, written),
-                f"`{written}` looks like a mark and is none, so nothing is measured. A mark is "
+                f"`{written}` looks like a mark but is not, so nothing is measured. A mark is "
                 "**READ**, **WRITE** or **STOP**: bold, in capitals, alone, first in the paragraph "
-                f"directly above its block. If it is meant as one, {hint}; else use other words.",
+                f"directly above its block. If it is meant as one, {hint}; if not, reword.",
             )
             return
         marks = [text.mark for text in self._texts if text.mark is not None]
@@ -543,8 +543,8 @@ class _Assembly:
             problems.append(
                 Failure(
                     place,
-                    "this looks like the output of the block above, and nothing compares it: it "
-                    f"stands in {where}. Put it into one fence ```text directly below the block, "
+                    "this looks like the output of the block above, but it is not compared: it "
+                    f"is in {where}. Put it into one fence ```text directly below the block, "
                     "or say `<!-- sql: not-output -->` above it if it is something else.",
                 )
             )
@@ -625,7 +625,7 @@ class _Assembly:
             self._problems += problems or [
                 Failure(
                     directives[-1].location,
-                    "this directive binds the table to nothing: add table=SCHEMA.RELATION or "
+                    "this directive does not bind the table: add table=SCHEMA.RELATION or "
                     "facts=FILE.sql.",
                 )
             ]

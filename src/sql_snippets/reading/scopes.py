@@ -50,8 +50,8 @@ class Scopes:
         if outer is not None and (bound.order or bound.scenario):
             yield Failure(
                 bound.words["in-order" if bound.order else "drill"].location,
-                f"the section stands in one that is run in order ({outer.location}): its blocks "
-                "belong to that order already.",
+                f"the section is inside one that is run in order ({outer.location}), which "
+                "includes its blocks already.",
             )
             return
         if bound.order and bound.scenario:
@@ -80,8 +80,8 @@ class Scopes:
             if word is not None:
                 yield Failure(
                     word.location,
-                    f"`{word}` has no place in an order: its blocks are run from top to bottom, in "
-                    "one database.",
+                    f"`{word}` does not fit blocks run in order: these are run from top to bottom, "
+                    "in one database.",
                 )
 
     def add(self, snippet: Snippet) -> None:

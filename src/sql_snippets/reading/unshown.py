@@ -83,7 +83,7 @@ class _Search:
                 reason = self._why_hidden(fence)
             elif around:
                 reason = (
-                    f"it is text inside of the block that opens at {self._line(around.start)}, "
+                    f"it is text inside the block that opens at {self._line(around.start)}, "
                     "which nothing closes before it. Close that block, or give it a longer fence "
                     "if it quotes this one."
                 )
@@ -122,7 +122,7 @@ class _Search:
     def _why_given_up(self, index: int) -> str:
         trail = self._trail
         if index == trail.unclosed:
-            return "it is never closed: no line below it has the same fence at its indentation."
+            return "it is never closed: no line below has the same fence at the same indentation."
         if index in trail.given_up:
             end = trail.given_up[index]
             if trail.lines[end].strip(" \t>").startswith(("```", "~~~")):
@@ -131,7 +131,7 @@ class _Search:
                     "the options cannot be used, so this block has no end."
                 )
             return (
-                f"{self._line(end)} is indented less than the fence, or stands in another block "
+                f"{self._line(end)} is indented less than the fence, or is in another block "
                 "quote, before the fence is closed."
             )
         spoilers = [start for start, end in trail.given_up.items() if start < index <= end]
@@ -139,10 +139,10 @@ class _Search:
             spoilers = [trail.unclosed]
         if spoilers:
             return (
-                f"it is lost in the block that opens at {self._line(spoilers[-1])} and has no end. "
-                "Close that one."
+                f"it is lost in the block that opens at {self._line(spoilers[-1])} and is never "
+                "closed. Close that one."
             )
-        return "the site's Markdown does not take it for a block."
+        return "the site's Markdown does not render it as a block."
 
 
 def _why_refused(opener: re.Match[str]) -> str:
@@ -152,7 +152,7 @@ def _why_refused(opener: re.Match[str]) -> str:
             "by four columns."
         )
     if prefix := opener["prefix"].strip(" \t>"):
-        return f"there is {prefix!r} before the fence, which is no ordinary space."
+        return f"there is {prefix!r} before the fence, which is not an ordinary space."
     header = opener.string[opener.start("ticks") :].strip()
     return (
         f"superfences does not accept the line {header!r}: after the language it takes title, "

@@ -65,10 +65,10 @@ def _read(path: Path, at: int, entry: Any, sections: Collection[str]) -> DoneDri
     if not isinstance(day, date) or isinstance(day, datetime):
         raise refuse(f"date is {day!r}; write YYYY-MM-DD")
     if day > datetime.now(UTC).date():
-        raise refuse(f"{day} has not come yet; only drills that were done are logged")
+        raise refuse(f"{day} is in the future; only drills that were done are logged")
     if entry["section"] not in sections:
         known = ", ".join(sorted(sections)) or "none"
-        raise refuse(f"section {entry['section']!r} is no drill; there are {known}")
+        raise refuse(f"section {entry['section']!r} is not a drill; the drills are {known}")
     if not isinstance(minutes, int) or isinstance(minutes, bool) or minutes <= 0:
         raise refuse(f"minutes is {minutes!r}; write a whole number above 0")
     if entry["result"] not in RESULTS:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sql_snippets.database.recipes import Recipe
     from sql_snippets.model import Page, Snippet
 
-UNDERWAY = "the checks have not come to it yet"
+UNDERWAY = "the checks have not reached it yet"
 INCIDENT = "with the incident produced"
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -140,7 +140,7 @@ def stamp(snippet: Snippet, report: Report | None) -> str:
         before = report.by_id.get(snippet.id) if report else None
         change = change_since(snippet, before) if before else None
         # What the checks have not come to yet may have had a verdict a moment ago.
-        none = "no run of it yet" if report is None or report.complete else UNDERWAY
+        none = "not run yet" if report is None or report.complete else UNDERWAY
         facts = _facts(change or none)
     elif run.verdict is Verdict.SKIPPED:
         verdict, word = run.verdict, WORDS[run.verdict]

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _FRONT = "---\nsearch:\n  exclude: true\nhide:\n  - toc\n---\n\n"
 RUN = "sql-run"
 """The class of the time that a whole page is of, by which a script can let it look its age."""
-_KEPT = "Kept: it passed in an earlier run, and nothing that it rests on has changed since.\n"
+_KEPT = "Kept: it passed in an earlier run, and nothing it depends on has changed since.\n"
 _WORDS_OF_A_STAMP = f"""\
 ## What a stamp says
 
@@ -60,7 +60,7 @@ _WORDS_OF_DRILLS = """\
 A drill produces an incident, then follows its section of the page from top to bottom.
 """
 _WORDS_OF_PARTS = """\
-| platform parts: stand-ins | The hosting platform's parts were played by equal ones in plain SQL. |
+| platform parts: stand-ins | Equivalents in plain SQL replaced the hosting platform's parts. |
 | real, and names | These parts were the real ones. |
 """
 _KINDS = {
@@ -187,8 +187,8 @@ def _parts(report: Report) -> list[tuple[str, str]]:
     real = escape(", ".join(report.server.real_parts)) or "none: stand-ins"
     stand_ins = escape(", ".join(report.server.stand_ins))
     return [
-        ("Parts that were real", real),
-        *([("Parts that were stood in for", stand_ins)] if stand_ins else []),
+        ("Real parts", real),
+        *([("Parts replaced by stand-ins", stand_ins)] if stand_ins else []),
     ]
 
 

@@ -220,8 +220,8 @@ def _run_in_transaction(
                 state = connection.info.transaction_status
                 if state != TransactionStatus.INTRANS:
                     raise RuntimeError(
-                        f"The block ended the transaction it ran in (state {state.name}) though "
-                        "it has no word for that; the database it ran on can no longer be used."
+                        f"The block ended the transaction it ran in (state {state.name}) "
+                        "without a statement for that; the database can no longer be used."
                     )
                 # What a commit would check must be checked; a commit itself must not happen.
                 last, only_read = watching.glance(

@@ -187,11 +187,11 @@ def _refusal(step: Send, *, ours: bool) -> Failure | None:
     what = beyond_undoing(step.snippet.sql, ours=ours)
     if what is None:
         return None
-    where = "" if ours else " on a server that is not of the checks' own making"
+    where = "" if ours else " on a server that the checks did not start"
     how = "" if ours else ", or run it with `--sql-server embedded`"
     return Failure(
         step.snippet.start,
-        f"the block was not run, as nothing can undo this{where}: {what}. Say `skip=` and the "
+        f"the block was not run, as this cannot be undone{where}: {what}. Say `skip=` and the "
         f"reason{how}.",
     )
 

@@ -386,7 +386,7 @@ def told_by(sql: str, before: Before, reply: messages.Reply) -> Told:
 
 def _content(probe: messages.Reply) -> dict[str, Any]:
     if probe.error is not None:
-        raise RuntimeError(f"What the block did cannot be asked: {probe.error.message}")
+        raise RuntimeError(f"Cannot measure what the block did: {probe.error.message}")
     value = probe.results[-1].get_value(0, 0) or b""
     return cast("dict[str, Any]", json.loads(value.decode(errors="replace")))
 

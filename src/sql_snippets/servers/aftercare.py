@@ -54,7 +54,7 @@ class Aftercare:
             )
         except OSError as err:
             raise ServerUnavailable(
-                f"The process that puts the server of the URL back could not be started: {err}"
+                f"The process that restores the server of the URL could not be started: {err}"
             ) from err
         self.tell(first)
 

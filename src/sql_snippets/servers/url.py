@@ -141,7 +141,7 @@ def put_server_back(
 
 
 def _told(change: Change, path: str | None) -> str:
-    who = path or "a block of a page, or somebody else meanwhile"
+    who = path or "a block of a page, or somebody else in the meantime"
     how = "made" if change.was is None else "dropped" if change.found is None else "changed"
     difference = f" ({change.difference})" if change.difference else ""
     end = (
@@ -315,14 +315,14 @@ def _refuse_unfit(
                 f"On {local_server}, log in as {profile.superuser}."
                 if local_server and not role_is_superuser
                 else "Name another role for the blocks with the setting sql_role, such as "
-                f'sql_role = "{"reader" if role != "reader" else "app"}"; where there is none of '
-                "the name, it is made."
+                f'sql_role = "{"reader" if role != "reader" else "app"}"; it is made if it '
+                "does not exist."
             )
         )
     if is_superuser != "on":
         raise ServerUnavailable(
             f"The login {server.superuser} on {server.host} port {server.port} is not a "
-            "superuser, which it has to be to make databases and roles: "
+            "superuser, which making databases and roles requires: "
             + (f"log in as {profile.superuser}." if local_server else "name one in the URL.")
         )
     if in_recovery:
@@ -357,7 +357,7 @@ def _sweep(admin: psycopg.Connection[tuple[object, ...]], ended: int | None = No
             held = True
             continue
         if ended is None:
-            logger.warning("Dropping the database %s, which a run that was killed has left.", name)
+            logger.warning("Dropping the database %s, left behind by a run that was killed.", name)
         with suppress(psycopg.Error):
             drop_database(admin, str(name))
     return held

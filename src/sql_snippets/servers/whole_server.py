@@ -275,7 +275,7 @@ def _membership(admin: Admin, change: Change) -> str:
 def _setting(admin: Admin, change: Change) -> str:
     admin.execute(query.SQL("alter system reset {}").format(query.Identifier(change.name)))
     admin.execute("select pg_reload_conf()")
-    return "" if change.was is None else "its former value is written by no statement"
+    return "" if change.was is None else "no statement can write its former value"
 
 
 _WAYS: dict[str, Callable[[Admin, Change], str]] = {

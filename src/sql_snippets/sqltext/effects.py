@@ -64,14 +64,14 @@ EFFECTS = (
         "pg_stat_reset_(?:shared|slru|subscription_stats|replication_slot|backend_stats)"
         "|pg_stat_statements_reset",
         Mark.WRITE,
-        "statistics of the server set back",
+        "server statistics reset",
         lasting=True,
     ),
     Effect(
         "pg_stat_reset|pg_stat_reset_single_(?:table|function)_counters"
         "|pg_(?:clear|restore)_(?:relation|attribute)_stats",
         Mark.WRITE,
-        "statistics set back",
+        "statistics reset",
     ),
     Effect("pg_switch_wal|pg_switch_xlog", Mark.WRITE, "WAL switched", lasting=True),
     Effect("pg_create_restore_point", Mark.WRITE, "restore point written", lasting=True),
@@ -86,7 +86,7 @@ EFFECTS = (
     Effect(
         "pg_log_backend_memory_contexts|pg_log_standby_snapshot",
         Mark.WRITE,
-        "log of the server written",
+        "server log written",
         lasting=True,
     ),
     Effect("pg_logical_emit_message", Mark.WRITE, "logical message written", lasting=True),

@@ -578,7 +578,7 @@ def _compare_rest(shown: _Shown, outcome: Outcome) -> Difference | None:
         return Difference(
             f"{what}, the command tag is {_quoted(outcome.tag, below[0])}", shown.rest_at
         )
-    how = "what comes below it is compared with nothing. Keep the last result, without the rest"
+    how = "what comes below it is not compared. Keep only the last result"
     return Difference(f"{what}, and {how}", shown.rest_at)
 
 

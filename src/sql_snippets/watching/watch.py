@@ -290,7 +290,7 @@ def check(
         print(text.rstrip(), flush=True)  # noqa: T201 - what failed is shown in full
     names, old = ", ".join(pages), _read(place.report)
     if new is None:
-        _say(f"{names}: the checks came to no verdict (see above)")
+        _say(f"{names}: the checks gave no verdict (see above)")
         if old is not None:
             why = _COLOR.sub("", text).strip() or "no reason given"
             _write(place.report, {**old, "check_error": why})
