@@ -378,6 +378,22 @@ def test_the_cache_keeps_the_newest_few(tmp_path: Path) -> None:
     assert {path.stem for path in cache.glob("*.lock")} == kept
 
 
+def test_a_prepared_database_of_another_user_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    entry = tmp_path / "key"
+    entry.mkdir()
+    with prepared.locked_entry(tmp_path, "key") as ours:
+        assert ours == entry
+    if os.geteuid() == 0:
+        os.chown(entry, 65534, 65534)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 65534)
+    with prepared.locked_entry(tmp_path, "key") as theirs:
+        assert theirs is None
+    assert "belongs to another user" in caplog.text
+
+
 def test_the_digest_sees_every_change(tmp_path: Path) -> None:
     def digest(name: str, **changes: str) -> str:
         return write_recipe(tmp_path / name, **changes).digest()

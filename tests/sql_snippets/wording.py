@@ -23,6 +23,10 @@ _TO_DO = re.compile(
     r"|blocks? (?:below|again)|(?:come|go) back"
     r"|the confirming query|once more|the other lines of the table"
     r"|developers|platform on-call|to that person|in the team channel"
+    r"|tell (?:the (?:team|channel|mentors|people in the channel)|(?:its|these) [a-z]+|everybody"
+    r"|people|mentors)|do not [a-z]+|without telling the team"
+    r"|with (?:what came back|its text|the (?:error|rows?(?: above)?|last migrations))"
+    r"|and the last migrations"
     r"|nothing was changed|leave it off|leave the job on|until it succeeds|instead, and stop"
     r"|reboot|create extension|in the application"
     r"|(?:high|medium|low), (?:now|today|in the morning(?:, but before any run by hand)?))\b",

@@ -272,7 +272,7 @@ def psql_could_print(text: str) -> bool:
     Stricter than `looks_like_output`, which asks whether a person would take it for a result.
     """
     lines = text.strip().split("\n")
-    is_tag = len(lines) == 1 and _TAG.fullmatch(lines[0].strip()) is not None
+    is_tag = len(lines) == 1 and _TAG.fullmatch(lines[0]) is not None
     is_error = any(re.match(r"\s*(?:ERROR|FATAL|NOTICE|WARNING):", line) for line in lines)
     return is_tag or is_error or _parse(text) is not None
 
