@@ -288,10 +288,33 @@ def test_a_kept_verdict_rests_on_the_blocks_before(
 
 
 def test_what_stands_before_does_not_notice_a_mutation(project: pytest.Pytester) -> None:
-    result = project.runpytest("docs/session.md", "--sql-mutate", "--sql-mutation-seed=1")
-    found = re.findall(r"^(red|green|cannot) .*::([\w-]+)", result.stdout.str(), re.MULTILINE)
-    verdicts = {name: verdict for verdict, name in found}
+    late = """\
+<!-- sql: in-order -->
+
+# Late
+
+<!-- sql: name=first -->
+
+```sql
+select id, status from orders order by id;
+```
+
+<!-- sql: name=last -->
+
+```sql
+select run('select 1') is null;
+```
+"""
+    write_files(project, {"docs/late.md": late})
+    pages = ("docs/session.md", "docs/late.md")
+    result = project.runpytest(*pages, "--sql-mutate", "--sql-mutation-seed=1")
+    found = re.findall(
+        r"^(red|green|cannot) .*::([\w-]+)(?:: (.*))?", result.stdout.str(), re.MULTILINE
+    )
+    verdicts = {name: verdict for verdict, name, _ in found}
     assert verdicts["set"] == verdicts["text"] == verdicts["elsewhere"] == "red"
+    # What only the blocks before name is not even tried.
+    assert {name: by for _, name, by in found}["last"] == "rename function public.run(sql text)"
 
 
 def test_the_blocks_before_are_those_of_the_order(tmp_path: Path) -> None:

@@ -64,6 +64,10 @@ class BlockItem(SqlItem):
         """Return the block's and that of the blocks before it."""
         return _sql_of(self.part)
 
+    def mutable_texts(self) -> Iterable[str] | None:
+        """Return the block's alone: what runs before it is not to notice in its place."""
+        return None if self.problems() else [self.part.sql, *self.part.claims.fill.values()]
+
     def scenario_name(self) -> str | None:
         """Return that of the block's claims."""
         return self.part.claims.scenario
