@@ -58,6 +58,9 @@ WORKER_SETTINGS: Mapping[str, str] = {
 The worker's connection keeps that database from being cloned.
 """
 
+READ_OUTSIDE = ("request.", "response.", "pgrst.", "supautils.")
+"""How settings begin that programs beside the database read, such as a Data API or a pooler."""
+
 _PG_CRON = {"cron.job": "job scheduled or unscheduled"}
 
 POSTGRES = Profile(

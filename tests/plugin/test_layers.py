@@ -84,8 +84,8 @@ def test_parts_import_only_what_is_below_them() -> None:
 
 
 def test_only_the_profiles_know_a_platform() -> None:
-    names = r"supabase|dashboard|vault|pg_net|http_request_queue|pgsodium|postgrest|realtime"
-    roles = r"authenticator|authenticated|service_role|\banon\b"
+    names = r"supabase|supautils|dashboard|vault|pg_net|http_request_queue|pgsodium|realtime"
+    roles = r"postgrest|pgrst|authenticator|authenticated|service_role|\banon\b"
     wrong = [
         f"{path.relative_to(PACKAGE)}: {match[0]}"
         for path in sorted(PACKAGE.rglob("*"))

@@ -35,17 +35,28 @@ BAD = f"# Wrong\n\n{NAME}```sql\nselect count(*) from public.no_such_table;\n```
 REPORT = ".cache/sql-snippets/report.json"
 
 
-def _run(pytester: pytest.Pytester, *arguments: str, folder: Path | None = None) -> dict[str, str]:
-    """Check pages in a process of its own; return the verdict of each item of the report."""
+def _pytest(pytester: pytest.Pytester, *arguments: str, folder: Path | None = None) -> str:
+    """Run pytest in a process of its own; return what it printed."""
     report = (folder or pytester.path) / REPORT
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--sql-no-cache"]
-    subprocess.run(
+    done = subprocess.run(
         [*command, *arguments, "--sql-report", str(report)],
         cwd=folder or pytester.path,
         check=False,
         capture_output=True,
+        text=True,
     )
-    items = json.loads(report.read_text(encoding="utf-8"))["items"]
+    return done.stdout
+
+
+def _run(pytester: pytest.Pytester, *arguments: str, folder: Path | None = None) -> dict[str, str]:
+    """Run pytest in a process of its own; return the verdict of each block by its id."""
+    _pytest(pytester, *arguments, folder=folder)
+    return _verdicts(folder or pytester.path)
+
+
+def _verdicts(folder: Path) -> dict[str, str]:
+    items = json.loads((folder / REPORT).read_text(encoding="utf-8"))["items"]
     return {item["id"]: item["verdict"] for item in items if item["kind"] == "block"}
 
 
@@ -137,9 +148,9 @@ def test_a_site_below_another(project: pytest.Pytester) -> None:
     assert _stamped(project.path) == {"docs/index.md::count::block": "passed"}
     assert _stamped(project.path / "pay") == {"pay/docs/index.md::wrong::block": "failed"}
     # The way that the build advises: in the folder of the site.
-    assert _run(project, "docs", folder=project.path / "pay") == {
-        "pay/docs/index.md::wrong::block": "failed"
-    }
+    printed = _pytest(project, "docs", folder=project.path / "pay")
+    assert _verdicts(project.path / "pay") == {"pay/docs/index.md::wrong::block": "failed"}
+    assert re.findall(r"re-run: .*pytest (\S+)", printed) == ["docs/index.md::wrong::block"]
 
 
 INCLUDED = "\n  - pymdownx.snippets: {base_path: [../inc]}\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import sys
@@ -28,7 +29,6 @@ from sql_snippets.results.rewrite import Edit, edit_of
 from sql_snippets.sqltext.nearest import did_you_mean
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Sequence
 
     from _pytest._code.code import TerminalRepr, Traceback
@@ -235,7 +235,10 @@ class SqlItem(ItemWithFixtures):
         return frames_of_the_project(excinfo)
 
     def _ways_on(self) -> str:
-        command = [*pytest_command(self.config.invocation_params.dir), self.nodeid]
+        here = self.config.invocation_params.dir
+        page, _, name = self.nodeid.partition("::")
+        again = f"{os.path.relpath(self.config.rootpath / page, here)}::{name}"
+        command = [*pytest_command(here), again]
         server = self.config.getoption("sql_server")
         # A URL may hold a password, and what is printed ends up in logs.
         if server and "://" not in server:

@@ -20,6 +20,7 @@ from psycopg import sql as sql_text
 from psycopg.pq import TransactionStatus
 
 from sql_snippets.database import messages
+from sql_snippets.profiles import READ_OUTSIDE
 from sql_snippets.running import objects
 from sql_snippets.running.danger import COMPARED, Facts, Lock, Relation, RowCounts, Told
 from sql_snippets.sqltext.bodies import names_in_bodies
@@ -150,8 +151,6 @@ where (schema is null or exists (select from pg_catalog.pg_namespace where nspna
     select from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
     where kind = 'function' and proname = w.name and (w.schema is null or nspname = w.schema))
 """
-# Read by programs beside the database: the Data API and the poolers.
-_READ_OUTSIDE = ("request.", "response.", "pgrst.", "supautils.")
 
 _SESSIONS = """
 select pid, backend_start::text, state, xact_start::text from pg_catalog.pg_stat_activity
@@ -333,7 +332,7 @@ def after_commit(  # noqa: PLR0913 - each is another piece of evidence
 
 def unread_settings(database: Database, sql: str) -> tuple[str, ...]:
     """Return the settings that a block sets and that nobody reads: no extension and no text."""
-    names = [name for name in settings_in(sql) if not name.lower().startswith(_READ_OUTSIDE)]
+    names = [name for name in settings_in(sql) if not name.lower().startswith(READ_OUTSIDE)]
     if not names:
         return ()
     with database.server.connect(database.name) as admin:
