@@ -411,6 +411,22 @@ def test_what_is_cut_says_so_until_its_end_is_in_sight(phone: Page, site: str) -
     fold.locator("summary").click()
     output = fold.locator(".sql-output")
     expect(output).to_have_class(re.compile("scrolls-on"))
+    # Where to go is in sight without scrolling; what it found may be cut.
+    ends = output.evaluate(
+        """output => {
+            const code = output.querySelector("code")
+            const walker = document.createTreeWalker(code, NodeFilter.SHOW_TEXT)
+            for (let at; (at = walker.nextNode()); ) {
+                const found = at.data.search(/reminders-after-contact/)
+                if (found < 0) continue
+                const range = document.createRange()
+                range.setStart(at, found)
+                range.setEnd(at, found + "reminders-after-contact".length)
+                return [range.getBoundingClientRect().right, output.getBoundingClientRect().right]
+            }
+        }"""
+    )
+    assert ends[0] <= ends[1], ends
     output.locator("code").evaluate("e => e.scrollTo(9999, 0)")
     expect(output).not_to_have_class(re.compile("scrolls-on"))
 

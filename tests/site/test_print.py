@@ -31,8 +31,11 @@ NOT_PRINTED = (
 LONG_REASON = "docs/page.md:7:3: error: no\n   |\n 7 | select {}\n   |        ^".format("a, " * 90)
 LONG_SEEN = [f"insert into reminder.a_table_with_a_rather_long_name_{n} (1 row)" for n in range(6)]
 
+# On paper every fold is open.
 PIECES = """() => {
     const found = []
+    const folds = document.querySelectorAll("details:not([open])")
+    for (const fold of folds) fold.open = true
     const walker = document.createTreeWalker(
         document.querySelector("article"), NodeFilter.SHOW_TEXT)
     while (walker.nextNode()) {
@@ -40,6 +43,7 @@ PIECES = """() => {
         if (element.checkVisibility() && !element.closest(`NOT_PRINTED`))
             found.push(...walker.currentNode.data.split("\\n"))
     }
+    for (const fold of folds) fold.open = false
     return found
 }""".replace("NOT_PRINTED", NOT_PRINTED)
 

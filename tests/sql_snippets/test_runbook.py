@@ -388,6 +388,18 @@ def test_no_paragraph_is_longer_than_three_lines() -> None:
             assert len(shown) <= 300, f"{found.title}: {shown[:60]}… ({len(shown)} characters)"
 
 
+def test_nothing_that_is_to_be_done_is_folded() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    folds = re.findall(r"<details.*?</details>", text, re.DOTALL)
+    assert len(folds) >= 40
+    for fold in folds:
+        assert not re.search(r"^\*\*(READ|WRITE|STOP)\*\* ·", fold, re.MULTILINE), fold
+        assert "```sql" not in fold, fold
+        # A list or a table of what may come back leads somewhere, or says that it is over.
+        assert not re.search(r"^- .*(:|,) (go on|done|run the block)\b", fold, re.MULTILINE), fold
+        assert "| Resolve |" not in fold, fold
+
+
 def test_dashboard_paths_are_dated() -> None:
     text = PAGE.read_text(encoding="utf-8")
     path = re.compile(
