@@ -59,6 +59,8 @@ def test_unkept_is_what_a_calendar_says_and_empty_after_a_run(postgres: Connecti
         assert unkept(postgres) == expected
         assert run(postgres) is None
         assert unkept(postgres) == {}
+        written = "select assignment_id, due_on from reminder.dispatched_reminders"
+        assert dict(postgres.execute(written).fetchall()) == expected
         lost = rng.choice(sorted(expected))
         postgres.execute(
             "delete from reminder.dispatched_reminders where assignment_id = %s", (lost,)
