@@ -80,7 +80,7 @@ begin
   ) then
     raise exception using
       errcode = 'object_not_in_prerequisite_state',
-      message = format('The date of assignment %s did not stay as it was set.', p_assignment_id),
+      message = format('The date of assignment %s was changed back at once.', p_assignment_id),
       hint = 'A trigger or a rule on public.assignments changes it; reminder.drift names it.';
   end if;
   return query select p_assignment_id, v_old, p_new_date;

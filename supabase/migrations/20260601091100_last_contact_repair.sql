@@ -77,7 +77,7 @@ begin
   if v_left is not null then
     raise exception using
       errcode = 'object_not_in_prerequisite_state',
-      message = format('%s of %s dates did not stay as they were set, such as that of assignment %s.',
+      message = format('%s of %s dates were changed back at once, such as that of assignment %s.',
         cardinality(v_left), cardinality(v_ids), v_left[1]),
       hint = 'A trigger or a rule on public.assignments changes them; reminder.drift names it.';
   end if;

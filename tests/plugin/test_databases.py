@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sql_snippets.database import ground
 from sql_snippets.database.databases import (
     Template,
     attach_template,
@@ -447,3 +448,25 @@ def test_what_is_done_to_the_whole_server_goes_with_the_clone(
     assert not is_there()
     with template.clone() as database, database.connect("small_reader") as connection:
         assert connection.execute("select 1").fetchone() == (1,)
+
+
+def test_clone_that_blocks_share_does_not_get_old(
+    template: Template, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its seed counts from when it is made, and a run may take an hour."""
+    now = 1000.0
+    monkeypatch.setattr(ground, "monotonic", lambda: now)
+    with ground.Ground(template) as shared:
+        first = shared.shared.name
+        now += ground.FRESH_SECONDS
+        shared.renew()
+        assert shared.shared.name == first
+        now += 1
+        assert shared.shared.name == first  # not in the middle of a check
+        shared.renew()
+        second = shared.shared
+        assert second.name != first
+        with second.server.connect(second.name) as admin:
+            names = admin.execute("select datname from pg_database").fetchall()
+        assert (first,) not in names
+        assert (second.name,) in names

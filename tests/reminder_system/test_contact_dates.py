@@ -361,7 +361,7 @@ class TestUnseen:
         ):
             with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState) as raised:
                 postgres.execute(setting, values)
-            assert "did not stay as" in str(raised.value)
+            assert "changed back at once" in str(raised.value)
             assert str(assignment) in str(raised.value)
         # What differs has the object, and its block takes it off.
         assert postgres.execute("select * from reminder.redeploy()").fetchall()

@@ -254,7 +254,8 @@ def raised() -> dict[str, str]:
             used = fired[1] if fired else name.partition(".")[2] + "("
             # What only the application can meet is on no page for operators.
             if sections := _all_with(used):
-                found[_sent(error.text)] = sections
+                text = _sent(error.text)
+                found[text] = f"{found.get(text, '')} {sections}".strip()
     return found
 
 

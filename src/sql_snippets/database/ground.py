@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Self
 
 from sql_snippets.database.reach import Definitions, read_definitions
@@ -11,6 +12,9 @@ from sql_snippets.database.reach import Definitions, read_definitions
 if TYPE_CHECKING:
     from sql_snippets.database.databases import Database, Template
     from sql_snippets.model import Scenario
+
+# A seed counts its times from the moment at which the clone is made, and they get old.
+FRESH_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,7 @@ class Ground:
     def __init__(self, template: Template) -> None:
         self.template = template
         self._shared: Database | None = None
+        self._made_at = 0.0
         self._definitions: Definitions | None = None
         self._open = ExitStack()
 
@@ -40,8 +45,14 @@ class Ground:
     def shared(self) -> Database:
         """The one clone whose runs are rolled back.  Raises what making it raised."""
         if self._shared is None:
+            self._made_at = monotonic()
             self._shared = self._open.enter_context(self.template.clone())
         return self._shared
+
+    def renew(self) -> None:
+        """Drop the clone if it is older than ``FRESH_SECONDS``: its next use makes another."""
+        if self._shared is not None and monotonic() - self._made_at > FRESH_SECONDS:
+            self.close()
 
     @property
     def definitions(self) -> Definitions:
@@ -52,4 +63,5 @@ class Ground:
 
     def close(self) -> None:
         """Drop the clone."""
+        self._shared = None
         self._open.close()

@@ -148,6 +148,8 @@ class SqlItem(ItemWithFixtures):
                 self.workplace.begin(None if python is None else "\n".join([*texts, python]))
         self.fill_fixtures()
         if texts is not None:
+            with in_one_sentence():
+                self.workplace.ground.renew()
             self.prepare()
 
     def runtest(self) -> None:
