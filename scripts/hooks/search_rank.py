@@ -61,7 +61,8 @@ MESSAGES = {
 # to the sections with that word in their title or, where no title has it, to those that say it.
 OWN_WORDS = {
     "escalate": "who to call; whom to phone; who is on call; get help",
-    "missed": "reminders late; late reminders; reminders come late; cron not working; cron is down; pg_cron stopped",
+    "missed": "reminders late; late reminders; reminders come late; cron not working; "
+    "cron is down; pg_cron stopped",
     "duplicate": "duplicate key value violates unique constraint; could not create unique index; "
     "sent double",
     "disable": "stop the job; pause the job; suspend; halt; switch off; turn off",
