@@ -317,19 +317,22 @@ def measure_scale(database: Database, size: int, rounds: int) -> Scale:
             postgres.execute("drop table bench.floor")
             superuser.execute("vacuum public.assignments")
             postgres.execute("truncate reminder.dispatched_reminders")
-            with (
-                database.connect(
-                    application_name="pg_cron", options="-c statement_timeout=0"
-                ) as runner,
-                watching(database, runner.info.backend_pid, watched),
-            ):
-                run_seconds.append(_seconds(runner, "call reminder.run_job()"))
+            run_seconds.append(_run(database, watched))
             written = _one(postgres, "select count(*) from reminder.dispatched_reminders")
             if written != floor:
                 raise SystemExit(f"The run wrote {written} reminders and the floor {floor}.")
             superuser.execute("vacuum public.assignments")
         again = _seconds(postgres, "call reminder.run_job()")
     return Scale(size, written, batch_size, run_seconds, floor_seconds, again, watched)
+
+
+def _run(database: Database, watched: Watched) -> float:
+    """Run the job as pg_cron does, under watch; return its seconds."""
+    with (
+        database.connect(application_name="pg_cron", options="-c statement_timeout=0") as runner,
+        watching(database, runner.info.backend_pid, watched),
+    ):
+        return _seconds(runner, "call reminder.run_job()")
 
 
 def compare_batch_sizes(database: Database, assignments: int, sizes: Sequence[int]) -> None:
@@ -347,13 +350,7 @@ def compare_batch_sizes(database: Database, assignments: int, sizes: Sequence[in
             for _ in range(ROUNDS):
                 postgres.execute("truncate reminder.dispatched_reminders")
                 superuser.execute("vacuum public.assignments")
-                with (
-                    database.connect(
-                        application_name="pg_cron", options="-c statement_timeout=0"
-                    ) as runner,
-                    watching(database, runner.info.backend_pid, watched),
-                ):
-                    seconds.append(_seconds(runner, "call reminder.run_job()"))
+                seconds.append(_run(database, watched))
             print(
                 f"{size:>10,} {statistics.median(seconds):>8.2f} "
                 f"{watched.longest_transaction * 1000:>14.0f} "

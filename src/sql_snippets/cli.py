@@ -42,10 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _watch(arguments: argparse.Namespace) -> int:
-    # Listing needs no pytest.
-    from sql_snippets.project import ProjectError  # noqa: PLC0415 - see above
-    from sql_snippets.settings import SettingsError  # noqa: PLC0415 - see above
-    from sql_snippets.watching.watch import Place, watch  # noqa: PLC0415 - see above
+    from sql_snippets.project import ProjectError  # noqa: PLC0415 - to list takes no pytest
+    from sql_snippets.settings import SettingsError  # noqa: PLC0415 - to list takes no pytest
+    from sql_snippets.watching.watch import Place, watch  # noqa: PLC0415 - to list takes no pytest
 
     try:
         place = Place.of(arguments.config_file, arguments.report, arguments.paths)

@@ -170,7 +170,7 @@ class SqlItem(ItemWithFixtures):
 
     def _changing(self) -> tuple[str, ...]:
         """Return the columns of what is written that will differ in the next run already."""
-        from sql_snippets.judging.blocks import changing_columns  # noqa: PLC0415 - judging is not imported where all is kept
+        from sql_snippets.judging.blocks import changing_columns  # noqa: PLC0415 - a run whose verdicts are all kept judges nothing
 
         if not isinstance(self.part, Snippet) or self.scenario_name() is not None:
             return ()

@@ -31,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Summary(run), "sql_snippets_summary")
         config.pluginmanager.register(OneReason(), "sql_snippets_one_reason")
     if config.getoption("sql_mutate"):
-        from sql_snippets.mutation_run import register  # noqa: PLC0415 - few runs are one
+        from sql_snippets.mutation_run import register  # noqa: PLC0415 - only a mutation run needs it
 
         register(config)
 

@@ -55,7 +55,8 @@ def is_touched(item: pytest.Item, names: set[str], definitions: Definitions) -> 
         return True
     scenario = item.scenario_name()
     python = python_of(item, (), *([scenario] if scenario else []))
-    text = "\n".join([*(item.mutable_texts() or ()), python or ""])
+    # What runs before a block counts too: its verdict stands on that.
+    text = "\n".join([*(item.mutable_texts() or ()), *(item.texts() or ()), python or ""])
     return not names.isdisjoint(definitions.reached(text)[0])
 
 
