@@ -375,7 +375,8 @@ as $$
       select from base b join pg_constraint k on k.conrelid = b.id
       where format('constraint %I on %s', k.conname, b.name) = p_object
         and cardinality(k.conkey) > 0
-        and pg_get_constraintdef(k.oid) !~ 'IS NOT NULL'
+        -- All else holds where the column is left out.
+        and pg_get_constraintdef(k.oid) !~* 'is not|not \(|\m(coalesce|distinct|case|num_nulls|num_nonnulls|concat)\M'
         and k.conkey <@ array(select a.attnum from added a where a.id = b.id))
     when 'index' then exists (
       select from base b
@@ -384,7 +385,8 @@ as $$
       where format('index %I on %s', i.relname, b.name) = p_object
         and (
           not x.indisunique
-          or x.indkey::smallint[] <@ array(select a.attnum from added a where a.id = b.id)
+          or not x.indnullsnotdistinct
+          and x.indkey::smallint[] <@ array(select a.attnum from added a where a.id = b.id)
         ))
     -- Before a row is written a trigger can change or drop it; afterwards it can only write another.
     when 'trigger' then exists (

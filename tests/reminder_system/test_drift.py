@@ -152,7 +152,9 @@ CHANGES = {
         "('create table public.child () inherits (public.assignments)'), "
         "('create unique index one_a_day on public.activities (assignment_id, occurred_on)'), "
         "('alter table public.activities add constraint odd check (assignment_id > 0)'), "
-        "('alter table public.activities add column place text not null')"
+        "('alter table public.activities add column place text not null'), "
+        "('alter table public.activities add column place text check (not (place is null))'), "
+        "('alter table public.activities add column place text unique nulls not distinct')"
     ),
 }
 # A trigger of the application that changes or drops what the job reads.

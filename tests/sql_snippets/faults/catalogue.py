@@ -320,13 +320,17 @@ def _columns_added(god: Connection) -> Iterator[Any]:
                 f"alter table {table} alter column added drop default"
             ),
         )
-        yield (
-            f"a column of {table} that a check wants filled",
-            (
-                f"alter table {table} add column added text, "
-                "add constraint filled check (added is not null) not valid"
-            ),
-        )
+        for what, rule in (
+            ("a check wants it filled", "added is not null"),
+            ("a check refuses it empty", "coalesce(added, '') <> ''"),
+        ):
+            yield (
+                f"a column of {table}: {what}",
+                (
+                    f"alter table {table} add column added text, "
+                    f"add constraint filled check ({rule}) not valid"
+                ),
+            )
 
 
 def _numbers(god: Connection) -> Iterator[Any]:
