@@ -9,9 +9,9 @@ import re
 from datetime import date
 from typing import TYPE_CHECKING
 
-from benchmarks.measured import Section, from_json
+from benchmarks.measured import KEPT, Section, from_json
 from benchmarks.plots import Series, log_log
-from scripts.tasks.common import ROOT, TaskError
+from scripts.tasks.common import ROOT, TaskError, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from benchmarks.measured import Aim, Machine, Plot, Table
 
 PAGE = ROOT / "docs" / "figures.md"
-KEPT = ROOT / "docs" / "assets" / "figures"
 AIMS = "aims"
 _PLACE = re.compile(
     r"(?P<start><!-- figures: (?P<name>[a-z]+) -->\n).*?(?P<end><!-- end of figures -->\n)",
@@ -126,3 +125,8 @@ def _in_words(plot: Plot) -> str:
         f"{name}, {points[-1][1]:.1f} {plot.y_label} at {points[-1][0]:,.0f} {plot.x_label}"
         for name, points in plot.lines
     )
+
+
+if __name__ == "__main__":
+    update()
+    say(f"The findings are in {PAGE}")

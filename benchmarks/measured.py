@@ -14,13 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.tasks.common import TaskError, say_error
+from scripts.tasks.common import ROOT, TaskError, say_error
 from sql_snippets.codec import decode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 FORMAT = 1
+KEPT = ROOT / "docs" / "assets" / "figures"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,9 @@ def run_section(
     """Be the program of a section: read its options, measure, print, and write what is asked."""
     parser = argparse.ArgumentParser(prog=f"scripts/bench {name}", description=description)
     add_options(parser)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the findings there too")
+    parser.add_argument(
+        "--keep", action="store_true", help="keep the findings for the page of figures"
+    )
     options = parser.parse_args(list(arguments))
     before = os.getloadavg()[0]
     try:
@@ -104,17 +107,17 @@ def run_section(
         say_error(str(err))
         return 1
     print(as_text(findings))
-    if options.json:
-        write(name, findings, options.json, before)
+    if options.keep:
+        write(name, findings, before)
     return 0
 
 
-def write(name: str, findings: Findings, path: Path, load_before: float) -> None:
+def write(name: str, findings: Findings, load_before: float, folder: Path = KEPT) -> None:
     """Keep the findings of a section, with the day and the machine."""
     day = datetime.now(UTC).date().isoformat()
     section = Section(name, day, this_machine(load_before), findings)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(to_json(section), encoding="utf-8")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(to_json(section), encoding="utf-8")
 
 
 def joined(found: Iterable[Findings]) -> Findings:

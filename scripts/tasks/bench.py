@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks import figures
 from scripts.tasks.common import ROOT, VENV_PYTHON, TaskError, run, say
 from scripts.tasks.prepare import prepare
 
@@ -33,9 +32,8 @@ def main(arguments: Sequence[str]) -> int:
     failed = 0
     for name in chosen:
         say(f"Measuring: {name}")
-        kept = ["--json", str(figures.KEPT / f"{name}.json")] if keep else []
-        failed |= run([VENV_PYTHON, "-m", f"benchmarks.{_PREFIX}{name}", *rest, *kept])
+        module = f"benchmarks.{_PREFIX}{name}"
+        failed |= run([VENV_PYTHON, "-m", module, *rest, *([KEEP] if keep else [])])
     if keep:
-        figures.update()
-        say(f"The findings are in {figures.PAGE}")
+        failed |= run([VENV_PYTHON, "-m", "benchmarks.figures"])
     return int(bool(failed))

@@ -52,5 +52,5 @@ def _row(kind: str, counted: Sequence[Tried]) -> tuple[str, str, str]:
 
 def keep(name: str, found: Findings, load_before: float) -> None:
     """Write the score of one kind of mutants to the page For maintainers."""
-    write(name, found, KEPT / f"{name}.json", load_before)
+    write(name, found, load_before, KEPT)
     figures.update(PAGE, KEPT)

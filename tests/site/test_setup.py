@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,10 +27,25 @@ from scripts.tasks.sandbox import files_of
 if TYPE_CHECKING:
     from pathlib import Path
 
+TASKS = [
+    task
+    for script in sorted((ROOT / "scripts").iterdir())
+    if script.is_file()
+    for task in re.findall(r"^run_task (\w+)", script.read_text(encoding="utf-8"), re.MULTILINE)
+]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 _ADDRESS = re.compile(
     r"https?:|file:|--(?:extra-)?index-url|--find-links|(?<![\w.])/(?:opt|root|home)/"
 )
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_program_starts_where_nothing_is_installed(task: str) -> None:
+    assert {"bench", "serve", "test"} < set(TASKS)
+    # -S leaves out all that was installed.
+    code = f"import scripts.tasks.{task}"
+    done = _run(sys.executable, "-S", "-c", code, PYTHONPATH=str(ROOT))
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)

@@ -659,6 +659,14 @@ def _runs(_: Connection) -> Iterator[Any]:
         f"update {log} set consecutive_failures = 1000 where id = {_LAST_RUN}",
     )
     yield "no run was logged", f"delete from {log}"
+    columns = (
+        "trigger_source, triggered_by, status, started_at, finished_at, assignments_evaluated, "
+        "reminders_dispatched, last_assignment_id, error_code, consecutive_failures, backend_pid"
+    )
+    yield (
+        "every run is logged twice",
+        f"insert into {log} ({columns}) select {columns} from {log} order by id",
+    )
     yield (
         "no run since last week",
         f"delete from {log} where started_at > now() - interval '7 days'",
@@ -772,6 +780,57 @@ def _watchdog(_: Connection) -> Iterator[Any]:
     yield (
         "the watchdog looked next week",
         f"update {log} set watched_at = watched_at + interval '9 days'",
+    )
+    yield (
+        "the last look of the watchdog ended in an error",
+        (
+            f"update {log} set error = 'alerts: division by zero (22012)' "
+            f"where id = (select max(id) from {log})"
+        ),
+    )
+    yield (
+        "the watchdog saw another schedule",
+        f"update {log} set schedule = '0 5 * * *', scheduled_since = watched_at",
+    )
+
+
+def _queue(_: Connection) -> Iterator[Any]:
+    queue, answers, requests = "net.http_request_queue", "net._http_response", "reminder.requests"
+    request = (
+        f"insert into {queue} (method, url, headers, body, timeout_milliseconds) "
+        "select 'POST', {}, '{{}}', '', 100 from generate_series(1, {})"
+    )
+    yield (
+        "requests of others fill the queue",
+        request.format("'http://127.0.0.1:9/of-others'", 300),
+    )
+    # As after a restore in which the numbers began anew and the old answers stayed.
+    yield (
+        "the next requests are already answered",
+        (
+            f"insert into {answers} (id, status_code, timed_out) "
+            f"select (select last_value from {queue}_id_seq) + n, 200, false "
+            "from generate_series(1, 50) n"
+        ),
+    )
+    yield (
+        "the next requests already failed",
+        (
+            f"insert into {answers} (id, timed_out, error_msg) "
+            f"select (select last_value from {queue}_id_seq) + n, true, 'Timeout was reached' "
+            "from generate_series(1, 50) n"
+        ),
+    )
+    yield "the numbers of the requests begin anew", f"select setval('{queue}_id_seq', 1, false)"
+    yield "each answer is there twice", f"insert into {answers} select * from {answers}"
+    yield "nobody knows what was requested", f"delete from {requests}"
+    yield (
+        "what was requested has other numbers",
+        f"update {requests} set request_id = request_id + 1000",
+    )
+    yield (
+        "the heartbeat is the request of another numbering",
+        f"update {requests} set numbered_by = 1",
     )
 
 
@@ -953,6 +1012,7 @@ KINDS: dict[str, Callable[[Connection], Iterator[Any]]] = {
     "alert": _alerts,
     "reminder": _reminders,
     "watchdog": _watchdog,
+    "queue": _queue,
     "role": _roles,
     "settings row": _settings_row,
 }

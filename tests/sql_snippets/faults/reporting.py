@@ -110,6 +110,5 @@ def _keep(scores: Sequence[Score]) -> None:
         COLUMNS,
         tuple(score.row() for score in scores),
     )
-    path = figures.KEPT / "faults.json"
-    measured.write("faults", measured.Findings((table,)), path, os.getloadavg()[0])
+    measured.write("faults", measured.Findings((table,)), os.getloadavg()[0])
     figures.update()

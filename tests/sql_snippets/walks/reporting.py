@@ -134,6 +134,5 @@ def _keep(tallies: Sequence[Tally], of_each_kind: str) -> None:
         tuple(tally.row() for tally in (*tallies, sum_of(tallies))),
         f"Walked from {of_each_kind} of each kind, drawn at random where that is not all.",
     )
-    path = figures.KEPT / "walks.json"
-    measured.write("walks", measured.Findings((table,)), path, os.getloadavg()[0])
+    measured.write("walks", measured.Findings((table,)), os.getloadavg()[0])
     figures.update()

@@ -1,0 +1,91 @@
+"""A dump of the data alone, loaded into a project that has the migrations: found, and mended."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from sql_snippets.servers.binaries import find_binaries
+from tests.reminder_system.days import day
+from tests.reminder_system.people import add_assignments, add_mentors
+from tests.reminder_system.runs import check, one
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sql_snippets.database.databases import Database, Template
+
+Connection = psycopg.Connection[Any]
+
+ACTIVITIES = "--table=public.activities"
+BOTH = ("--table=public.assignments", ACTIVITIES)
+
+
+def copy_data(source: Database, target: Database, *tables: str) -> None:
+    """Copy rows as `pg_dump --data-only` does, past every trigger."""
+    server = source.server
+    tools = find_binaries("system")
+    to = ["-h", server.host, "-p", str(server.port), "-U", server.superuser]
+    alone = ["--data-only", "--disable-triggers", *tables]
+    dump = subprocess.run(
+        [tools.tool("pg_dump"), *to, *alone, source.name], check=True, capture_output=True
+    )
+    subprocess.run(
+        [tools.tool("psql"), *to, "-q", "-v", "ON_ERROR_STOP=1", "-d", target.name],
+        input=dump.stdout,
+        check=True,
+        capture_output=True,
+    )
+
+
+def log_contact(postgres: Connection, assignment: int, ago: int) -> None:
+    postgres.execute(
+        "insert into public.activities (assignment_id, activity_type, occurred_on) "
+        "values (%s, 'phone_call', %s)",
+        (assignment, day(ago)),
+    )
+
+
+@pytest.fixture(scope="module")
+def template(open_lanes: Callable[[str], Template]) -> Template:
+    """The server that comes with pg_dump."""
+    return open_lanes("system")
+
+
+@pytest.fixture
+def source(database: Database, postgres: Connection) -> Database:
+    """A project with two assignments, one of which has contact."""
+    first, _ = add_assignments(postgres, 2)
+    log_contact(postgres, first, 40)
+    return database
+
+
+def test_data_of_all_tables_is_well(source: Database, template: Template) -> None:
+    with template.clone() as target, target.connect() as restored:
+        copy_data(source, target, *BOTH)
+        assert restored.execute("select * from reminder.drift").fetchall() == []
+        assert check(restored, "contact_dates")[0]
+        add_mentors(restored)
+        # New rows get numbers that are not taken.
+        (third,) = add_assignments(restored, 1)
+        log_contact(restored, third, 3)
+        assert one(restored, "select count(*) from public.activities") == 2
+
+
+def test_activities_without_their_dates_are_found_and_mended(
+    source: Database, postgres: Connection, template: Template
+) -> None:
+    with template.clone() as target, target.connect() as restored:
+        copy_data(source, target, BOTH[0])
+        log_contact(postgres, 1, 3)
+        copy_data(source, target, ACTIVITIES)
+        ok, finding, section = check(restored, "contact_dates")
+        assert (ok, section) == (False, "reminders-after-contact")
+        assert finding.startswith("1 not as logged")
+        assert one(restored, "select reminder.repair_last_contact()") == 1
+        assert check(restored, "contact_dates")[0]
+        date = "select last_contact_date from public.assignments where id = 1"
+        assert one(restored, date) == day(3)
