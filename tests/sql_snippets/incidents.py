@@ -156,7 +156,7 @@ select
 _SEND_AND_RECEIVE = """
 with sent as (
   delete from net.http_request_queue
-  returning id, url = 'https://channel.example/alerts' as is_known
+  returning id, url ~ '^https://(channel|switch)[.]example/' as is_known
 )
 insert into net._http_response (id, status_code, timed_out, error_msg)
 select
@@ -209,6 +209,28 @@ from public.assignments
 where id = 8
 """
 
+RESTORED = """
+-- A dump was restored: without jobs and secrets, and past the hook.
+select cron.unschedule(jobid) from cron.job;
+
+delete from vault.secrets where name like 'REMINDER%';
+
+alter table public.activities disable trigger user;
+
+insert into public.activities (assignment_id, activity_type, occurred_on, registration_path)
+values (8, 'phone_call', (now() at time zone 'utc')::date - 1, 'bulk');
+
+alter table public.activities enable trigger user;
+"""
+RESTORED_IS_PRESENT = """
+select
+  (select count(*) from cron.job where active) < 3
+  or (select count(*) from vault.secrets where name like 'REMINDER%') < 2
+  or (
+    select last_contact_date < (now() at time zone 'utc')::date - 1
+    from public.assignments where id = 8)
+"""
+
 _NO_SCHEDULER = (
     "No scheduler runs in a browser: scheduler_runs is always f here. Take it for t, the cause is "
     "in another column."
@@ -256,4 +278,14 @@ PRACTICE: dict[str, Incident | Impossible] = {
     ),
     "duplicate_reminders": Incident(DUPLICATE_REMINDERS, DUPLICATE_REMINDERS_ARE_PRESENT),
     "hook_disabled": Incident(HOOK_DISABLED, HOOK_DISABLED_IS_PRESENT),
+    "restored": Incident(
+        RESTORED,
+        RESTORED_IS_PRESENT,
+        after=_SEND_AND_RECEIVE,
+        note="Nothing leaves the browser: a stand-in answers at the two addresses below.",
+        values={
+            "webhook_url": "https://channel.example/alerts",
+            "heartbeat_url": "https://switch.example/ping",
+        },
+    ),
 }

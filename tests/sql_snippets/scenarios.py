@@ -33,6 +33,8 @@ from tests.sql_snippets.incidents import (
     MISSED_RUN,
     MISSED_RUN_IS_PRESENT,
     NOBODY_WAS_REMINDED,
+    RESTORED,
+    RESTORED_IS_PRESENT,
     WATCHDOG_OFF,
     WATCHDOG_OFF_IS_PRESENT,
 )
@@ -152,12 +154,15 @@ def given_away(sql_database: Database) -> Scenario:
 
 @incident
 def lost_function(sql_database: Database) -> Scenario:
-    """A restore left out a function."""
+    """A restore left out a function, and a rule keeps every date as it is."""
     with sql_database.connect() as session:
         session.execute("drop function reminder.send_heartbeat()")
+        session.execute("create rule keep as on update to public.assignments do instead nothing")
     return Scenario(
         is_present=lambda: _is_true(
-            sql_database, "to_regprocedure('reminder.send_heartbeat()') is null"
+            sql_database,
+            "to_regprocedure('reminder.send_heartbeat()') is null "
+            "or exists (select from pg_rules where rulename = 'keep')",
         )
     )
 
@@ -248,6 +253,17 @@ def heartbeat_unset(sql_database: Database) -> Iterator[Scenario]:
         yield Scenario(
             is_present=lambda: _is_present(sql_database, HEARTBEAT_UNSET_IS_PRESENT),
             values={"heartbeat_url": receiver.url},
+        )
+
+
+@incident
+def restored(sql_database: Database) -> Iterator[Scenario]:
+    """A dump was restored: no jobs, no secrets, a contact past the hook."""
+    with http_receiver() as receiver, running_net_worker(sql_database):
+        _produce(sql_database, RESTORED)
+        yield Scenario(
+            is_present=lambda: _is_present(sql_database, RESTORED_IS_PRESENT),
+            values={"webhook_url": receiver.url, "heartbeat_url": receiver.url},
         )
 
 
