@@ -141,10 +141,11 @@ from generate_series(1051200, 1, -1) n;
 insert into cron.job_run_details
   (jobid, runid, database, username, command, status, start_time, end_time)
 select
-  case when n % 288 = 0 then 1 else 2 end, 1051201 - n, current_database(), 'postgres',
-  'select reminder.watch()', 'succeeded',
+  j.jobid, 1051201 - n, current_database(), 'postgres', j.command, 'succeeded',
   now() - n * interval '5 minutes', now() - n * interval '5 minutes'
-from generate_series(1051200, 1, -1) n;
+from generate_series(1051200, 1, -1) n
+join cron.job j
+  on j.jobname = case when n % 288 = 0 then 'peer-mentor-reminders' else 'reminder-watchdog' end;
 
 insert into reminder.alerts (kind, subject_id, message, status)
 select 'consecutive_failures', n, 'x', 'delivered' from generate_series(1, 500) n;

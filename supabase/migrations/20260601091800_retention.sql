@@ -40,7 +40,7 @@ begin
             order by k.id desc
             limit 1
           )
-        order by o.id
+        order by o.started_at
         limit p_batch
       );
     when 'watchdog_log' then
@@ -48,7 +48,7 @@ begin
       where w.id in (
         select o.id from reminder.watchdog_log o
         where o.watched_at < now() - v_settings.keep_logs
-        order by o.id
+        order by o.watched_at
         limit p_batch
       );
     when 'alerts' then

@@ -135,8 +135,8 @@ begin
         select concat_ws(', ', date_trunc('minute', d.start_time),
           d.status || ': ' || coalesce(d.return_message, 'no message'))
         from cron.job_run_details d
-        join cron.job j on j.jobid = d.jobid
-        where j.jobname = p_job and j.username = current_user
+        where d.jobid = (select j.jobid from cron.job j where j.jobname = p_job and j.username = current_user)
+        -- From the latest row back, as nothing else is indexed.
         order by d.runid desc
         limit 1
       );

@@ -154,7 +154,10 @@ CHANGES = {
         "('alter table public.activities add constraint odd check (assignment_id > 0)'), "
         "('alter table public.activities add column place text not null'), "
         "('alter table public.activities add column place text check (not (place is null))'), "
-        "('alter table public.activities add column place text unique nulls not distinct')"
+        "('alter table public.activities add column place text unique nulls not distinct'), "
+        # Refuses the second contact that does not say where.
+        "('alter table public.activities add column place text unique; "
+        "alter table public.activities alter place set default ''x''')"
     ),
 }
 # A trigger of the application that changes or drops what the job reads.
@@ -297,6 +300,9 @@ def test_guard_that_guards_nothing_is_seen(postgres: Connection) -> None:
         "create index on public.assignments (person_id)",
         "create index on public.activities (registered_at)",
         "alter table public.activities add column place text unique check (place <> '')",
+        "alter table public.activities add column key uuid unique default gen_random_uuid()",
+        "alter table public.activities add column key bigserial unique",
+        "alter table public.activities add column key bigint generated always as identity",
         (
             "alter table public.activities add column place text; "
             "grant insert (place) on public.activities to authenticated"

@@ -296,19 +296,30 @@ def test_the_latest_alert_of_a_kind_stays_and_none_is_raised_again(postgres: Con
     assert postgres.execute(left).fetchall() == [("missed_run", 2), ("undelivered_alert", 2)]
 
 
-def test_reminders_are_found_by_their_day_and_not_by_a_scan(postgres: Connection) -> None:
+@pytest.mark.parametrize(
+    ("table", "index"),
+    [
+        ("public.cron_execution_logs", "public.cron_execution_logs_started_at_idx"),
+        ("reminder.watchdog_log", "reminder.watchdog_log_watched_at_idx"),
+        ("reminder.dispatched_reminders", "reminder.dispatched_reminders_due_on_idx"),
+    ],
+)
+def test_old_rows_are_found_by_their_day_and_not_by_a_scan(
+    postgres: Connection, table: str, index: str
+) -> None:
     add_assignments(postgres, 20_000)
-    fill(postgres, "reminder.dispatched_reminders", 10, 20_000)
-    fill(postgres, "reminder.dispatched_reminders", 900, 10)
-    postgres.execute("analyze reminder.dispatched_reminders")
+    fill(postgres, table, 900, 10)
+    fill(postgres, table, 10, 20_000)
+    postgres.execute(f"analyze {table}".encode())
     scans = (
-        "select pg_stat_get_numscans('reminder.dispatched_reminders'::regclass), "
-        "pg_stat_get_numscans('reminder.dispatched_reminders_due_on_idx'::regclass)"
+        f"select pg_stat_get_numscans('{table}'::regclass), "
+        f"pg_stat_get_numscans('{index}'::regclass)"
     )
     flush = "select pg_stat_force_next_flush()"
     postgres.execute(flush)
-    ((seq, index),) = postgres.execute(scans).fetchall()
-    assert one(postgres, "select reminder.clear_batch('dispatched_reminders', 1000)") == 10
+    ((seq, by_index),) = postgres.execute(scans.encode()).fetchall()
+    name = table.partition(".")[2]
+    assert one(postgres, f"select reminder.clear_batch('{name}', 1000)") == 10
     postgres.execute(flush)
-    ((seq_after, index_after),) = postgres.execute(scans).fetchall()
-    assert (seq_after - seq, index_after - index) == (0, 1)
+    ((seq_after, index_after),) = postgres.execute(scans.encode()).fetchall()
+    assert (seq_after - seq, index_after - by_index) == (0, 1)
