@@ -217,7 +217,7 @@ class _Reader:
             if line.startswith("**Verify."):
                 section.verify = _LINK.findall(line)
             self._block = None  # the next part of a troubleshooting section
-        elif self._block and line.startswith("<!-- sql: "):
+        elif self._block and not self._block.sql and line.startswith("<!-- sql: "):
             self._block.claim = line
         elif line.startswith("- ") and _head(line):
             text = line.removeprefix("- ")

@@ -81,7 +81,7 @@ MEASURED = [
     ("looks every {} minutes. A", WATCHDOG),
     ("the next full {} minutes", WATCHDOG),
     ("no undo: as it does every {} minutes", WATCHDOG),
-    ("it has not looked for {} minutes; it is due every {}.", SILENCE_AND_TURN),
+    ("It has not looked for {} minutes; it is due every {}.", SILENCE_AND_TURN),
     ("and again in {} minutes: by then", SILENCE),
     ("On its way, for {} minutes at most", UNANSWERED),
     ("`active`, up to {} minutes | A run at work", HARD_LIMIT),
@@ -93,11 +93,10 @@ MEASURED = [
     ("no run has finished {} after the scheduled time", GRACE),
     ("the time between two runs and {}: {} hours for a daily run", LONGEST_SILENCE),
     ("no run has finished since, with {} of grace", GRACE),
-    ("the watchdog alerts `missed_run`, {} after that time at the earliest", GRACE),
     ("a run is older than {} minutes, once a run", LONG_RUN),
     ("At {} the run queues one alert", THRESHOLD),
     ('"The reminder job failed {} times in a row"', THRESHOLD),
-    ("It looks at the {} activities registered last", LOOKED_AT),
+    ("The query looks at the {} activities registered last", LOOKED_AT),
 ]
 
 # Words of the page, with a {} for a number in a block, the block, and where the number is in it.

@@ -29,7 +29,7 @@ _TO_DO = re.compile(
     r"|and the last migrations"
     r"|nothing was changed|leave it off|leave the job on|until it succeeds|instead, and stop"
     r"|reboot|create extension|in the application"
-    r"|(?:high|medium|low), (?:now|today|in the morning(?:, but before any run by hand)?))\b",
+    r"|(?:high|medium|low), (?:now|today|in the morning|(?:but )?before the next run))\b",
     re.IGNORECASE,
 )
 # Mark lines, rows, comments and tags are read elsewhere, or say nothing to people.
