@@ -137,6 +137,7 @@ declare
   v_row record;
   v_name text;
   v_sql text;
+  v_found text;
   v_said jsonb := '{}';
   v_mended integer;
 begin
@@ -162,13 +163,12 @@ begin
       where d.object ~ '^(function|procedure) '
       order by d.object
     loop
-      continue when v_row.id is not null
-        and starts_with(v_row.state, pg_get_functiondef(v_row.id) || ' -- owner ');
+      v_found := pg_get_functiondef(v_row.id);
+      continue when starts_with(v_row.state, v_found || ' -- owner ');
       begin
         execute regexp_replace(v_row.state, ' -- owner \S+$', '');
         v_mended := v_mended + 1;
-        v_said := v_said || jsonb_build_object(v_row.object,
-          case when v_row.id is null then 'was missing' else 'was different' end);
+        v_said := v_said || jsonb_build_object(v_row.object, coalesce('was ' || v_found, 'was missing'));
       exception when others then
         v_said := v_said || jsonb_build_object(v_row.object, format('%s (SQLSTATE %s)', sqlerrm, sqlstate));
       end;

@@ -139,6 +139,24 @@ def test_changed_schedule_is_on_purpose_and_kept(postgres: Connection) -> None:
     assert drift(postgres) == {}
 
 
+@pytest.mark.parametrize(
+    ("off", "section"),
+    [
+        (JOBS, "enable-the-job"),
+        (("reminder-watchdog",), "watchdog-silent"),
+        (("reminder-retention", "reminder-watchdog"), "watchdog-silent"),
+        (("reminder-retention",), "enable-the-job"),
+    ],
+)
+def test_what_was_switched_off_leads_to_where_it_is_switched_on(
+    postgres: Connection, off: tuple[str, ...], section: str
+) -> None:
+    for job in off:
+        change(postgres, job=job, active=False)
+    row = "select section from reminder.health where what = 'jobs'"
+    assert one(postgres, row) == section
+
+
 def test_planned_switch_off_is_told_from_a_forgotten_one(postgres: Connection) -> None:
     row = "select ok, finding, section from reminder.health where what = 'jobs'"
     change(postgres, active=False)

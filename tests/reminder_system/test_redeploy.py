@@ -104,6 +104,33 @@ def test_everything_of_a_kind_comes_back(database: Database, loss: str) -> None:
         assert _differences(connection) == []
 
 
+# What somebody may have wanted, and lost if it were not in the answer.
+REPLACED = {
+    "function reminder.alert_back_off(integer)": (
+        "create or replace function reminder.alert_back_off(p_attempts integer) returns interval "
+        "language sql immutable as $f$ select interval '7 hours' $f$"
+    ),
+    "procedure reminder.clear_old_rows()": (
+        "create or replace procedure reminder.clear_old_rows() "
+        "language plpgsql as 'begin perform 42; end'"
+    ),
+}
+
+
+@pytest.mark.parametrize("what", REPLACED)
+def test_what_was_there_is_in_the_answer(database: Database, what: str) -> None:
+    with database.connect() as connection:
+        connection.execute(REPLACED[what].encode())
+        done = _redeployed(connection)[what]
+        assert _differences(connection) == []
+        connection.execute(done.removeprefix("was ").encode())
+        assert what in _differences(connection)
+        ((found,),) = connection.execute(
+            "select found from reminder.drift where object = %s", (what,)
+        ).fetchall()
+        assert "7 hours" in found or "perform 42" in found
+
+
 def test_a_healthy_database_stays_as_it_is(database: Database) -> None:
     with database.connect() as connection:
         assert connection.execute("select * from reminder.redeploy()").fetchall() == []

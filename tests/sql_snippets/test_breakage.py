@@ -152,11 +152,13 @@ def test_a_status_that_a_migration_renamed(project: Project) -> None:
 
 
 def test_a_name_in_the_text_that_is_not_there(project: Project) -> None:
-    project.replace(RUNBOOK, "`reminder.stuck_lock` applies", "`reminder.stuck_locks` applies")
+    project.replace(
+        RUNBOOK, "to `reminder.dispatched_reminders`;", "to `reminder.dispatched_remindrs`;"
+    )
     printed = project.check("identifiers")
-    line, column = project.place_of("`reminder.stuck_locks`", "reminder.stuck")
+    line, column = project.place_of("`reminder.dispatched_remindrs`", "reminder.disp")
     assert f'{RUNBOOK}:{line}:{column}: error: the database has no object "reminder' in printed
-    assert 'did you mean "reminder.stuck_lock"?' in printed
+    assert 'did you mean "reminder.dispatched_reminders"?' in printed
 
 
 def _never_finds(project: Project) -> None:

@@ -388,15 +388,15 @@ def _broken(old: str, new: str) -> dict[str, Section]:
     ("old", "new"),
     [
         (": [Enable the job](#enable-the-job).", ": that is odd."),
-        ("| `job` is `disabled` | both WRITE blocks below |", "| `job` is `disabled` | think |"),
+        ("it never stays off: both WRITE blocks below |", "think |"),
         (
             "No row: by its schedule no run is missing, [close](#close-the-incident).",
             "No row: by its schedule no run is missing.",
         ),
         ("[Register again](#register-again), then the", "[Register again](#gone), then the"),
         (
-            "- One row: [decide whether it is stuck](#decide-whether-it-is-stuck).",
-            "- One row: go on.",
+            "for too long. [Release a stuck lock](#release-a-stuck-lock).",
+            "for too long. Go on.",
         ),
     ],
 )
@@ -418,7 +418,6 @@ def test_an_end_that_asks_nobody_is_found() -> None:
         "- Anything else that is not listed: ",
         "- The same answer again, ",
         "- No answer after a minute: ",
-        "- One row: [decide whether it is stuck](#decide-whether-it-is-stuck).",
         "- Your number: ",
     ],
 )

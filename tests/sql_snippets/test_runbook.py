@@ -112,7 +112,7 @@ POINTS = [
     ("how the lock looks in pg_locks", "Advisory Lock", ["`pg_locks`", "`classid`", "`objsubid`"]),
     ("what a run does that finds it held", "Advisory Lock", ["`skipped`"]),
     ("how to see who holds it", "Who holds the lock", ["pg_locks", "pg_stat_activity"]),
-    ("how to decide whether it is stuck", "Decide whether it is stuck", ["idle", "10 minutes"]),
+    ("how to decide whether it is stuck", "Who holds the lock", ["`stuck` is `t`", "10 minutes"]),
     ("how to release a stuck lock", "Release a stuck lock", ["pg_terminate_backend"]),
     ("what does not work", "What does not work", ["pg_advisory_unlock"]),
     ("the failure count", "Alerting", ["`failure_threshold`", "default 3"]),

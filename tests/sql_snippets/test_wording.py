@@ -57,7 +57,7 @@ def test_a_word_that_misleads_is_found() -> None:
         ("**High, now.**", "**Low, today.**"),
         ("- `now_active` is `f`: done.", "- `now_active` is `t`: done."),
         ("(#see-the-registered-jobs) shows `f`", "(#see-the-registered-jobs) shows `t`"),
-        ("Nothing runs there: [Release a stuck lock](#release-a-stuck-lock)", "Wait, then go on"),
+        ("for too long. [Release a stuck lock](#release-a-stuck-lock)", "Wait, then go on"),
         ("the lock is free, no run is active, [close](#close-the-incident)", "[go](#missed-runs)"),
         ("undo: the same with `old_number`", "undo: the same with `new_number`"),
         ("undo: run it again with the old schedule", "undo: run it again"),
