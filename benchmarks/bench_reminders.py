@@ -7,6 +7,7 @@ of a machine are printed, with the ratio, to be read.
 
 from __future__ import annotations
 
+import re
 import statistics
 import sys
 import threading
@@ -38,13 +39,16 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
+    from sql_snippets.model import Snippet
+
 Connection = psycopg.Connection[Any]
 
 RUNBOOK = ROOT / "docs" / "operations" / "cron-reminder-runbook.md"
 TEN_MILLION = 10_000_000
 SLOPE = (10_000, 100_000, 1_000_000)
 ROUNDS = 3
-AIM_SECONDS = 0.1
+# What the page promises of a block whose line says no more, and what health is held to.
+PROMISED_SECONDS, HEALTH, HEALTH_SECONDS = 1.0, "health", 0.1
 
 # About the memory of Supabase's small instances; a checkpoint in the middle would hit either side.
 SETTINGS = {
@@ -210,9 +214,7 @@ def measure(options: argparse.Namespace) -> Findings:
             if not options.no_queries:
                 times = measure_queries(database, options.assignments, options.activities)
                 findings.append(
-                    reminder_findings.of_queries(
-                        times, options.assignments, options.activities, AIM_SECONDS
-                    )
+                    reminder_findings.of_queries(times, options.assignments, options.activities)
                 )
     return joined(findings)
 
@@ -220,7 +222,7 @@ def measure(options: argparse.Namespace) -> Findings:
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--server", action="append", choices=["embedded", "system"])
     parser.add_argument("--assignments", type=int, default=1_000_000)
-    parser.add_argument("--activities", type=int, default=1_000_000)
+    parser.add_argument("--activities", type=int, default=10_000_000)
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SLOPE), help="assignments")
     parser.add_argument("--ten-million", action="store_true", help="10,000,000 assignments as well")
     parser.add_argument("--batch-sizes", type=int, nargs="+", help="compare these and stop")
@@ -434,7 +436,7 @@ def measure_queries(database: Database, assignments: int, activities: int) -> li
         f"10 years of logs"
     )
     print(f"{'block':<34} {'first ms':>9} {'then ms':>9}")
-    over, times = [], []
+    times = []
     for block in blocks:
         sql = fill(block.sql, block.claims.fill).sql
         # A session of its own, as in the SQL Editor: nothing is planned or cached beforehand.
@@ -443,15 +445,22 @@ def measure_queries(database: Database, assignments: int, activities: int) -> li
         ) as editor:
             first = _seconds(editor, sql)
             then = statistics.median(_seconds(editor, sql) for _ in range(3))
-        if then > AIM_SECONDS:
-            over.append(block.name)
-        times.append(QueryTimes(block.name, first, then))
+        times.append(QueryTimes(block.name, first, then, promised_seconds(block)))
         print(f"{block.name:<34} {first * 1000:>9.1f} {then * 1000:>9.1f}", flush=True)
     with database.connect(options="-c statement_timeout=0") as editor:
         for what, sql in _LONG_WRITES:
             print(f"{what:<34} {_seconds(editor, sql) * 1000:>9.1f}", flush=True)
-    print(f"over {AIM_SECONDS * 1000:.0f} ms: {', '.join(over) or 'none'}")
     return times
+
+
+def promised_seconds(block: Snippet) -> float:
+    """Return how long a block may take, by its line on the page."""
+    if block.name == HEALTH:
+        return HEALTH_SECONDS
+    above = RUNBOOK.read_text(encoding="utf-8").splitlines()[: block.fence.line]
+    line = next(line for line in reversed(above) if line.startswith("**"))
+    said = re.search(r"up to (\d+) s", line)
+    return float(said[1]) if said else PROMISED_SECONDS
 
 
 if __name__ == "__main__":

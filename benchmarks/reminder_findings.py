@@ -20,11 +20,12 @@ SHOWN = 8
 
 @dataclass(frozen=True, slots=True)
 class QueryTimes:
-    """Seconds of one block in a new session, and then again."""
+    """Seconds of one block in a new session, and then again, and what the page promises."""
 
     name: str
     first: float
     then: float
+    promised: float
 
 
 def of_runs(scales: Sequence[Scale]) -> Findings:
@@ -69,31 +70,33 @@ def of_runs(scales: Sequence[Scale]) -> Findings:
     return Findings((table,), aims, (plot,))
 
 
-def of_queries(
-    times: Sequence[QueryTimes], assignments: int, activities: int, limit: float
-) -> Findings:
-    """Return the slowest of the operator's queries, and whether all keep below the limit."""
-    slowest = sorted(times, key=lambda each: each.then, reverse=True)
-    over = [each for each in times if each.then > limit]
+def of_queries(times: Sequence[QueryTimes], assignments: int, activities: int) -> Findings:
+    """Return the slowest of the operator's queries, and whether all keep what the page promises.
+
+    The editor opens a session for each, so the first time in a session is what counts.
+    """
+    slowest = sorted(times, key=lambda each: each.first / each.promised, reverse=True)
+    over = [each for each in times if each.first > each.promised]
     table = Table(
         f"The operator's queries: {assignments:,} assignments, {activities:,} activities, ten "
         "years of logs",
-        ("Block", "First, ms", "Then, ms", "Ratio to the limit"),
+        ("Block", "First in a session, ms", "Then, ms", "Promised, ms", "Ratio"),
         tuple(
             (
                 f"`{each.name}`",
                 f"{each.first * 1000:.1f}",
                 f"{each.then * 1000:.1f}",
-                f"{each.then / limit:.2f}",
+                f"{each.promised * 1000:,.0f}",
+                f"{each.first / each.promised:.2f}",
             )
             for each in slowest[:SHOWN]
         ),
-        f"The slowest {min(SHOWN, len(times))} of the {len(times)} `READ` blocks of the runbook.",
+        f"Of the {len(times)} `READ` blocks of the runbook those nearest to their limit.",
     )
     aim = Aim(
-        f"The operator's {len(times)} queries",
-        f"under {limit * 1000:.0f} ms",
-        f"slowest {slowest[0].then * 1000:.0f} ms, {len(over)} above",
+        f"The operator's {len(times)} queries, first in a session",
+        "100 ms for health, else what the line of the block says",
+        f"{len(over)} above" + "".join(f", {each.name}" for each in over),
         not over,
     )
     return Findings((table,), (aim,))
