@@ -118,7 +118,6 @@ NOT_OURS = [
     "falls silent again within an hour",
     "stuck again within a day",
     "One row a day",
-    "a day late or later",
     "· up to 5 s",
     "· up to 10 s",
     "5 s until the answer is in",  # net.http_post waits that long
