@@ -17,9 +17,16 @@
     return element.closest(".language-sql") ? "SQL" : "Output"
   }
 
-  function mark(element) {
-    const scrolls =
-      element.scrollWidth > element.clientWidth || element.scrollHeight > element.clientHeight
+  function measure(element) {
+    const { scrollWidth, clientWidth, scrollHeight, clientHeight, scrollLeft } = element
+    return {
+      element,
+      scrolls: scrollWidth > clientWidth || scrollHeight > clientHeight,
+      goesOn: scrollWidth - clientWidth - scrollLeft > 1,
+    }
+  }
+
+  function tell({ element, scrolls, goesOn }) {
     if (scrolls) {
       element.tabIndex = 0
       element.setAttribute("role", "group")
@@ -29,12 +36,14 @@
       element.removeAttribute("role")
       element.removeAttribute("aria-label")
     }
-    const rest = element.scrollWidth - element.clientWidth - element.scrollLeft
     const shown = element.closest(".sql-output, .diagram, .md-typeset__scrollwrap")
-    shown?.classList.toggle("scrolls-on", rest > 1)
+    shown?.classList.toggle("scrolls-on", goesOn)
   }
 
-  const sizes = new ResizeObserver((entries) => entries.forEach(({ target }) => mark(target)))
+  /** All are measured before one is changed: after a change the page would be laid out again. */
+  const mark = (elements) => elements.map(measure).forEach(tell)
+
+  const sizes = new ResizeObserver((entries) => mark(entries.map(({ target }) => target)))
 
   /** The theme opens the menu, and the list of sections in it, by labels that get no focus. */
   function makeButton(label) {
@@ -97,10 +106,11 @@
     // While none is chosen Tab goes to the first switch of the scheme, whose label may be hidden.
     const scheme = document.querySelector(".md-option:has(+ label:not([hidden]))")
     if (scheme) scheme.checked = true
-    for (const element of document.querySelectorAll(scrollers)) {
-      mark(element)
+    const elements = [...document.querySelectorAll(scrollers)]
+    mark(elements)
+    for (const element of elements) {
       sizes.observe(element)
-      element.onscroll = () => mark(element)
+      element.onscroll = () => mark([element])
     }
     for (const box of document.querySelectorAll(".task-list-item input[type=checkbox]")) {
       box.setAttribute("aria-label", box.closest("li").textContent.trim())
