@@ -46,9 +46,11 @@ class Project:
 
     def check(self, *items: str) -> str:
         """Run the check of some items and return what it printed; it must have failed."""
-        # To look for the migration to blame would build the database once more for each.
+        # To look for the migration to blame would build the database once more for each, and to
+        # import Hypothesis for its plugin alone takes as long as the check.
+        options = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "--sql-no-blame")
         run = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--sql-no-blame"]
+            [sys.executable, "-m", "pytest", "-q", *options]
             + [f"{RUNBOOK}::{item}" for item in items],
             cwd=self.root,
             capture_output=True,
