@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator
 
 pytest_plugins = [
     "tests.sql_snippets.scenarios",
@@ -66,12 +66,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_haste)
 
 
+# What takes a test long: a browser, a system with faults in it, whole runs of pytest.
+_LONG = frozenset({"browser", "ground", "pytester"})
+
+
 def _haste(item: pytest.Item) -> int:
-    """Return the place in the order: the clock, the browser and the faults, all else."""
+    """Return the place in the order: what waits for the clock, what takes long, all else."""
     if item.get_closest_marker("slow"):
         return 0
-    fixtures: Sequence[str] = getattr(item, "fixturenames", ())
-    return 1 if "browser" in fixtures or "ground" in fixtures else 2
+    # The blocks of a page wait for its incidents most of their time.
+    is_of_a_page = not isinstance(item, pytest.Function)
+    return 1 if is_of_a_page or not _LONG.isdisjoint(getattr(item, "fixturenames", ())) else 2
 
 
 @pytest.hookimpl(tryfirst=True)
