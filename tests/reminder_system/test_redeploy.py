@@ -125,9 +125,7 @@ def test_what_was_there_is_in_the_answer(database: Database, what: str) -> None:
         assert _differences(connection) == []
         connection.execute(done.removeprefix("was ").encode())
         assert what in _differences(connection)
-        ((found,),) = connection.execute(
-            "select found from reminder.drift where object = %s", (what,)
-        ).fetchall()
+        found = one(connection, "select found from reminder.drift where object = %s", what)
         assert "7 hours" in found or "perform 42" in found
 
 

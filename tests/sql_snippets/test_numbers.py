@@ -82,7 +82,6 @@ MEASURED = [
     ("the next full {} minutes", WATCHDOG),
     ("no undo: as it does every {} minutes", WATCHDOG),
     ("It has not looked for {} minutes; it is due every {}.", SILENCE_AND_TURN),
-    ("and again in {} minutes: by then", SILENCE),
     ("On its way, for {} minutes at most", UNANSWERED),
     ("a run at work. Wait, for {} minutes at most", HARD_LIMIT),
     ("has said `running` for more than {} minutes", HARD_LIMIT),
@@ -122,6 +121,7 @@ NOT_OURS = [
     "· up to 10 s",
     "5 s until the answer is in",  # net.http_post waits that long
     "Wait ten seconds",
+    "and again in 20 minutes",  # longer than the watchdog may be silent
 ]
 
 
