@@ -114,6 +114,8 @@ class Walker:
     # Lets the world go on between two statements, and for as long as a reader waits.
     meanwhile: Callable[[], None] = lambda: None
     wait: Callable[[], None] = lambda: None
+    # Told of each block that may have changed something.
+    changed: Callable[[Node], None] = lambda _: None
     _walk: Walk = field(init=False)
     _stack: list[_Frame] = field(default_factory=list)
     _seen: dict[tuple[object, ...], int] = field(default_factory=dict)
@@ -270,8 +272,6 @@ class Walker:
             return False
         if Do.AGAIN in kinds and Do.NAMED not in kinds and times <= MOST_WAITS:
             return False
-        if kinds <= {Do.NEXT, Do.DONE, Do.BELOW}:
-            return False
         raise _End(CIRCLE, f"{place.node} said again {describe(answer)}")
 
     def _go(
@@ -348,6 +348,8 @@ class Walker:
         answer = self.run(sql, seconds)
         self.meanwhile()
         self._found.append(answer)
+        if place.node.mark != "READ":
+            self.changed(place.node)
         return answer
 
     def _filled(self, node: Node) -> str:
