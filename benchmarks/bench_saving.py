@@ -36,7 +36,7 @@ _UNTIL_BUILT = 4_000
 _MIGRATION = "supabase/migrations/20260601091900_health.sql"
 _VIEW, _BLOCK = "reminder.health", "check-health-health"
 _VERSION = "window.sqlSnippetsPage.version"
-_FAILED = "The site cannot be built"
+_FAILED = "What you see is older than what was saved"
 # What a build cannot do with, and what is saved there; none takes the file away.
 _BROKEN = {
     "YAML that cannot be read": ("mkdocs.yml", "nav: [\n"),

@@ -42,7 +42,7 @@ def is_walked(docs: Path) -> bool:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Put the note where the table begins."""
-    del files
-    if page.file.src_uri != FIGURES or is_walked(Path(config.docs_dir)):
+    is_asked = page.file.src_uri == FIGURES and files.get_file_from_path(RUNBOOK) is not None
+    if not is_asked or is_walked(Path(config.docs_dir)):
         return markdown
     return markdown.replace(_PLACE, _PLACE + _NOTE)
