@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from tests.sql_snippets.walks.expedition import Walked
 
-# Of the walks of every day, the share in which the oracle is asked on the way too.
+# The share of the faults of every day in which the oracle is asked on the way too, and alerts are
+# followed although nothing is broken.
 CLOSELY = 0.25
 
 
@@ -121,7 +122,8 @@ def walks_from(ground: Ground, *faults: Fault, closely: bool) -> Iterator[Walked
     if broken is None:
         return  # the system itself refuses it
     yield expedition.walk_from_health(ground, *faults, broken=broken, closely=closely)
-    yield from expedition.walks_from_alerts(ground, *faults, broken=broken, closely=closely)
+    if broken or closely:
+        yield from expedition.walks_from_alerts(ground, *faults, broken=broken, closely=closely)
 
 
 def tally_of(kind: str, walked: Walked) -> Tally:
