@@ -466,6 +466,9 @@ def test_what_is_cut_says_so_until_its_end_is_in_sight(phone: Page, site: str) -
 
 def test_table_that_is_cut_fades_until_its_end_is_in_sight(phone: Page, site: str) -> None:
     open_page(phone, site + "figures/")
+    # None is as wide as that: see test_tables.py.
+    phone.add_style_tag(content="article table { min-width: 900px }")
+    phone.set_viewport_size({"width": PHONE[0] + 1, "height": PHONE[1]})
     wrap = phone.locator(".md-typeset__scrollwrap.scrolls-on").first
     assert wrap.evaluate("e => getComputedStyle(e).maskImage").startswith("linear-gradient")
     table = wrap.element_handle()
