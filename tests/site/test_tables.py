@@ -45,8 +45,8 @@ _WRONG = """() => {
                     for (let at = index; at < index + word.length; at++)
                         for (const line of inLines(text, at, at + 1))
                             letters[line] = (letters[line] ?? 0) + 1
-                    if (Math.min(...Object.values(letters)) < 2)
-                        wrong.push(`${name}: ${word} is in lines of one letter`)
+                    if (Math.max(...Object.values(letters)) < 3)
+                        wrong.push(`${name}: ${word} stands one letter a line, or two`)
                 }
         }
     }
@@ -66,3 +66,18 @@ def test_tables_fit_what_they_hold(page: Page, site: str, width: int) -> None:
         tables += page.locator("article table").count()
     assert tables > 50
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("style", "said"),
+    [
+        ("article table { min-width: 2000px }", " wide in "),
+        ("article td { display: block; height: 1em; overflow: hidden; width: 3em }", " is cut"),
+        ("article td { max-width: 1px; overflow-wrap: anywhere }", "stands one letter a line"),
+        ("article { width: 2000px }", "the page is "),
+    ],
+)
+def test_a_table_that_does_not_fit_is_found(page: Page, site: str, style: str, said: str) -> None:
+    open_page(page, site + "put-it-live/")
+    page.add_style_tag(content=style)
+    assert any(said in what for what in page.evaluate(_WRONG))
