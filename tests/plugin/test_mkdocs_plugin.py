@@ -648,7 +648,8 @@ def test_open_pages_are_told_of_a_new_report_without_a_build(
     assert _ask(server, ADDRESS, page="docs/page.md", seen=seen) == nothing
     # Nor to a page that was built since: that was said of what stood there before.
     assert _ask(server, ADDRESS, page="docs/page.md", seen=str(int(seen) + 1)) == nothing
-    assert _ask(server, ADDRESS, page="docs/index.md", seen="") == nothing
+    (project / "docs" / "other.md").write_text("# Other\n", encoding="utf-8")
+    assert _ask(server, ADDRESS, page="docs/other.md", seen="") == nothing
     # What cannot be read is left to the build, and what is asked besides to the server.
     report.write_text("{", encoding="utf-8")
     live.take_up()
