@@ -80,7 +80,7 @@ def test_tables_fit_what_they_hold(page: Page, site: str, width: int) -> None:
 def test_a_table_that_does_not_fit_is_found(
     page: Page, site: str, part: str, style: dict[str, str], said: str
 ) -> None:
-    open_page(page, site + "put-it-live/")
+    open_page(page, site + "operations/put-it-live/")
     rules = "".join(f"{name}: {value} !important;" for name, value in style.items())
     page.add_style_tag(content=f"article {part} {{ white-space: normal !important; {rules} }}")
     assert any(said in what for what in page.evaluate(_WRONG))
