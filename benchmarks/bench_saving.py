@@ -1,7 +1,7 @@
-"""Measure how long an author waits: from saving a page or a migration to the verdict in the page.
+"""Measure how long an author waits, from saving to what the open page says of it.
 
-The page is open in a browser all the time, served as `scripts/serve` does.  Every edit is one that
-was never checked before.
+Saved are pages and migrations, and what no site can be built from.  The page is served as
+`scripts/serve` does.  Every edit is one that was never checked before.
 """
 
 from __future__ import annotations
@@ -36,6 +36,12 @@ _UNTIL_BUILT = 4_000
 _MIGRATION = "supabase/migrations/20260601091900_health.sql"
 _VIEW, _BLOCK = "reminder.health", "check-health-health"
 _VERSION = "window.sqlSnippetsPage.version"
+_FAILED = "What you see is older than what was saved"
+# What a build cannot do with, and what is saved there; none takes the file away.
+_BROKEN = {
+    "YAML that cannot be read": ("mkdocs.yml", "nav: [\n"),
+    "the runbook, taken away": ("docs/operations/cron-reminder-runbook.md", None),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +118,8 @@ def measure(options: argparse.Namespace) -> Findings:
             pairs = [_save_migration(page, project, number) for number in numbers]
             times["a migration", "of the first block that it touches"] = [a for a, _ in pairs]
             times["a migration", "of all blocks of the runbook"] = [b for _, b in pairs]
+            for what, (name, text) in _BROKEN.items():
+                times[what, "no site"] = [_save_broken(page, project / name, text) for _ in numbers]
         browser.close()
     return _findings(times, options.edits)
 
@@ -135,6 +143,24 @@ def _save_migration(page: Page, project: Path, number: int) -> tuple[float, floa
     page.locator(".sql-summary--passed").wait_for(timeout=_LONG)
     page.wait_for_timeout(_UNTIL_BUILT)
     return first, everything
+
+
+def _save_broken(page: Page, source: Path, text: str | None) -> float:
+    """Save what no site can be built from, and return the seconds until the page says so."""
+    was = source.read_text(encoding="utf-8")
+    said = page.get_by_text(_FAILED)
+    began = time.perf_counter()
+    if text is None:
+        source.unlink()
+    else:
+        source.write_text(text, encoding="utf-8")
+    said.first.wait_for(timeout=_LONG)
+    seconds = time.perf_counter() - began
+    source.write_text(was, encoding="utf-8")
+    said.first.wait_for(state="detached", timeout=_LONG)
+    page.locator(".sql-summary--passed").wait_for(timeout=_LONG)
+    page.wait_for_timeout(_UNTIL_BUILT)
+    return seconds
 
 
 def _findings(times: dict[tuple[str, str], list[float]], edits: int) -> Findings:

@@ -74,6 +74,8 @@ class Findings:
     tables: tuple[Table, ...]
     aims: tuple[Aim, ...] = ()
     plots: tuple[Plot, ...] = field(default=())
+    # What the thing that was measured is told by, where it may change without being measured again.
+    of: str = ""
 
 
 @dataclass(frozen=True, slots=True)

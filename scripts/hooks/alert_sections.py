@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mkdocs.exceptions import PluginError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from mkdocs.structure.toc import AnchorLink
 
 RUNBOOK = "operations/cron-reminder-runbook.md"
+_MISSING = f"{RUNBOOK} is not there, and the page for wrong addresses needs it."
 TABLE = "alerts-and-where-they-lead"
 
 
@@ -78,12 +80,19 @@ def _flat(items: Sequence[AnchorLink]) -> Iterator[AnchorLink]:
         yield from _flat(item.children)
 
 
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Say at once, and not after all pages have been read, that the runbook is not there."""
+    if not Path(config.docs_dir, RUNBOOK).is_file():
+        raise PluginError(_MISSING)
+    return config
+
+
 def on_env(env: Environment, config: MkDocsConfig, files: Files) -> Environment:
     """Give all templates ``runbook_sections``, and ``alert_sections`` in the order of the table."""
     del config
     file = files.get_file_from_path(RUNBOOK)
     if file is None or file.page is None:
-        raise PluginError(f"{RUNBOOK} is not there, and the page for wrong addresses needs it.")
+        raise PluginError(_MISSING)
     alerts = read_alerts(file.page.content or "")
     sections = [
         Section(item.id, item.title, tuple(name for name, to in alerts.items() if to == item.id))

@@ -2,8 +2,7 @@
 
 A card needs the names of the columns beside its values, which style sheets cannot know.  A table
 that is laid out as cards is none to a browser, so it also says that it is one.  A column of short
-words takes no room from those of sentences.  In the others, of figures, a number and its unit stay
-on one line.
+words takes no room from those of sentences.  A number and its unit stay on one line.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ if TYPE_CHECKING:
     from mkdocs.structure.files import Files
     from mkdocs.structure.pages import Page
 
-# Those that are read on a phone.
-PAGES = frozenset({"operations/cron-reminder-runbook.md", "verification.md"})
-FEWEST = 3  # columns: two fit
+FEWEST = 3  # columns: two fit, but for a long name in the first, which stays in one piece
 SHORT = 20  # letters
+DENSE = 7  # columns: a desktop has room for so many only where they stand close
 _TABLE = re.compile(r"<table>\n?<thead>.*?</table>", re.DOTALL)
 _HEADER = re.compile(r"<th[^>]*>(.*?)</th>", re.DOTALL)
 _ROW = re.compile(r"<tr>(.*?)</tr>", re.DOTALL)
 _TEXT = re.compile(r"<t[dh][^>]*>(.*?)</t[dh]>", re.DOTALL)
+_LONG_NAME = re.compile(rf"<tr>\s*<td[^>]*><code>[^<]{{{SHORT + 1},}}</code>")
 _TAGS = re.compile(r"<[^>]+>")
 _CELL = re.compile(r"<td(?P<attributes>[^>]*)>")
 _MEASURE = re.compile(r"(?<=\d) (?=(?:ms|s|kB|MB|GB|times)\b)")
@@ -37,7 +36,7 @@ def _plain(html: str) -> str:
 
 def _as_card(table: str) -> str:
     names = [_plain(name) for name in _HEADER.findall(table)]
-    if len(names) < FEWEST:
+    if len(names) < FEWEST and not _LONG_NAME.search(table):
         return table
     rows = [[_plain(cell) for cell in _TEXT.findall(row)] for row in _ROW.findall(table)]
     short = [max(map(len, column), default=0) <= SHORT for column in zip(*rows, strict=False)]
@@ -54,13 +53,12 @@ def _as_card(table: str) -> str:
 
     table = _ROW.sub(label, table)
     table = re.sub(r"<(thead|tbody)>", r'<\1 role="rowgroup">', table)
-    return table.replace("<table>", '<table role="table" data-cards>', 1)
+    dense = " data-dense" if len(names) >= DENSE else ""
+    return table.replace("<table>", f'<table role="table" data-cards{dense}>', 1)
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Name the columns in each cell, and put the diagram into a box of its own."""
-    del config, files
+    del page, config, files
     html = _DIAGRAM.sub(lambda diagram: f'<div class="diagram">{diagram[0]}</div>', html)
-    if page.file.src_uri in PAGES:
-        return _TABLE.sub(lambda table: _as_card(table[0]), html)
-    return _TABLE.sub(lambda table: _MEASURE.sub("\N{NO-BREAK SPACE}", table[0]), html)
+    return _TABLE.sub(lambda table: _as_card(_MEASURE.sub("\N{NO-BREAK SPACE}", table[0])), html)

@@ -101,7 +101,8 @@ window.sqlSnippetsLive ??= (async () => {
   }
 })()
 </script>""".replace("ADDRESS", ADDRESS)
-_FAILED = "The site cannot be built. What you see is older than what was saved."
+_OLDER = "What you see is older than what was saved."
+_FAILED = f"The site cannot be built. {_OLDER}"
 # In the place of a page that the failed build took away: loaded again when there is another answer.
 _NO_PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>The site cannot be built</title>
@@ -193,10 +194,14 @@ class _Answers:
 
 
 class LiveStamps:
-    """The stamps of the last report, for as long as the site is served."""
+    """The stamps of the last report, for as long as the site is served.
 
-    def __init__(self, root: Path, report: Path) -> None:
+    Pages are named from ``project``, which may lie above the ``root`` of the site.
+    """
+
+    def __init__(self, root: Path, report: Path, project: Path) -> None:
         self._root = root
+        self._project = project
         self._report = report
         self._answers = _Answers(0, {})
         self._built = self._seen = version_of(report)
@@ -245,11 +250,25 @@ class LiveStamps:
     def _answer(self, asked: Mapping[str, list[str]]) -> bytes:
         if self._failure is not None:
             return json.dumps({"failure": f"{_FAILED}\n{self._failure}"}).encode()
+        page = asked.get("page", [""])[0]
+        if self._is_gone(page):
+            return json.dumps({"failure": f"{page} is not there any more. {_OLDER}"}).encode()
         answers = self._answers
-        content = answers.pages.get(asked.get("page", [""])[0])
+        content = answers.pages.get(page)
         if answers.version <= _number(asked.get("seen", [""])[0]):
             content = None
         return content or b"null"
+
+    def _is_gone(self, page: str) -> bool:
+        """Whether an open page was taken away, which no build has to say first.
+
+        An editor may do so for a moment to save it.
+        """
+        source = self._project / page
+        if not page or source.is_file():
+            return False
+        time.sleep(_LOOK_SECONDS)
+        return not source.is_file()
 
     def _build_or_say_why(self, builder: Callable[[], None]) -> Callable[[], None]:
         def build() -> None:

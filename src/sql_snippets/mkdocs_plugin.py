@@ -346,7 +346,9 @@ class SqlSnippetsPlugin(BasePlugin[SqlSnippetsConfig]):  # type: ignore[no-untyp
     ) -> None:
         """Show new stamps when the checks have written a new report, and build again."""
         del builder
-        self._live = LiveStamps(Path(config.config_file_path).parent, self._path(config))
+        root = Path(config.config_file_path).parent
+        project = self._site.root if self._site else root
+        self._live = LiveStamps(root, self._path(config), project)
         self._live.attach(server)
         self._live.follow()
 

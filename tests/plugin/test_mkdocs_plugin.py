@@ -615,7 +615,7 @@ def server(project: Path) -> Iterator[LiveReloadServer]:
 
 @pytest.fixture
 def live(project: Path, server: LiveReloadServer) -> Iterator[LiveStamps]:
-    live = LiveStamps(project, _report(project, _passed(project)))
+    live = LiveStamps(project, _report(project, _passed(project)), project)
     live.attach(server)
     yield live
     live.close()
@@ -648,12 +648,37 @@ def test_open_pages_are_told_of_a_new_report_without_a_build(
     assert _ask(server, ADDRESS, page="docs/page.md", seen=seen) == nothing
     # Nor to a page that was built since: that was said of what stood there before.
     assert _ask(server, ADDRESS, page="docs/page.md", seen=str(int(seen) + 1)) == nothing
-    assert _ask(server, ADDRESS, page="docs/index.md", seen="") == nothing
+    (project / "docs" / "other.md").write_text("# Other\n", encoding="utf-8")
+    assert _ask(server, ADDRESS, page="docs/other.md", seen="") == nothing
     # What cannot be read is left to the build, and what is asked besides to the server.
     report.write_text("{", encoding="utf-8")
     live.take_up()
     assert _ask(server, ADDRESS, page="docs/page.md", seen="") == ("200 OK", answer)
     assert _ask(server, "/nowhere")[0].startswith("404")
+
+
+def test_an_open_page_that_is_taken_away_is_told_so_without_a_build(
+    project: Path, server: LiveReloadServer, live: LiveStamps
+) -> None:
+    live.take_up()
+    page = project / "docs" / "page.md"
+    text = page.read_text(encoding="utf-8")
+    page.unlink()
+    _, answer = _ask(server, ADDRESS, page="docs/page.md", seen="")
+    assert json.loads(answer)["failure"].startswith("docs/page.md is not there any more.")
+    assert _ask(server, ADDRESS)[1] == b"null"
+    page.write_text(text, encoding="utf-8")
+    assert _ask(server, ADDRESS, page="docs/page.md", seen="")[1] == b"null"
+
+
+def test_a_page_that_is_gone_while_it_is_saved_is_not_gone(
+    project: Path, server: LiveReloadServer, live: LiveStamps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live.take_up()
+    page = project / "docs" / "page.md"
+    saved = page.rename(page.with_suffix(".new"))
+    monkeypatch.setattr("sql_snippets.mkdocs_live.time.sleep", lambda _: saved.rename(page))
+    assert _ask(server, ADDRESS, page="docs/page.md", seen="")[1] == b"null"
 
 
 def test_a_build_is_asked_for_only_when_the_last_one_did_not_know_the_report(

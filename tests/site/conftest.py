@@ -13,6 +13,7 @@ from playwright.sync_api import expect, sync_playwright
 from scripts.tasks.common import is_ci
 from scripts.tasks.local_site import BROWSER_ARGUMENTS, build, find_chromium, serve_folder
 from scripts.tasks.offline import FOLDER, pack
+from tests.site.project_copy import copy_project, write_report
 from tests.site.shared_site import Site, sent_site, serve_site
 
 if TYPE_CHECKING:
@@ -44,9 +45,14 @@ def site(built_site: Site) -> str:
 
 @pytest.fixture(scope="session")
 def site_without_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Serve the site as who does not know its address builds it: without instant navigation."""
+    """Serve the site as who does not know its address builds it: without instant navigation.
+
+    It has the stamps of a run that passed everything.
+    """
     folder: Path = tmp_path_factory.mktemp("site-without-address")
-    build(folder, "")
+    project = copy_project(tmp_path_factory.mktemp("project-without-address") / "project")
+    write_report(project)
+    build(folder, "", project=project)
     with serve_folder(folder) as address:
         yield address
 

@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 from scripts.tasks.local_site import build, serve_folder
 from scripts.tasks.prepare import AXE
 from tests.site.colours import SCHEMES, choose_scheme
-from tests.site.opening import addresses, open_page
+from tests.site.opening import addresses, open_page, search
 from tests.site.pixels import contrasts
 from tests.site.project_copy import RUN_AT, copy_project, write_report
 
@@ -183,9 +183,10 @@ def test_a_violation_is_found(page: Page, site: str, colour: str, scheme: str) -
 
 
 _CONTROLS = """() => [...document.querySelectorAll(
-        "a.md-icon, button, summary, label.md-icon:not(.md-nav__icon), label[role=button]")]
-    .filter(e => !e.closest(".md-search, [hidden]"))
-    .filter(e => e.checkVisibility({visibilityProperty: true}))
+        "a[href]:not(.headerlink, .md-skip), button, summary, [role=button], " +
+        "label.md-icon:not(.md-nav__icon), input:not(.md-toggle, .md-option)")]
+    .filter(e => !e.closest("[hidden]"))
+    .filter(e => e.checkVisibility({visibilityProperty: true, opacityProperty: true}))
     .map(e => [e, e.getBoundingClientRect()])
     .filter(([e, b]) => b.width && b.left >= 0 && b.right <= innerWidth
         && b.top >= 0 && b.bottom <= innerHeight)
@@ -195,24 +196,60 @@ _CONTROLS = """() => [...document.querySelectorAll(
     .map(([e, b]) => [e.className || e.tagName, [b.left, b.top, b.width, b.height]])"""
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-def test_every_control_is_seen_in_the_colours_of_the_reader(
-    browser: Browser, judged: str, width: int
-) -> None:
+def _controls_seen(page: Page, *anchors: str) -> set[str]:
+    """Return which controls are in sight at some places of an open page; all have to be seen."""
+    names = set()
+    for anchor in anchors:
+        page.locator(f"#{anchor}").evaluate("e => e.scrollIntoView()")
+        controls = page.evaluate(_CONTROLS)
+        found = contrasts(page, page.screenshot(), [box for _, box in controls])
+        names |= {name for name, _ in controls}
+        unseen = [name for (name, _), there in zip(controls, found, strict=True) if there < 3]
+        assert unseen == [], anchor
+    return names
+
+
+@pytest.fixture(params=[390, 1280])
+def sized(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A page of a phone, and one of a desktop."""
+    width: int = request.param
     page = browser.new_page(viewport={"width": width, "height": 844}, reduced_motion="reduce")
-    open_page(page, f"{judged}operations/cron-reminder-runbook/")
-    for scheme in SCHEMES:
-        choose_scheme(page, scheme, forced=True)
-        seen = set()
-        for anchor in ("check-health", "stuck-lock"):
-            page.locator(f"#{anchor}").evaluate("e => e.scrollIntoView()")
-            controls = page.evaluate(_CONTROLS)
-            found = contrasts(page, page.screenshot(), [box for _, box in controls])
-            seen |= {name for name, _ in controls}
-            unseen = [name for (name, _), there in zip(controls, found, strict=True) if there < 3]
-            assert unseen == [], scheme
-        assert "md-code__button" in seen
+    yield page
     page.context.close()
+
+
+@pytest.mark.parametrize("is_filled", [False, True], ids=["empty", "filled"])
+def test_every_control_is_seen_in_the_colours_of_the_reader(
+    sized: Page, judged: str, *, is_filled: bool
+) -> None:
+    open_page(sized, f"{judged}operations/cron-reminder-runbook/")
+    for field in sized.locator(".sql-form input").all() if is_filled else []:
+        field.fill("Robin O'Hara")
+    for scheme in SCHEMES:
+        choose_scheme(sized, scheme, forced=True)
+        places = ("check-health", "stuck-lock", "trigger-a-run", "change-the-destination")
+        assert {"md-code__button", "INPUT", "SUMMARY"} <= _controls_seen(sized, *places)
+
+
+def test_every_control_of_home_is_seen_in_the_colours_of_the_reader(sized: Page, site: str) -> None:
+    open_page(sized, site)
+    for scheme in SCHEMES:
+        choose_scheme(sized, scheme, forced=True)
+        places = ("what-do-you-see", "what-do-you-have-to-do")
+        assert "A" in _controls_seen(sized, *places)
+
+
+def test_every_control_of_the_search_is_seen_in_the_colours_of_the_reader(
+    sized: Page, site: str
+) -> None:
+    open_page(sized, site)
+    for scheme in SCHEMES:
+        choose_scheme(sized, scheme, forced=True)
+        search(sized, "stuck lock")
+        expect(sized.locator(".md-search-result__link").first).to_be_visible()
+        names = " ".join(_controls_seen(sized, "what-do-you-see"))
+        for name in ("md-search__input", "md-search-result__link", "md-search__icon"):
+            assert name in names
 
 
 _NAMES = """() => {

@@ -289,6 +289,39 @@ def test_wherever_an_alert_leads_the_first_action_is_in_sight(
     assert not found, "\n".join(found)
 
 
+# What stands in a troubleshooting section up to the last answer of its first query.
+# A stamp of a block that was not run is longer than the tick of one that passed.
+_FIRST_SCREENS = """() => {
+    for (const stamp of document.querySelectorAll("article .sql-stamp--unchecked")) stamp.remove()
+    const found = {}
+    for (const symptom of document.querySelectorAll("article > p")) {
+        if (!symptom.textContent.startsWith("Symptom.")) continue
+        let heading = symptom, last = symptom
+        while (!heading.matches("h3")) heading = heading.previousElementSibling
+        while (!last.matches(".sql-block")) last = last.nextElementSibling
+        while (!last.matches("ul")) last = last.nextElementSibling
+        heading.scrollIntoView()
+        found[heading.id] = {
+            how: heading.nextElementSibling.textContent,
+            mark: symptom.parentElement.querySelector(`#${heading.id} ~ .sql-mark`).textContent,
+            below: Math.round(last.getBoundingClientRect().bottom - innerHeight),
+        }
+    }
+    return found
+}"""
+
+
+def test_first_screen_of_a_section_holds_symptom_query_and_answers(phone: Page, site: str) -> None:
+    open_page(phone, site + RUNBOOK)
+    phone.wait_for_selector("div.mermaid", state="attached")
+    found = phone.evaluate(_FIRST_SCREENS)
+    assert len(found) >= 9
+    for section, screen in found.items():
+        assert re.match(r"(?:High|Medium|Low), \w+", screen["how"]), section
+        assert screen["mark"].startswith("READ"), section
+    assert {name: screen["below"] for name, screen in found.items() if screen["below"] > 0} == {}
+
+
 @pytest.mark.parametrize("width", [390, 1024, 1280])
 def test_home_leads_to_every_other_page(page: Page, site: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 844})
@@ -433,6 +466,9 @@ def test_what_is_cut_says_so_until_its_end_is_in_sight(phone: Page, site: str) -
 
 def test_table_that_is_cut_fades_until_its_end_is_in_sight(phone: Page, site: str) -> None:
     open_page(phone, site + "figures/")
+    # None is as wide as that: see test_tables.py.
+    phone.add_style_tag(content="article table { min-width: 900px }")
+    phone.set_viewport_size({"width": PHONE[0] + 1, "height": PHONE[1]})
     wrap = phone.locator(".md-typeset__scrollwrap.scrolls-on").first
     assert wrap.evaluate("e => getComputedStyle(e).maskImage").startswith("linear-gradient")
     table = wrap.element_handle()

@@ -5,6 +5,7 @@ The SQL to compare with is what ``sql-snippets list`` says, byte for byte.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 import subprocess
@@ -20,6 +21,7 @@ from playwright.sync_api import expect
 
 from scripts.tasks.common import ROOT
 from tests.site.opening import open_page, search
+from tests.site.project_copy import RUN_AT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -201,6 +203,28 @@ def test_every_block_is_what_was_checked_without_an_address(
 ) -> None:
     _open_by_search(page, site_without_address)
     assert _differences(page, listed[RUNBOOK]) == []
+
+
+def test_all_else_works_without_an_address(page: Page, site_without_address: str) -> None:
+    page.clock.set_system_time(RUN_AT + dt.timedelta(days=2))
+    open_page(page, site_without_address)
+    page.evaluate("window.isSameDocument = true")
+    page.locator(f".home a[href*='{RUNBOOK}'][href$='#trigger-a-run']").first.click()
+    page.wait_for_url("**#trigger-a-run")
+    expect(page.locator("#trigger-a-run")).to_be_in_viewport()
+    assert not page.evaluate("window.isSameDocument"), "nothing was loaded"
+
+    block = page.locator("#block-trigger-a-run-trigger-run")
+    for stamp in page.locator(".sql-block + .sql-stamp").all():
+        expect(stamp).to_contain_text("2 days ago")
+    assert page.locator(".sql-stamp--passed").count() == page.locator(".sql-block").count()
+    page.locator("#sql-fill-trigger-a-run-your_name").fill(NASTY)
+    expect(block.locator("pre > code")).to_contain_text(NASTY.replace("'", "''"))
+    assert NASTY.replace("'", "''") in page.evaluate(_COPIED)["block-trigger-a-run-trigger-run"]
+
+    search(page, WORDS)
+    page.locator(".md-search-result__link").first.click()
+    expect(page.locator("#repeated-failures")).to_be_in_viewport()
 
 
 @pytest.mark.parametrize("zoom", [2, 4])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -22,7 +24,13 @@ from benchmarks.measured import (
     from_json,
     to_json,
 )
+from scripts.hooks.walked import RUNBOOK, WALKS, digest_of, is_walked
 from scripts.tasks.common import ROOT, TaskError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.site.shared_site import Site
 
 SECTIONS = sorted(
     path.stem.removeprefix("bench_") for path in (ROOT / "benchmarks").glob("bench_*.py")
@@ -89,6 +97,40 @@ def test_page_shows_what_is_kept() -> None:
     assert figures.fill(page, kept) == page, "Write it again: scripts/bench --keep"
     for name, drawing in figures.plots(kept.values()).items():
         assert (KEPT / f"{name}.svg").read_text(encoding="utf-8") == drawing
+
+
+WALKED = "Do it.\n\n```sql\nselect 1;\n```\n\n- A row: go to [Here](#here).\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_same"),
+    [
+        ("Do it.", "Do it now, see [the manual](https://example.org).", True),
+        ("[Here]", "[There]", True),
+        ("select 1", "select 2", False),
+        ("#here", "#there", False),
+    ],
+)
+def test_walks_are_of_blocks_and_links(
+    tmp_path: Path, old: str, new: str, *, is_same: bool
+) -> None:
+    runbook, kept = tmp_path / RUNBOOK, tmp_path / WALKS
+    for path in (runbook, kept):
+        path.parent.mkdir(parents=True)
+    kept.write_text(
+        to_json(replace(SECTION, findings=replace(SECTION.findings, of=digest_of(WALKED)))),
+        encoding="utf-8",
+    )
+    runbook.write_text(WALKED, encoding="utf-8")
+    assert is_walked(tmp_path)
+    runbook.write_text(WALKED.replace(old, new), encoding="utf-8")
+    assert is_walked(tmp_path) is is_same
+
+
+def test_page_says_when_the_runbook_has_changed_since_it_was_walked(built_site: Site) -> None:
+    html = (built_site.folder / "figures" / "index.html").read_text(encoding="utf-8")
+    said = "Blocks or links of the runbook have changed since" in html
+    assert said is not is_walked(ROOT / "docs")
 
 
 @pytest.mark.parametrize("name", SECTIONS)

@@ -219,6 +219,13 @@ def test_build_that_fails_is_said_on_the_open_page(page: Page, project: Path, li
     _replace(configuration, "nav: [\n", "nav:\n")
     expect(top).not_to_contain_text("cannot be built", timeout=LONG)
 
+    guide = project / PAGE
+    text = guide.read_text(encoding="utf-8")
+    guide.unlink()
+    expect(top).to_contain_text(f"{PAGE} is not there any more", timeout=LONG)
+    guide.write_text(text, encoding="utf-8")
+    expect(top).not_to_contain_text("not there", timeout=LONG)
+
     runbook = project / RUNBOOK
     text = runbook.read_text(encoding="utf-8")
     page.goto(live + "operations/cron-reminder-runbook/")

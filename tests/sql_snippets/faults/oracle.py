@@ -25,7 +25,7 @@ from tests.sql_snippets.incidents import LOCK_KEY
 from tests.sql_snippets.net_worker import NetWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import ThreadPoolExecutor
 
     from sql_snippets import Database
@@ -223,6 +223,8 @@ class Oracle:
     session: Sequence[str] = ()
     # So many days the database has lived through since it was healthy.
     lived: int = 0
+    # So many parts of the promise were kept, in the order in which they are tried.
+    parts_kept: int = 0
     god: Connection = field(init=False)
     _stack: ExitStack = field(default_factory=ExitStack)
     _holder: Connection | None = None
@@ -246,22 +248,23 @@ class Oracle:
             )
             self._shifted = self.lived
             try:
-                self._try_everything()
+                self._open = self._open_alerts()
+                for part in self._parts():
+                    part()
+                    self.parts_kept += 1
             except Broken as err:
                 return str(err)
             except psycopg.Error as err:
                 return f"What was possible in the healthy database failed: {first_line(err)}"
         return None
 
-    def _try_everything(self) -> None:
-        self._rights()
-        self._open = self._open_alerts()
-        self._next_days()
-        self._registration()
+    def _parts(self) -> Iterator[Callable[[], None]]:
+        """Yield what is tried, one part after the other: what fails earlier is worse."""
+        yield self._rights
+        yield self._next_days
+        yield self._registration
         if self._holder is None:
-            self._failures()
-            self._again()
-            self._silence()
+            yield from (self._failures, self._again, self._silence)
 
     # Days and jobs.
 

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
+from scripts.hooks.walked import AGAIN, digest_of, is_walked
+from tests.sql_snippets.decisions import PAGE
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import pytest
 
 PROPERTY = "walks"
+DOCS = PAGE.parents[1]
 ALL = "all"
 COLUMNS = (
     "What was put wrong",
@@ -41,6 +45,8 @@ class Tally:
     untrue: int = 0
     astray: int = 0
     statements: tuple[int, ...] = ()
+    # How often the oracle was asked between two statements.
+    asked: int = 0
 
     def row(self) -> tuple[str, ...]:
         """Return the row of the published table: of the statements, the median and the most."""
@@ -84,13 +90,16 @@ def pytest_terminal_summary(
     terminalreporter.line(
         f"{total.walks} walks: {total.broken} from something broken, {total.mended} of them mended "
         f"by the page, {total.escalated} escalated; {total.untrue} done and still broken, "
-        f"{total.astray} astray; median of {median(total.statements):g} statements"
+        f"{total.astray} astray; median of {median(total.statements):g} statements; the oracle "
+        f"was asked {total.asked} times on the way"
     )
     remarks = [remark for _, some in found for remark in some]
     for remark in sorted(set(remarks), key=lambda one: (-remarks.count(one), one)):
         terminalreporter.line(f"{remarks.count(remark):4} {remark}")
     if config.getoption("--walks-keep"):
         _keep(tallies, config.getoption("--walks"))
+    if not is_walked(DOCS):
+        terminalreporter.line(f"The table on the site is of an older runbook. Walk again: {AGAIN}")
 
 
 def added_up(tallies: Iterable[Tally]) -> list[Tally]:
@@ -122,6 +131,7 @@ def _plus(one: Tally, other: Tally) -> Tally:
         astray=one.astray + other.astray,
         # A run on several workers has made a list of it.
         statements=(*one.statements, *other.statements),
+        asked=one.asked + other.asked,
     )
 
 
@@ -134,5 +144,6 @@ def _keep(tallies: Sequence[Tally], of_each_kind: str) -> None:
         tuple(tally.row() for tally in (*tallies, sum_of(tallies))),
         f"Walked from {of_each_kind} of each kind, drawn at random where that is not all.",
     )
-    measured.write("walks", measured.Findings((table,)), os.getloadavg()[0])
+    found = measured.Findings((table,), of=digest_of(PAGE.read_text(encoding="utf-8")))
+    measured.write("walks", found, os.getloadavg()[0])
     figures.update()

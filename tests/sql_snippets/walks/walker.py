@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 DONE, ESCALATED, CIRCLE, TOO_LONG, LOST = "done", "escalate", "circle", "too long", "lost"
 MOST_STATEMENTS = 40
-# "Wait, then look again" is done so often before it counts as a circle.
+# "Wait, then run the block again" is done so often before it counts as a circle.
 MOST_WAITS = 2
 READ_SECONDS, WRITE_SECONDS = 20.0, 60.0
 # What a person knows without the database: who it is and why it is done.
@@ -114,9 +115,13 @@ class Walker:
     # Lets the world go on between two statements, and for as long as a reader waits.
     meanwhile: Callable[[], None] = lambda: None
     wait: Callable[[], None] = lambda: None
+    # Told of each block that may have changed something.
+    changed: Callable[[Node], None] = lambda _: None
     _walk: Walk = field(init=False)
     _stack: list[_Frame] = field(default_factory=list)
-    _seen: dict[tuple[object, ...], int] = field(default_factory=dict)
+    _seen: Counter[tuple[int, Answer]] = field(default_factory=Counter)
+    # How often the page has said of a block to run it again.
+    _again: Counter[int] = field(default_factory=Counter)
     _found: list[Answer] = field(default_factory=list)
     # The section that was followed last: the start, or what a row of health has named.
     _followed: str = ""
@@ -259,18 +264,14 @@ class Walker:
 
     def _repeated(self, place: _Place, answer: Answer, planned: Plan) -> bool:
         """Whether the way out is the second one; raises where the page runs in a circle."""
-        key = (place.node.line, answer)
-        times = self._seen[key] = self._seen.get(key, 0) + 1
+        line = place.node.line
+        self._seen[line, answer] += 1
+        times = self._seen[line, answer]
         if times == 1:
             return False
-        kinds = {move.do for move in planned.moves}
         if planned.otherwise:
             return True
-        if Do.WAIT in kinds and times <= MOST_WAITS + 1:
-            return False
-        if Do.AGAIN in kinds and Do.NAMED not in kinds and times <= MOST_WAITS:
-            return False
-        if kinds <= {Do.NEXT, Do.DONE, Do.BELOW}:
+        if times <= self._again[line] + 1 <= MOST_WAITS + 1:
             return False
         raise _End(CIRCLE, f"{place.node} said again {describe(answer)}")
 
@@ -299,7 +300,9 @@ class Walker:
                 raise _End(LOST, f"{place.node} says to run a block below and to come back")
             return self._block(place, move)
         if move.do is Do.AGAIN:
-            return self._block(place, move, above=True)
+            place = self._block(place, move, above=True)
+            self._again[place.node.line] += 1
+            return place
         if move.do is Do.GO:
             return self._leave(place, move.target, tuple(rest), planned)
         self._followed = self._named(answer, match)
@@ -348,6 +351,8 @@ class Walker:
         answer = self.run(sql, seconds)
         self.meanwhile()
         self._found.append(answer)
+        if place.node.mark != "READ":
+            self.changed(place.node)
         return answer
 
     def _filled(self, node: Node) -> str:
