@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Mapping, Sequence
 
-    from sql_snippets.database.databases import Database, Template
+    from sql_snippets import Database
+    from sql_snippets.database.databases import Template
 
 ROLE = "postgres"
 KINDS = {

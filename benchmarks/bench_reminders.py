@@ -24,8 +24,8 @@ from benchmarks.measured import Findings, joined, run_section
 from benchmarks.plots import Series, log_log
 from benchmarks.reminder_findings import QueryTimes
 from scripts.tasks.common import ROOT
+from sql_snippets import Database
 from sql_snippets.database.building import build
-from sql_snippets.database.databases import Database
 from sql_snippets.database.recipes import Recipe
 from sql_snippets.mkdocs_site import load_site
 from sql_snippets.model import Mark

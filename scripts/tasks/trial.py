@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from scripts.tasks.common import ROOT, TaskError
-from sql_snippets.database.databases import Database, open_live_database
+from sql_snippets.database.databases import open_live_database
 from sql_snippets.database.recipes import Recipe
 from sql_snippets.profiles import SUPABASE
 from sql_snippets.servers.server import ServerUnavailable
@@ -31,6 +31,8 @@ from tests.sql_snippets.scenarios import INCIDENTS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from sql_snippets import Database
 
 ALERTS, HEARTBEAT = "/alerts", "/heartbeat"
 JOBS = {

@@ -58,7 +58,7 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
     Raise BlockingIOError where another holds it and we do not ``wait``.  Whoever holds a lock may
     remove its file.
     """
-    lock = _take(path, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    lock = take_lock(path, wait=wait)
     try:
         yield
     finally:
@@ -67,12 +67,13 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
         os.close(lock)
 
 
-def _take(path: Path, how: int) -> int:
+def take_lock(path: Path, *, wait: bool = True) -> int:
+    """Return the descriptor that has the lock: a process that inherits it holds the lock too."""
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(lock, how)
+            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             # The file may have been removed with what it stood for: ours may be that one.
             with suppress(FileNotFoundError):
                 if path.stat().st_ino == os.fstat(lock).st_ino:
@@ -100,15 +101,19 @@ def is_locked(path: Path) -> bool:
 
 def hash_of(value: object) -> str:
     """Return the hash of a plain value."""
-    return sha256(json.dumps(value, default=str).encode()).hexdigest()
+    return hash_bytes(json.dumps(value, default=str).encode())
+
+
+def hash_bytes(*parts: bytes) -> str:
+    """Return the hash of bytes; of several parts their lengths count too."""
+    if len(parts) == 1:
+        return sha256(parts[0]).hexdigest()
+    # They keep ("ab", "c") and ("a", "bc") apart.
+    return sha256(b"".join(b"%d:%b" % (len(part), part) for part in parts)).hexdigest()
 
 
 @cache
 def own_digest() -> str:
     """Return a hash of this program: a version stays the same while it is worked on."""
-    digest = sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        content = path.read_bytes()
-        digest.update(f"{path.name}:{len(content)}:".encode())
-        digest.update(content)
-    return digest.hexdigest()
+    files = sorted(Path(__file__).parent.rglob("*.py"))
+    return hash_bytes(*(part for file in files for part in (file.name.encode(), file.read_bytes())))

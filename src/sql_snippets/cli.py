@@ -130,9 +130,9 @@ def _parser() -> argparse.ArgumentParser:
         "watch",
         help="re-check what you save, for pages open under `mkdocs serve`",
         description=(
-            "Check the pages of the site, then re-check what is saved: one page, or all of "
-            "them after a change to what the database is made from. An open page of `mkdocs serve` "
-            "shows the verdicts as they come. Ends with the program that started it."
+            "Check the pages of the site, then re-check what is saved: a page by itself, or all of "
+            "them after any other change. An open page of `mkdocs serve` shows the verdicts as "
+            "they come. Ends with the program that started it."
         ),
     )
     watching.add_argument(

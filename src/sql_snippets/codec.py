@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-T = TypeVar("T")
+_Value = TypeVar("_Value")
 _Decode = Callable[[Any], Any]
 
 _PLAIN = {type(None), bool, int, float, str}
@@ -48,12 +48,12 @@ def encode(value: object) -> Any:
     return encoded
 
 
-def decode(kind: type[T], value: Any) -> T:
+def decode(kind: type[_Value], value: Any) -> _Value:
     """Return the value of a kind that JSON holds.
 
     Raise ValueError, TypeError, AttributeError or LookupError when it is none.
     """
-    return cast("T", _decoder(cast("Any", kind))(value))
+    return cast("_Value", _decoder(cast("Any", kind))(value))
 
 
 @cache

@@ -161,7 +161,7 @@ def stamps_of(root: Path, path: Path) -> dict[str, dict[str, Any]]:
     settings = present_settings(root)
     report = compare_with(report, recipe_of(settings))
     site = load_site(root)
-    names = {item.partition("::")[0] for item in report.by_id}
+    names = {entry.page for entry in report.items}
     pages = [
         read_known_page(site.root / name, site, settings.cache_dir)
         for name in sorted(names)

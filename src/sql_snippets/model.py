@@ -44,8 +44,30 @@ def _spelled(code: int) -> str:
     return f"\\x{code:02X}" if code <= _LAST_BYTE else f"\\u{code:04X}"
 
 
+QUERY_CANCELED = "57014"
+"""The SQLSTATE of a statement that was stopped, such as after ``sql_timeout``."""
+
 TOP = "top"
 """The section of what stands above the first heading."""
+
+
+def id_of(page: str, section: str, name: str) -> str:
+    """Return what an item is called, whatever changes above it; some belong to no section."""
+    return "::".join(filter(None, (page, section, name)))
+
+
+class _Item:
+    """A part of a page that is checked by itself."""
+
+    __slots__ = ()
+    page: str
+    section: str
+    name: str
+
+    @property
+    def id(self) -> str:
+        """Name of the item, stable when text above it changes."""
+        return id_of(self.page, self.section, self.name)
 
 
 class Mark(StrEnum):
@@ -195,7 +217,7 @@ class Claims:
 
 
 @dataclass(frozen=True, slots=True)
-class Snippet:
+class Snippet(_Item):
     """One SQL block that the site shows, with its claims and its way back to the source.
 
     ``sql`` is exactly what the copy button gives.  ``earlier`` are the blocks that must run before
@@ -217,11 +239,6 @@ class Snippet:
     order: Order | None = None
     tables_below: tuple[TableBelow, ...] = ()
     problems: tuple[Failure, ...] = ()
-
-    @property
-    def id(self) -> str:
-        """Name of the item, stable when text above it changes."""
-        return f"{self.page}::{self.section}::{self.name}"
 
     @property
     def location(self) -> Location:
@@ -296,7 +313,7 @@ class TableRow:
 
 
 @dataclass(frozen=True, slots=True)
-class BoundTable:
+class BoundTable(_Item):
     """A Markdown table that a directive binds to a table of the catalog."""
 
     page: str
@@ -308,11 +325,6 @@ class BoundTable:
     location: Location
     skipped: str | None = None
     problems: tuple[Failure, ...] = ()
-
-    @property
-    def id(self) -> str:
-        """Name of the item, stable when text above it changes."""
-        return f"{self.page}::{self.section}::{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,7 +346,7 @@ class Unchecked:
 
 
 @dataclass(frozen=True, slots=True)
-class FactsTable:
+class FactsTable(_Item):
     """A Markdown table whose values are what queries return."""
 
     page: str
@@ -349,11 +361,6 @@ class FactsTable:
     skipped: str | None = None
     problems: tuple[Failure, ...] = ()
 
-    @property
-    def id(self) -> str:
-        """Name of the item, stable when text above it changes."""
-        return f"{self.page}::{self.section}::{self.name}"
-
 
 @dataclass(frozen=True, slots=True)
 class InlineCode:
@@ -364,7 +371,7 @@ class InlineCode:
 
 
 @dataclass(frozen=True, slots=True)
-class Drill:
+class Drill(_Item):
     """One section, followed top to bottom against the incident of its scenario."""
 
     page: str
@@ -375,11 +382,6 @@ class Drill:
     problems: tuple[Failure, ...] = ()
     skipped: str | None = None
     name: str = "drill"
-
-    @property
-    def id(self) -> str:
-        """Name of the item, stable when text above it changes."""
-        return f"{self.page}::{self.section}::{self.name}"
 
     def having(self, step: Step) -> tuple[Snippet, ...]:
         """Return the blocks that play a part."""

@@ -24,13 +24,11 @@ from sql_snippets.mutations import (
 )
 from sql_snippets.pytest_plugin.items import SqlItem
 from sql_snippets.pytest_plugin.kinds import BlockItem
-from sql_snippets.pytest_plugin.repeating import failures_on
+from sql_snippets.pytest_plugin.repeating import check_again
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sql_snippets.database.workplace import Workplace
-    from sql_snippets.model import Failure
+    from sql_snippets.model import Trial
 
 _KINDS = {"block", "table", "facts"}
 
@@ -45,10 +43,10 @@ class Tried:
     killed_by: Mutation | None = None
     reason: str | None = None
 
-    def note(self, mutation: Mutation, failures: Sequence[Failure] | None) -> None:
+    def note(self, mutation: Mutation, trial: Trial) -> None:
         """Count a try, unless it could not be made, and keep what was noticed."""
-        self.tried += failures is not None
-        if failures:
+        self.tried += trial.tested
+        if trial.tested and trial.failures:
             self.killed_by = mutation
 
     @property
@@ -123,13 +121,10 @@ class MutationRun:
                 if not trial.candidates:
                     trial.reason = "it names nothing outside the system's own schemas"
                     continue
-                failures = failures_on(item, template)
-                if failures is None:
-                    trial.reason = "its incident cannot be produced by a fixture of one database"
-                elif failures:
-                    trial.reason = f"it fails without a mutation: {failures[0].message}".partition(
-                        "\n"
-                    )[0]
+                whole = check_again(item, template)
+                if whole.failures:
+                    what = "fails without a mutation" if whole.tested else "could not be tested"
+                    trial.reason = f"it {what}: {whole.failures[0].message}".partition("\n")[0]
 
     def _try_next(self, workplace: Workplace) -> None:
         groups: dict[Mutation, list[Tried]] = defaultdict(list)
@@ -143,17 +138,15 @@ class MutationRun:
             late = [t for t in group if isinstance(t.item, BlockItem) and t.item.needs_more]
             early = [trial for trial in group if trial not in late]
             for trial in late:
-                failures = failures_on(
-                    trial.item, workplace.ground.template, functools.partial(apply, mutation)
-                )
-                trial.note(mutation, failures)
+                broken = functools.partial(apply, mutation)
+                trial.note(mutation, check_again(trial.item, workplace.ground.template, broken))
             if not early:
                 continue
             with mutated(workplace.ground.template, mutation) as template:
                 if template is None:
                     continue
                 for trial in early:
-                    trial.note(mutation, failures_on(trial.item, template))
+                    trial.note(mutation, check_again(trial.item, template))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:

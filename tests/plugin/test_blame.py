@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from sql_snippets.results.report import read_report
 from tests.plugin.small_project import ROLE, write
 
 CONFTEST = """\
@@ -41,10 +42,14 @@ def project(empty_project: pytest.Pytester) -> pytest.Pytester:
 
 def _blamed(project: pytest.Pytester, page: str, *arguments: str) -> list[str]:
     write(project, "docs/page.md", page)
-    result = project.runpytest("docs", *arguments)
+    result = project.runpytest("docs", "--sql-report", "report.json", *arguments)
     assert result.ret == 1
     assert "Traceback" not in str(result.stdout)
-    return re.findall(r"migration: (.*)", str(result.stdout))
+    found = re.findall(r"migration: (.*)", str(result.stdout))
+    report = read_report(project.path / "report.json")
+    assert report is not None
+    assert [entry.migration for entry in report.items if entry.migration is not None] == found
+    return found
 
 
 def _block(sql: str, words: str = "", output: str = "") -> str:

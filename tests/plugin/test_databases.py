@@ -365,7 +365,7 @@ def test_a_cache_that_cannot_be_used_is_said_and_does_no_harm(
 def test_the_cache_keeps_the_newest_few(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     cache.mkdir()
-    for number in range(prepared.KEPT + 2):
+    for number in range(prepared.MOST_ENTRIES + 2):
         with prepared.locked_entry(cache, str(number)) as entry:
             assert entry is not None
             prepared.store(entry, _stored(tmp_path, "other") / "data", {})
@@ -374,7 +374,7 @@ def test_the_cache_keeps_the_newest_few(tmp_path: Path) -> None:
         os.utime(entry, (number, number))
     with prepared.locked_entry(cache, "2"):
         pass
-    kept = {str(number) for number in range(2, prepared.KEPT + 2)}
+    kept = {str(number) for number in range(2, prepared.MOST_ENTRIES + 2)}
     assert {path.name for path in cache.glob("*/")} == kept
     assert {path.stem for path in cache.glob("*.lock")} == kept
 

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "plan": {"model", "sqltext", "profiles"},
     "evidence": {"model", "plan"},
     "servers": {"cache", "profiles"},
-    "database": {"model", "codec", "sqltext", "profiles", "servers"},
+    "database": {"model", "codec", "cache", "sqltext", "profiles", "servers"},
     # The only part that talks to a server about a page, and the part that must not: neither knows
     # the other.
     "running": {"model", "sqltext", "profiles", "plan", "evidence", "servers", "database"},
@@ -105,6 +105,20 @@ def test_only_the_edges_know_pytest_and_mkdocs() -> None:
         if framework not in EDGES.get(part, set())
     ]
     assert wrong == []
+
+
+def test_a_name_stands_for_one_thing() -> None:
+    homes: dict[str, list[Path]] = defaultdict(list)
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            match node:
+                case ast.ClassDef(name=name):
+                    homes[name].append(path)
+                case ast.FunctionDef(name=name) | ast.Assign(targets=[ast.Name(id=name)]):
+                    # What runs a program is called so, and so is what writes its log.
+                    if not name.startswith("_") and name not in {"main", "logger"}:
+                        homes[name].append(path)
+    assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}
 
 
 def test_nothing_imports_in_a_circle() -> None:

@@ -130,6 +130,11 @@ def _entry(**changes: Any) -> dict[str, Any]:
     return {**entry, **changes}
 
 
+def _placed(entry: dict[str, Any]) -> dict[str, Any]:
+    page, *section, name = entry["id"].split("::")
+    return {"page": page, "section": "".join(section), "name": name, **entry}
+
+
 def _report(project: Path, *entries: dict[str, Any], **changes: Any) -> Path:
     path = project / ".cache" / "sql-snippets" / "report.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -137,7 +142,7 @@ def _report(project: Path, *entries: dict[str, Any], **changes: Any) -> Path:
         "format": FORMAT,
         "created": "2026-11-05T23:59:59+00:00",
         "server": {"kind": "system", "version": "15.14", "real_parts": ["pg_cron"]},
-        "items": list(entries),
+        "items": list(map(_placed, entries)),
     }
     path.write_text(json.dumps({**report, **changes}), encoding="utf-8")
     return path

@@ -36,6 +36,10 @@ def held(sql_database):
         yield Scenario(lambda: True)
 
 @pytest.fixture
+def broken(sql_database):
+    raise ValueError("no such thing")
+
+@pytest.fixture
 def with_more(sql_database, tmp_path):
     return Scenario(lambda: True)
 """
@@ -92,6 +96,25 @@ select mode from pg_locks where relation = 'public.orders'::regclass;
 select id from orders;
 ```
 
+<!-- sql: name=raises scenario=broken -->
+
+```sql
+select id from orders;
+```
+
+<!-- sql: name=slow -->
+
+```sql
+set statement_timeout = '100ms';
+update orders set note = pg_sleep(9)::text where id = 1;
+```
+
+<!-- sql: name=after-slow after=slow -->
+
+```sql
+select note from orders;
+```
+
 <!-- sql: name=nothing -->
 
 ```sql
@@ -125,6 +148,21 @@ select id from orders;
 | note | text |
 """
 
+STOPPED = 'block "slow" was stopped: canceling statement due to statement timeout'
+CANNOT = {
+    "more": 'it could not be tested: fixture "with_more" needs more than sql_database',
+    "raises": "it could not be tested: its set-up raised ValueError: no such thing",
+    "slow": f"it fails without a mutation: {STOPPED}",
+    "after-slow": (
+        'it could not be tested: block "slow", which must run before "after-slow", failed: '
+        f"{STOPPED}"
+    ),
+    "nothing": "it names nothing outside the system's own schemas",
+    "system": "it names nothing outside the system's own schemas",
+    "skipped": "it is skipped: not here",
+    "red": "it fails without a mutation: the page says rows=7",
+}
+
 
 @pytest.fixture
 def project(empty_project: pytest.Pytester) -> pytest.Pytester:
@@ -151,17 +189,16 @@ def test_what_has_teeth_and_what_has_none(project: pytest.Pytester) -> None:
         **dict.fromkeys(("column", "reached", "change", "later", "incident", "held"), "red"),
         "public.orders": "red",
         "toothless": "green",
-        **dict.fromkeys(("more", "nothing", "system", "skipped", "red"), "cannot"),
+        **dict.fromkeys(CANNOT, "cannot"),
     }
+    for name, why in CANNOT.items():
+        assert re.match(f"cannot: {why}", found[name]), found[name]
     assert "orders" in found["column"]
     assert "open_count" in found["reached"]
     assert "rename table public.orders" in found["held"]
     assert not any("unused" in text for text in found.values())
-    assert "it names nothing outside the system's own schemas" in found["system"]
-    assert "it is skipped: not here" in found["skipped"]
-    assert "it fails without a mutation: the page says rows=7" in found["red"]
     assert "\ndocs/page.md: 7 of 8 (88%), BELOW 90 %" in output
-    assert "7 passed, 5 skipped, 1 toothless" in output
+    assert "7 passed, 8 skipped, 1 toothless" in output
     assert "seed 7, " in output
 
 

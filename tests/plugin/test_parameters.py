@@ -20,7 +20,7 @@ from sql_snippets.model import (
     Snippet,
 )
 from sql_snippets.plan import Probe, RunOptions, Where
-from sql_snippets.running.parameters import describe, syntax_errors
+from sql_snippets.running.parameters import ask_types, syntax_errors
 from sql_snippets.servers.cluster import open_cluster
 from sql_snippets.sqltext import placeholders
 from sql_snippets.sqltext.hostile import HOSTILE, hostile_values
@@ -67,7 +67,7 @@ def test_types_come_from_the_server(
     connection: psycopg.Connection[tuple[object, ...]], sql: str, types: dict[str, str]
 ) -> None:
     values = {"a": "5", "b": "2026-01-01", "c": "id"}
-    found = describe(connection, _snippet(sql, **values), values)
+    found = ask_types(connection, _snippet(sql, **values), values)
     assert {parameter.name: parameter.type for parameter in found} == types
 
 

@@ -614,6 +614,7 @@ def test_report(project: pytest.Pytester) -> None:
         },
         "placeholders": [],
         "drawn": None,
+        "migration": None,
         "cached": False,
         "checked": None,
         "reason": None,

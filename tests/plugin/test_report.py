@@ -70,7 +70,7 @@ def test_a_report_is_in_the_order_of_the_pages(tmp_path: Path) -> None:
             "role",
         ),
         *("sql_sha256", "seconds", "isolation", "rows", "danger", "reason"),
-        *("placeholders", "cached", "checked", "drawn", "claims_sha256"),
+        *("placeholders", "cached", "checked", "drawn", "migration", "claims_sha256"),
     }
     age = datetime.now(UTC) - datetime.fromisoformat(content["created"])
     assert timedelta(seconds=-1) < age < timedelta(minutes=5)

@@ -5,6 +5,7 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -19,10 +20,13 @@ import pytest
 
 from sql_snippets.database.databases import open_template
 from sql_snippets.database.recipes import MigrationFailed
+from sql_snippets.model import Mark
+from sql_snippets.plan import RunOptions
 from sql_snippets.profiles import POSTGRES, SUPABASE
+from sql_snippets.running.editor import run_as_editor
 from sql_snippets.servers import binaries, cluster
 from sql_snippets.servers.binaries import find_binaries
-from sql_snippets.servers.cluster import open_cluster, sweep
+from sql_snippets.servers.cluster import Cluster, open_cluster, sweep
 from sql_snippets.servers.server import Server, ServerUnavailable
 from sql_snippets.servers.url import open_url
 from tests.plugin.small_recipe import require, require_real_cron, write_recipe
@@ -342,6 +346,60 @@ def foreign_server() -> Iterator[Server]:
             admin.execute("create role second_super login superuser")
             admin.execute("create database theirs")
         yield server
+
+
+@pytest.fixture
+def german(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """Give a cluster whose server can speak German; glibc asks LANGUAGE in any locale but C."""
+    speaks = {"PATH": os.environ["PATH"], "LANGUAGE": "de", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+    monkeypatch.setattr(cluster, "_environment", lambda: speaks)
+    with open_cluster(require("system"), SUPABASE) as running:
+        program = running.binaries.tool("postgres")
+        words = subprocess.run([program, "--help"], env=speaks, capture_output=True, check=True)
+        if b"Aufruf" not in words.stdout:
+            pytest.skip("the system's PostgreSQL has no German messages")
+        running.initialize()
+        yield running
+
+
+GERMAN = {"lc_messages": "C.UTF-8"}
+
+
+def test_what_a_server_says_is_read_whatever_its_language(german: Cluster, tmp_path: Path) -> None:
+    server = german.start(GERMAN, tcp=True)
+    with server.connect("postgres") as admin, pytest.raises(psycopg.Error, match="Syntaxfehler"):
+        admin.execute("nonsense")
+    recipe = write_recipe(tmp_path / "recipe")
+    with (
+        open_template(_url(server), recipe, cache_dir=tmp_path / "cache") as template,
+        template.clone() as database,
+    ):
+        options = RunOptions("postgres")
+        outcome = run_as_editor(database, "drop table if exists no_table", options, watched=True)
+    assert outcome.notices == ('NOTICE:  table "no_table" does not exist, skipping',)
+    assert outcome.danger is not None
+    assert outcome.danger.level is Mark.STOP
+    assert outcome.danger.seen == ('drop of table "no_table", which is not there',)
+
+
+def test_a_port_that_was_taken_meanwhile_is_given_up(
+    german: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken: int = other.getsockname()[1]
+        offered = [taken]
+
+        def free_port(wanted: int = 0) -> int:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", wanted))
+                port: int = probe.getsockname()[1]
+                return offered.pop() if not wanted and offered else port
+
+        monkeypatch.setattr(cluster, "_free_port", free_port)
+        assert german.start(GERMAN, tcp=True).port != taken
+    assert offered == []
 
 
 def _url(server: Server, user: str = "supabase_admin", host: str = "127.0.0.1") -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sql_snippets.results.report import Entry, RanOn, ServerFacts, Verdict
-from sql_snippets.results.verdicts import KEPT, Kept, Verdicts, key_of
+from sql_snippets.results.verdicts import MOST_KEPT, Kept, Verdicts, key_of
 from tests.plugin.small_project import write_files
 
 if TYPE_CHECKING:
@@ -297,9 +297,9 @@ def test_old_verdicts_and_those_of_the_future_are_none(tmp_path: Path) -> None:
 
 def test_the_file_is_bounded(tmp_path: Path) -> None:
     verdicts = Verdicts(tmp_path, tmp_path)
-    verdicts.keep({f"k{n}": _kept(now()) for n in range(KEPT + 10)})
+    verdicts.keep({f"k{n}": _kept(now()) for n in range(MOST_KEPT + 10)})
     (path,) = tmp_path.glob("*.json")
-    assert len(json.loads(path.read_text(encoding="utf-8"))) == KEPT
+    assert len(json.loads(path.read_text(encoding="utf-8"))) == MOST_KEPT
 
 
 @pytest.mark.parametrize(

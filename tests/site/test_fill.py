@@ -14,7 +14,7 @@ from scripts.tasks.common import ROOT
 from scripts.tasks.local_site import build, serve_folder
 from sql_snippets.mkdocs_site import load_site
 from sql_snippets.reading.pages import read_page
-from sql_snippets.running.parameters import describe as ask_types
+from sql_snippets.running.parameters import ask_types
 from sql_snippets.sqltext.placeholders import describe, fill
 from tests.site.opening import open_page
 from tests.site.project_copy import copy_project, write_report

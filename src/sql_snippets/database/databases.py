@@ -23,24 +23,13 @@ from sql_snippets.servers import prepared, url, whole_server
 from sql_snippets.servers.binaries import Binaries, find_binaries
 from sql_snippets.servers.cluster import Cluster, open_cluster
 from sql_snippets.servers.server import Server, ServerUnavailable
-from sql_snippets.servers.whole_server import PREFIX, drop_database, look, put_back
+from sql_snippets.servers.whole_server import PREFIX, drop_database, put_back, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from sql_snippets.database.recipes import Recipe
 
-__all__ = [
-    "Database",
-    "Template",
-    "attach_template",
-    "open_live_database",
-    "open_revisions",
-    "open_template",
-]
-
-# How every database is called that is made here.
-DATABASE_PREFIX = PREFIX
 TEMPLATE = f"{PREFIX}template"
 # The database that platforms call so, and that their settings and cron.job name.
 MAINTENANCE = "postgres"
@@ -128,7 +117,7 @@ class Template:
             # The clone went with its server.
             with suppress(ServerUnavailable, psycopg.Error), self._admin() as admin:
                 drop_database(admin, name)
-                if look(admin) != self.whole_server:
+                if state_of(admin) != self.whole_server:
                     with self.alone():
                         self._put_back(admin)
 
@@ -327,6 +316,10 @@ def _built_on(
     try:
         with server.connect(maintenance) as admin:
             admin.execute(url.mark(name))
+            if server.kind == "url":
+                # Its messages are read here, and its own language is that of its owner.
+                english = query.SQL("alter database {} set lc_messages to 'C'")
+                admin.execute(english.format(query.Identifier(name)))
         if "pg_cron" in recipe.stand_ins():
             url.make_pg_cron(server, maintenance, name)
         known = url.roles(server, maintenance)
@@ -360,7 +353,7 @@ def _describe(
             "where datname = %s order by 1, 2",
             (name,),
         ).fetchall()
-        everything = look(admin)
+        everything = state_of(admin)
     return Template(
         server=server,
         name=name,

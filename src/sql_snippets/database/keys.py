@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import TYPE_CHECKING
 
+from sql_snippets.cache import hash_of
 from sql_snippets.servers.binaries import Binaries, find_binaries
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ def prepared_key(binaries: Binaries, recipe: Recipe) -> str:
     """Return a hash of what a data directory with a recipe in it is made from."""
     extensions = [(name, binaries.extension_version(name)) for name in sorted(recipe.stand_ins())]
     parts = (_PREPARED_FORMAT, str(binaries.bin_dir), binaries.version, recipe.digest(), extensions)
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+    return hash_of(parts)[:32]
 
 
 def server_key(choice: str, recipe: Recipe) -> str | None:
@@ -38,4 +37,4 @@ def server_key(choice: str, recipe: Recipe) -> str | None:
         prepared_key(binaries, recipe),
         *((name, state.st_size, state.st_mtime_ns) for name, state in states),
     ]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return hash_of(parts)

@@ -18,7 +18,7 @@ import psycopg
 from psycopg.pq import DiagnosticField as Field
 from psycopg.pq import ExecStatus
 
-from sql_snippets.model import ServerError
+from sql_snippets.model import QUERY_CANCELED, ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,6 @@ CANCEL_SECONDS = 5.0
 # More rows than anyone shows are decoded when somebody looks at them, one by one.
 _AT_ONCE = 1000
 _MOST_NOTICES = 1000
-QUERY_CANCELED = "57014"
 CONNECTION_FAILURE = "08006"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shlex
@@ -11,6 +10,7 @@ from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sql_snippets.cache import hash_bytes
 from sql_snippets.database.foreign import why_foreign
 from sql_snippets.profiles import POSTGRES
 from sql_snippets.sqltext.advice import for_file
@@ -174,22 +174,23 @@ class Recipe:
 
         Equal digests build equal databases, if the recipe `is_known`.
         """
-        digest = hashlib.sha256()
         seeds = (self.seed,) if self.seed else ()
-        for kind, paths in (("platform", self.platform), ("migration", self.migrations)):
-            for path in paths:
-                _add(digest, kind, path.name, read_sql(path))
-        for path in seeds:
-            _add(digest, "seed", path.name, read_sql(path))
+        kinds = {"platform": self.platform, "migration": self.migrations, "seed": seeds}
+        parts = [
+            part
+            for kind, paths in kinds.items()
+            for path in paths
+            for part in (kind, path.name, read_sql(path))
+        ]
         if self.command is not None:
-            _add(digest, "command", self.command.text)
+            parts += ["command", self.command.text]
             for path in self.command.files():
-                content = hashlib.sha256(_read(path)).hexdigest()
-                _add(digest, "file", os.path.relpath(path, self.command.folder), content)
-        _add(digest, "role", self.role, self.profile.superuser)
+                name = os.path.relpath(path, self.command.folder)
+                parts += ["file", name, hash_bytes(_read(path))]
+        parts += ["role", self.role, self.profile.superuser]
         for setting in sorted(self.profile.server_settings.items()):
-            _add(digest, "setting", *setting)
-        return digest.hexdigest()
+            parts += ["setting", *setting]
+        return hash_bytes(*(part.encode() for part in parts))
 
 
 def stand_in_for(sql: str) -> str | None:
@@ -234,11 +235,3 @@ def _refuse_foreign(folder: Path | None, files: tuple[Path, ...]) -> None:
     shown = folder.relative_to(here) if folder.is_relative_to(here) else folder
     if why := why_foreign(shown, {path.name: read_sql(path) for path in files}):
         raise RecipeError(why)
-
-
-def _add(digest: hashlib._Hash, *parts: str) -> None:
-    # Lengths keep ("ab", "c") and ("a", "bc") apart.
-    for part in parts:
-        data = part.encode()
-        digest.update(f"{len(data)}:".encode())
-        digest.update(data)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sql_snippets.judging.effect import check_effect
 from sql_snippets.judging.marks import contradiction
-from sql_snippets.model import Failure, Fix, Mark, Step
+from sql_snippets.model import QUERY_CANCELED, Failure, Fix, Mark, Step
 from sql_snippets.plan import RESOLVED
 from sql_snippets.sqltext import advice
 from sql_snippets.sqltext.nearest import question
@@ -28,7 +28,6 @@ _NO_OUTPUT = (
     "not output?: a `text` block below a block of SQL is taken for its output; if this is "
     "something else, put a heading between them"
 )
-QUERY_CANCELED = "57014"
 
 
 def _notes(snippet: Snippet, error: ServerError) -> tuple[str, ...]:

@@ -31,11 +31,12 @@ _NOT_OF_THE_PROJECT = (
 
 
 class ClaimsFailed(Exception):  # noqa: N818 - it says what happened to the item, as pytest's do
-    """What the page says is not what the run gave."""
+    """What the page says is not what the run gave, and since which ``migration``, if looked for."""
 
     def __init__(self, failures: Sequence[Failure]) -> None:
         super().__init__("; ".join(str(failure.message) for failure in failures))
         self.failures = tuple(failures)
+        self.migration: str | None = None
 
 
 def failures_of(error: BaseException, place: Location) -> tuple[Failure, ...]:
@@ -47,7 +48,7 @@ def failures_of(error: BaseException, place: Location) -> tuple[Failure, ...]:
     return ()
 
 
-def draw(failures: Sequence[Failure], root: Path, ways_on: str) -> TerminalRepr:
+def drawn(failures: Sequence[Failure], root: Path, ways_on: str) -> TerminalRepr:
     """Draw failures, the first of them as the headline, and what to do next."""
     text = "\n\n".join(draw_failure(root, failure) for failure in failures)
     place = failures[0].location

@@ -13,10 +13,19 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from sql_snippets.database.ground import Incident
-from sql_snippets.model import Failure, Location, Page, PagePart, Scenario, Snippet, Trial
+from sql_snippets.model import (
+    Failure,
+    Location,
+    Page,
+    PagePart,
+    Scenario,
+    Snippet,
+    Trial,
+    id_of,
+)
 from sql_snippets.pytest_plugin.claims import (
     ClaimsFailed,
-    draw,
+    drawn,
     failures_of,
     frames_of_the_project,
 )
@@ -24,7 +33,7 @@ from sql_snippets.pytest_plugin.databases import in_one_sentence
 from sql_snippets.pytest_plugin.kept import key_for
 from sql_snippets.pytest_plugin.run import run_of
 from sql_snippets.pytest_plugin.with_fixtures import ItemWithFixtures, python_of
-from sql_snippets.results.report import Entry, Kind, Verdict
+from sql_snippets.results.report import Entry, ItemKind, Verdict
 from sql_snippets.results.rewrite import Edit, edit_of
 from sql_snippets.sqltext.nearest import did_you_mean
 
@@ -57,7 +66,7 @@ def pytest_command(folder: Path) -> list[str]:
 class SqlItem(ItemWithFixtures):
     """Something that a page says, at the place where it says it."""
 
-    kind: Kind
+    kind: ItemKind
 
     def __init__(
         self,
@@ -94,7 +103,7 @@ class SqlItem(ItemWithFixtures):
     @property
     def item_id(self) -> str:
         """What the item is called in reports and on the site: by its page's place in the site."""
-        return "::".join(filter(None, (self.on_page, self.section, self.name)))
+        return id_of(self.on_page, self.section, self.name)
 
     @property
     def settings(self) -> Settings:
@@ -231,7 +240,7 @@ class SqlItem(ItemWithFixtures):
         failures = failures_of(excinfo.value, self.place)
         if not failures:
             return super().repr_failure(excinfo, style)
-        return draw(failures, self.root, self._ways_on())
+        return drawn(failures, self.root, self._ways_on())
 
     def _traceback_filter(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Traceback:
         return frames_of_the_project(excinfo)

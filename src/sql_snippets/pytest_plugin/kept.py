@@ -9,8 +9,8 @@ from sql_snippets.database.keys import server_key
 from sql_snippets.database.recipes import RecipeError
 from sql_snippets.project import recipe_of
 from sql_snippets.pytest_plugin.run import Run, run_of
+from sql_snippets.pytest_plugin.scenario_code import files_of, hash_with_imports, is_local
 from sql_snippets.pytest_plugin.with_fixtures import ItemWithFixtures, fixture_functions
-from sql_snippets.reading.scenario_code import digest_of, files_of, is_local
 from sql_snippets.results.verdicts import key_of
 from sql_snippets.servers.server import ServerUnavailable
 
@@ -62,5 +62,5 @@ def _python_digest(run: Run, item: ItemWithFixtures, names: Sequence[str]) -> st
     # Also those that a fixture asks for by a name that no signature shows.
     files = files_of(fixture_functions(item, item.fixture_names()), root)
     if files not in run.python_digests:
-        run.python_digests[files] = digest_of(files, root)
+        run.python_digests[files] = hash_with_imports(files, root)
     return run.python_digests[files]

@@ -16,7 +16,7 @@ from sql_snippets.project import recipe_of
 from sql_snippets.pytest_plugin.items import SqlItem
 from sql_snippets.results.report import (
     Entry,
-    Kind,
+    ItemKind,
     Verdict,
     hash_claims,
     hash_sql,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 class FaultItem(SqlItem):
     """A fault found before anything could be run; it fails by itself."""
 
-    kind: Kind = "fault"
+    kind: ItemKind = "fault"
 
     def __init__(self, *, failure: Failure, **kwargs: Any) -> None:
         super().__init__(place=failure.location, **kwargs)
@@ -54,7 +54,7 @@ class FaultItem(SqlItem):
 class BlockItem(SqlItem):
     """One SQL block with its claims."""
 
-    kind: Kind = "block"
+    kind: ItemKind = "block"
     part: Snippet
 
     def __init__(self, *, part: Snippet, **kwargs: Any) -> None:
@@ -104,7 +104,7 @@ class BlockItem(SqlItem):
 class TableItem(SqlItem):
     """One Markdown table bound to a relation."""
 
-    kind: Kind = "table"
+    kind: ItemKind = "table"
     part: BoundTable
 
     def mutable_texts(self) -> Iterable[str] | None:
@@ -116,7 +116,7 @@ class TableItem(SqlItem):
 class FactsItem(SqlItem):
     """One Markdown table whose values are what queries return."""
 
-    kind: Kind = "facts"
+    kind: ItemKind = "facts"
     part: FactsTable
 
     def sql(self) -> Iterable[str]:
@@ -127,7 +127,7 @@ class FactsItem(SqlItem):
 class UncheckedItem(SqlItem):
     """A row of a facts table that no query checks: never passed, always shown with its reason."""
 
-    kind: Kind = "unchecked-fact"
+    kind: ItemKind = "unchecked-fact"
 
     def __init__(self, *, table: FactsTable, row: Unchecked, **kwargs: Any) -> None:
         found = [other for other in table.rows if other.cells[:1] == (row.label,)]
@@ -141,7 +141,7 @@ class UncheckedItem(SqlItem):
 class IdentifiersItem(SqlItem):
     """The names that a page mentions; what its blocks make counts as known."""
 
-    kind: Kind = "identifiers"
+    kind: ItemKind = "identifiers"
     part: Page
 
     def problems(self) -> Sequence[Failure]:
@@ -158,7 +158,7 @@ class IdentifiersItem(SqlItem):
 class DrillItem(SqlItem):
     """One section, followed against its incident."""
 
-    kind: Kind = "drill"
+    kind: ItemKind = "drill"
     part: Drill
 
     def problems(self) -> Sequence[Failure]:

@@ -12,31 +12,26 @@ import pytest
 from sql_snippets.blame import find_migration
 from sql_snippets.database.ground import Incident
 from sql_snippets.database.recipes import MigrationFailed
-from sql_snippets.model import Failure, Snippet
+from sql_snippets.model import QUERY_CANCELED, Failure, Snippet, Trial
 from sql_snippets.project import recipe_of
-from sql_snippets.pytest_plugin.claims import ClaimsFailed
+from sql_snippets.pytest_plugin.claims import ClaimsFailed, failures_of
 from sql_snippets.pytest_plugin.run import run_of
 from sql_snippets.pytest_plugin.with_fixtures import definitions_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from sql_snippets.database.databases import Template
     from sql_snippets.pytest_plugin.items import SqlItem
     from sql_snippets.running.execute import JustBefore
 
-_CANCELLED = "57014"
 
-
-def failures_on(
-    item: SqlItem, template: Template, just_before: JustBefore | None = None
-) -> Sequence[Failure] | None:
+def check_again(item: SqlItem, template: Template, just_before: JustBefore | None = None) -> Trial:
     """Check an item again in another template, leaving no trace in it.
 
-    ``just_before`` is called when the incident is there and the blocks before have run.
-
-    None when what the item itself says was not put to the test, as its incident did not come about
-    or a block before it failed.  Raises MigrationFailed for the seed.
+    ``just_before`` is called when the incident is there and the blocks before have run.  Where that
+    went wrong the item was not tested, and the failures say why.  Raises MigrationFailed for the
+    seed.
     """
     try:
         with (
@@ -46,9 +41,10 @@ def failures_on(
             trial = item.check_on(ground, incident, just_before)
     except MigrationFailed:
         raise
-    except (Exception, pytest.fail.Exception):  # noqa: BLE001 - a fixture may raise anything
-        return None
-    return item.standing(trial) if trial.tested else None
+    except (Exception, pytest.fail.Exception) as err:  # noqa: BLE001 - a fixture may raise anything
+        raised = Failure(item.place, f"its set-up raised {type(err).__name__}: {err}")
+        return Trial(failures_of(err, item.place) or (raised,), tested=False)
+    return replace(trial, failures=tuple(item.standing(trial))) if trial.tested else trial
 
 
 @contextmanager
@@ -60,7 +56,8 @@ def _produced_again(item: SqlItem, template: Template) -> Iterator[Incident | No
         return
     (*_, definition) = definitions_of(item, name) or (None,)
     if definition is None or definition.argnames != ("sql_database",):
-        raise ClaimsFailed([Failure(item.place, "its incident needs more than a database")])
+        why = f'fixture "{name}" needs more than sql_database, so it cannot be set up again'
+        raise ClaimsFailed([Failure(item.place, why)])
     with template.clone() as database, ExitStack() as stack:
         value: Any = definition.func(sql_database=database)
         if inspect.isgenerator(value):
@@ -81,14 +78,14 @@ def blame(item: SqlItem, error: ClaimsFailed) -> None:
         return
     if item.texts() is None or _stands_on_a_failure(item):
         return
-    if any(failure.sqlstate == _CANCELLED for failure in error.failures):
+    if any(failure.sqlstate == QUERY_CANCELED for failure in error.failures):
         # It would take as long at every revision.
         return
     run.blames_left -= 1
-    since = find_migration(
-        opened, recipe_of(run.settings), lambda template: failures_on(item, template) == []
+    error.migration = find_migration(
+        opened, recipe_of(run.settings), lambda template: not check_again(item, template).failures
     )
-    if since is not None:
+    if error.migration is not None:
         first, *others = error.failures
-        note = f"migration: {since}"
+        note = f"migration: {error.migration}"
         error.failures = (replace(first, notes=(*first.notes, note)), *others)

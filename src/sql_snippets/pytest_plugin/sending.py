@@ -83,7 +83,12 @@ def pytest_runtest_makereport(
         place=item.place,
         # Why there is no database is told once, and not beside all that was not run.
         database_error=str(missing) if missing is not None else None,
-        entry=_entry_of(item, verdict, reason, () if missing else failures) if verdict else None,
+        entry=replace(
+            _entry_of(item, verdict, reason, () if missing else failures),
+            migration=error.migration if isinstance(error, ClaimsFailed) else None,
+        )
+        if verdict
+        else None,
         key=item.key if item.kept is None else None,
         failures=failures,
         edits=tuple(item.edits),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from _pytest.fixtures import TopRequest
 
-from sql_snippets.reading.scenario_code import text_of
+from sql_snippets.pytest_plugin.scenario_code import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

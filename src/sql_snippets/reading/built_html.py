@@ -56,7 +56,7 @@ class ShownBlock:
 
 
 @dataclass(slots=True)
-class _OpenBlock:
+class _BegunBlock:
     element: str
     tag: StartTag
     language: str
@@ -70,7 +70,7 @@ def _language(classes: Sequence[str]) -> str | None:
     return next((name[len(_PREFIX) :] for name in classes if name.startswith(_PREFIX)), None)
 
 
-class _Reader(HTMLParser):
+class _BlockReader(HTMLParser):
     """Walks the page once.  Highlighters nest their elements in three ways; all three are known.
 
     ``div.language-x.highlight > pre > code`` and ``pre.language-x.highlight > code`` come from
@@ -83,7 +83,7 @@ class _Reader(HTMLParser):
         self._line_starts = [0]
         for line in html.split("\n"):
             self._line_starts.append(self._line_starts[-1] + len(line) + 1)
-        self._open: _OpenBlock | None = None
+        self._open: _BegunBlock | None = None
         self._pre: StartTag | None = None
         self._paragraph: StartTag | None = None
         self._first: str | None = None
@@ -119,9 +119,9 @@ class _Reader(HTMLParser):
         if language is None:
             return False
         if tag in {"div", "pre"} and "highlight" in classes:
-            self._open = _OpenBlock(tag, here, language, self._above)
+            self._open = _BegunBlock(tag, here, language, self._above)
         elif tag == "code" and self._pre is not None:
-            self._open = _OpenBlock("pre", self._pre, language, self._above, in_code=1)
+            self._open = _BegunBlock("pre", self._pre, language, self._above, in_code=1)
         else:
             return False
         self._above = self._pre = None
@@ -141,7 +141,7 @@ class _Reader(HTMLParser):
         else:
             self._above = None
 
-    def _close_in_block(self, block: _OpenBlock, tag: str) -> None:
+    def _close_in_block(self, block: _BegunBlock, tag: str) -> None:
         block.in_code -= tag == "code"
         block.depth -= tag == block.element
         if block.depth == 0:
@@ -163,7 +163,7 @@ class _Reader(HTMLParser):
 
 def read_blocks(html: str) -> tuple[ShownBlock, ...]:
     """Return every code block of ``html`` that names its language, in page order."""
-    return tuple(_Reader(html).blocks)
+    return tuple(_BlockReader(html).blocks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ another user's, is ignored.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from contextlib import suppress
@@ -15,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sql_snippets.cache import hash_of, own_digest, read_entry, write_whole
+from sql_snippets.cache import hash_bytes, hash_of, own_digest, read_entry, write_whole
 from sql_snippets.codec import decode, encode
 from sql_snippets.model import Page
 from sql_snippets.reading.source import read_text
@@ -116,6 +115,6 @@ def installed() -> tuple[str, ...]:
 
 def _digest_of(path: Path) -> str | None:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return hash_bytes(path.read_bytes())
     except OSError:
         return None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from sql_snippets.cache import hash_bytes
 from sql_snippets.model import (
     TOP,
     BoundTable,
@@ -740,8 +740,7 @@ def _match_lines(code: Sequence[str], shown: Sequence[str], tab_length: int) -> 
 
 
 def _default_name(sql: str) -> str:
-    digest = hashlib.sha256(" ".join(sql.split()).encode()).hexdigest()
-    return f"sql-{digest[:8]}"
+    return f"sql-{hash_bytes(' '.join(sql.split()).encode())[:8]}"
 
 
 def _is_delimiter(line: str) -> bool:

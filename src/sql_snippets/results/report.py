@@ -5,16 +5,16 @@ Beside this module, ``report.schema.json`` says what may stand in it, for progra
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping  # noqa: TC003 - `codec` reads the types of fields
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Literal
 
-from sql_snippets.cache import write_whole
+from sql_snippets.cache import hash_bytes, hash_of, write_whole
 from sql_snippets.codec import NOT_WRITTEN, decode, encode
 from sql_snippets.model import Danger, Parameter  # noqa: TC001 - `codec` reads the types of fields
 from sql_snippets.results.plain import plain
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 FORMAT = 3
 """It changes when what a field says changes, or a field goes; readers leave out new ones."""
 
-Kind = Literal["block", "table", "facts", "unchecked-fact", "identifiers", "drill", "fault"]
+ItemKind = Literal["block", "table", "facts", "unchecked-fact", "identifiers", "drill", "fault"]
+
+IN_ORDER = attrgetter("page", "line", "id")
+"""The key by which items are sorted."""
 
 DEFAULT_PATH = ".cache/sql-snippets/report.json"
 """Where a site looks for its report, from the folder of its ``mkdocs.yml``."""
@@ -57,6 +60,7 @@ class Entry:
     ``sql_sha256`` and ``claims_sha256`` are those of a block as it was run: see `hash_sql` and
     `hash_claims`.
     ``drawn`` are its failures as a terminal shows them, each below the author's own line.
+    ``migration`` says since which one it fails, where that was looked for.
     ``danger`` is what the run was seen to do.
     ``placeholders`` have their types by the server.
     A ``cached`` verdict is of an earlier run, in which nothing was different: ``checked`` is when.
@@ -69,7 +73,7 @@ class Entry:
     section: str = ""
     name: str = ""
     line: int = 1
-    kind: Kind
+    kind: ItemKind
     verdict: Verdict
     mark: str | None = None
     role: str | None = None
@@ -82,6 +86,7 @@ class Entry:
     placeholders: tuple[Parameter, ...] = ()
     reason: str | None = None
     drawn: str | None = None
+    migration: str | None = None
     cached: bool = False
     checked: datetime | None = None
 
@@ -147,7 +152,7 @@ class Report:
 
 def hash_sql(sql: str) -> str:
     """Return the hash by which a reader of the report knows a block again."""
-    return hashlib.sha256(sql.encode()).hexdigest()
+    return hash_bytes(sql.encode())
 
 
 def hash_claims(snippet: Snippet) -> str:
@@ -157,14 +162,14 @@ def hash_claims(snippet: Snippet) -> str:
     """
     around = [snippet.order, snippet.earlier, snippet.tables_below]
     said = plain([snippet.claims, snippet.skipped, *around])
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+    return hash_of(said)
 
 
 def make_report(
     entries: Iterable[Entry], ran_on: RanOn, database_error: str | None = None
 ) -> Report:
     """Return the report, its items in the order of pages and lines whatever order they ran in."""
-    items = sorted(entries, key=lambda entry: (entry.page, entry.line, entry.id))
+    items = sorted(entries, key=IN_ORDER)
     return Report(
         datetime.now(UTC).replace(microsecond=0),
         ran_on.server,
@@ -190,18 +195,16 @@ def read_report(path: Path) -> Report | None:
     Raise `ReportError` for a file that is not a report of the format this version writes.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    try:
-        data = json.loads(text)
+        data = json.loads(path.read_text(encoding="utf-8"))
         if data["format"] != FORMAT:
             raise ReportError(
                 f"{path} is a report of format {data['format']}; this version reads format "
                 f"{FORMAT}. Run the checks again with --sql-report {path}."
             )
         return decode(Report, data)
-    except (ValueError, TypeError, KeyError, AttributeError) as err:
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as err:
         raise ReportError(
             f"{path} is not a report that can be read ({type(err).__name__}: {err}). "
             f"Run the checks again with --sql-report {path}."

@@ -6,14 +6,13 @@ once and the lines of a later edit are not moved by an earlier one.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from pathlib import Path  # noqa: TC003 - `codec` reads the types of fields
 from typing import TYPE_CHECKING
 
-from sql_snippets.cache import write_whole
+from sql_snippets.cache import hash_bytes, write_whole
 from sql_snippets.model import Fix  # noqa: TC001 - `codec` reads the types of fields
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def edit_of(fix: Fix, root: Path, digests: Mapping[Path, str]) -> Edit:
 
 def digest_of(path: Path) -> str:
     """Return a hash of the file's bytes."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hash_bytes(path.read_bytes())
 
 
 def _content(lines: Iterable[str]) -> list[str]:
@@ -146,7 +145,7 @@ def _rewritten(path: Path, edits: list[Edit]) -> bytes:
                 "nothing written"
             )
     data = path.read_bytes()
-    if any(edit.digest != hashlib.sha256(data).hexdigest() for edit in edits):
+    if any(edit.digest != hash_bytes(data) for edit in edits):
         raise RewriteError(
             f"{path}: the file changed while the blocks were run; nothing written, run again"
         )

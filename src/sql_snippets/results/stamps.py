@@ -39,7 +39,7 @@ def compare_with(report: Report, recipe: Recipe) -> Report:
     return replace(report, stale=stale)
 
 
-def run_of(snippet: Snippet, report: Report | None) -> Entry | None:
+def entry_for(snippet: Snippet, report: Report | None) -> Entry | None:
     """Return the run of this very text: a run of what stood here before proves nothing."""
     run = report.by_id.get(snippet.id) if report else None
     return run if run is not None and change_since(snippet, run) is None else None
@@ -56,7 +56,7 @@ def change_since(snippet: Snippet, run: Entry) -> str | None:
 
 def verdict_of(snippet: Snippet, report: Report | None) -> Verdict:
     """Return what is known about a block as it stands on the page now."""
-    run = run_of(snippet, report)
+    run = entry_for(snippet, report)
     return Verdict.UNCHECKED if run is None or report is None else verdict_now(run, report)
 
 
@@ -126,14 +126,14 @@ def places_to_fill(snippet: Snippet, report: Report | None) -> list[dict[str, ob
 
     Each has the ``type`` of its value where a run of this very text has told it, else null.
     """
-    run = run_of(snippet, report)
+    run = entry_for(snippet, report)
     types = {each.name: each.type for each in run.placeholders} if run is not None else {}
     return [{**place, "type": types.get(str(place["name"]))} for place in describe(snippet.sql)]
 
 
 def stamp(snippet: Snippet, report: Report | None) -> str:
     """Return the HTML that stands below a block."""
-    run = run_of(snippet, report)
+    run = entry_for(snippet, report)
     reason = ""
     if run is None or report is None:
         verdict, word = Verdict.UNCHECKED, WORDS[Verdict.UNCHECKED]
@@ -193,9 +193,7 @@ def failed_beside_blocks(path: str, report: Report | None) -> list[Entry]:
     return [
         run
         for run in (report.items if report else ())
-        if run.id.partition("::")[0] == path
-        and run.kind != "block"
-        and run.verdict is Verdict.FAILED
+        if run.page == path and run.kind != "block" and run.verdict is Verdict.FAILED
     ]
 
 
@@ -216,7 +214,7 @@ def summary(page: Page, report: Report | None) -> str:
     state, words = "passed", f"All {blocks} on this page passed"
     if run == 1:
         words = "The SQL block on this page passed"
-    runs = [run_of(snippet, report) for snippet in page.snippets]
+    runs = [entry_for(snippet, report) for snippet in page.snippets]
     not_run = sum(one is not None and was_not_run(one, report) for one in runs) if report else 0
     if failed and not_run:
         state, words = "failed", f"{not_run} of {blocks} on this page could not be run"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_AGE = timedelta(days=1)
-KEPT = 20_000
+MOST_KEPT = 20_000
 
 _FORMAT = 2
 
@@ -62,7 +62,7 @@ class Verdicts:
             with locked(self._path.with_suffix(".lock")):
                 everything = {**self._load(), **new}
                 newest = sorted(everything.items(), key=lambda item: item[1].at, reverse=True)
-                kept = {key: encode(each) for key, each in newest[:KEPT] if not _is_old(each)}
+                kept = {key: encode(each) for key, each in newest[:MOST_KEPT] if not _is_old(each)}
                 write_whole(self._path, json.dumps(kept))
         except OSError as err:
             logger.warning("Verdicts could not be kept in %s: %s", self._path, err.strerror)

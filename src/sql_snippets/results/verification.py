@@ -19,7 +19,7 @@ from sql_snippets.results.stamps import (
     WORDS,
     block_anchor,
     change_since,
-    run_of,
+    entry_for,
     show_seconds,
     show_time,
     verdict_now,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 # Generated from other pages, so a search would find everything twice.  The list of headings would
 # take its room from the tables, which need it.
 _FRONT = "---\nsearch:\n  exclude: true\nhide:\n  - toc\n---\n\n"
-RUN = "sql-run"
+_RUN_TIME = "sql-run"
 """The class of the time that a whole page is of, by which a script can let it look its age."""
 _KEPT = "Kept: it passed in an earlier run, and nothing it depends on has changed since.\n"
 _WORDS_OF_A_STAMP = f"""\
@@ -165,7 +165,7 @@ def _facts(given: Pages, report: Report) -> str:
     rows = [
         ("SQL blocks", _count(verdicts)),
         ("Other claims", _count(others)),
-        ("Last run", show_time(report.created, RUN)),
+        ("Last run", show_time(report.created, _RUN_TIME)),
         ("Server", server + kind),
         *_parts(report),
         ("Last migration", f"<code>{_breakable(report.migration_head or 'none')}</code>"),
@@ -209,7 +209,7 @@ def _since(report: Report) -> str:
 
 
 def _block_row(given: Pages, snippet: Snippet) -> tuple[Verdict, tuple[str, ...]]:
-    run = run_of(snippet, given.report)
+    run = entry_for(snippet, given.report)
     verdict = verdict_of(snippet, given.report)
     reason = run.reason if run is not None and verdict is not Verdict.PASSED else None
     before = given.report.by_id.get(snippet.id) if given.report else None
@@ -234,15 +234,14 @@ def _block_row(given: Pages, snippet: Snippet) -> tuple[Verdict, tuple[str, ...]
 
 def _other_rows(given: Pages, page: Page, report: Report) -> list[tuple[Verdict, tuple[str, ...]]]:
     rows: list[tuple[Verdict, tuple[str, ...]]] = []
-    for item, run in report.by_id.items():
-        path, _, rest = item.partition("::")
-        if path != page.path or run.kind not in _KINDS or run.kind == "drill":
+    for run in report.items:
+        if run.page != page.path or run.kind not in _KINDS or run.kind == "drill":
             continue
-        section, _, name = rest.rpartition("::")
         verdict = verdict_now(run, report)
-        link = _section_link(given, path, section) if section else escape(title_of(rest))
         cells = (
-            f"{escape(name)}<br>{link}" if section else link,
+            f"{escape(run.name)}<br>{_section_link(given, run.page, run.section)}"
+            if run.section
+            else escape(title_of(run.name)),
             show_verdict(verdict, None if verdict is Verdict.PASSED else run.reason),
             _KINDS[run.kind],
             "" if verdict is Verdict.SKIPPED else _time_of(run),
@@ -269,7 +268,7 @@ def verification_page(given: Pages) -> str:
             parts.append(f"## {_as_markdown(_page_title(page))}\n")
             header = ("Block", "Verdict", "Mark", "Time", "Measured")
             parts.append(_folded("blocks", header, rows))
-            runs = [run_of(snippet, given.report) for snippet in page.snippets]
+            runs = [entry_for(snippet, given.report) for snippet in page.snippets]
             if any(run is not None and run.cached for run in runs):
                 parts.append(_KEPT)
         others = _other_rows(given, page, given.report) if given.report else []
@@ -300,7 +299,7 @@ def _drill_row(given: Pages, drill: Drill) -> tuple[Verdict, tuple[str, ...]]:
     verdict = run.verdict if run else Verdict.UNCHECKED
     # A block of another section is a step by other claims than those that it was run by itself.
     known = {snippet.id: snippet for page in given.pages for snippet in page.snippets}
-    if any(run_of(known[step.id], given.report) is None for step in drill.steps):
+    if any(entry_for(known[step.id], given.report) is None for step in drill.steps):
         verdict = Verdict.UNCHECKED  # a step is not what was run
     elif given.report is not None and given.report.stale and verdict is Verdict.PASSED:
         verdict = Verdict.STALE

@@ -16,7 +16,7 @@ from sql_snippets.evidence import BlockRun, Evidence, Probed, Sight
 from sql_snippets.model import Failure
 from sql_snippets.plan import Look, Plan, Probe, Send, Stage, Where, fill_in, own_values
 from sql_snippets.running.editor import open_session, run_as_editor, run_in_session, run_isolated
-from sql_snippets.running.parameters import describe, syntax_errors
+from sql_snippets.running.parameters import ask_types, syntax_errors
 from sql_snippets.servers.server import ServerUnavailable
 from sql_snippets.sqltext.effects import beyond_undoing
 from sql_snippets.sqltext.hostile import hostile_values, same_statements
@@ -166,7 +166,7 @@ class _Execution:
             else:
                 role = step.options.role
                 connection = stack.enter_context(database.connect(role, "sql-snippets"))
-            parameters = describe(connection, snippet, known)
+            parameters = ask_types(connection, snippet, known)
             hostile = hostile_values(snippet.sql, parameters, known)
             filled = fill(snippet.sql, hostile or known)
             refused = syntax_errors(connection, filled.sql)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from sql_snippets.database.databases import DATABASE_PREFIX
 from sql_snippets.running.danger import COMPARED, is_table
+from sql_snippets.servers.whole_server import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,7 +81,7 @@ def _query() -> str:
         # Not from pg_authid, which the reader must not see; to alter a role is counted there.
         whole.format("pg_authid", "''", "pg_catalog.pg_roles"),
         whole.format("pg_database", "''", "pg_catalog.pg_database")
-        + f" where not starts_with(datname, '{DATABASE_PREFIX}')",
+        + f" where not starts_with(datname, '{PREFIX}')",
     ]
     return f"""
       with schemas as (
@@ -132,7 +132,7 @@ def read(connection: psycopg.Connection[tuple[object, ...]]) -> Objects:
     return Objects(names, versions)
 
 
-def compare(before: Objects, after: Objects) -> ObjectChanges:
+def compare_objects(before: Objects, after: Objects) -> ObjectChanges:
     """Return what is different; an object that was made again as it was called is altered."""
     former, names = set(before.names.values()), set(after.names.values())
     created = [

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _QUOTED = frozenset({Kind.STRING, Kind.ESCAPE_STRING, Kind.UNICODE_STRING})
 
 
-def describe(
+def ask_types(
     connection: psycopg.Connection[tuple[object, ...]],
     snippet: Snippet,
     values: Mapping[str, object],

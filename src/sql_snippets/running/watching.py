@@ -442,7 +442,7 @@ def _with_objects(connection: Connection, facts: Facts, before: Before) -> Facts
     changed = {count.relation.name for count in facts.counts if count.relation.is_catalog}
     if not changed & objects.CATALOGS:
         return facts
-    found = objects.compare(before.objects, objects.read(connection))
+    found = objects.compare_objects(before.objects, objects.read(connection))
     altered = found.altered
     if found == objects.ObjectChanges((), (), ()) and not _has_temporary(connection):
         altered = tuple(f"catalog {name}" for name in sorted(changed & COMPARED))

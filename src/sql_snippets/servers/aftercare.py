@@ -16,12 +16,12 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
+from sql_snippets.servers.guardian import PARENT_CHECK_SECONDS
 from sql_snippets.servers.server import ServerUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-PARENT_CHECK_SECONDS = 1.0
 _END = "end"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import pwd
@@ -22,6 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from sql_snippets.cache import is_locked, take_lock
 from sql_snippets.profiles import POSTGRES
 from sql_snippets.servers import guardian
 from sql_snippets.servers.server import Server, ServerUnavailable
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 PORT = 5432
 START_SECONDS = 60
-PREFIX = "sql-snippets-"
+_PREFIX = "sql-snippets-"
 
 _ROOM_BYTES = 512 * 2**20
 # 107 bytes on Linux, 103 on macOS and the BSDs.
@@ -105,7 +105,7 @@ class Cluster:
                 check=False,
                 cwd="/",
                 env=_environment(),
-                **guardian.identity(self.user),
+                **guardian.run_as(self.user),
             )
             if done.returncode == 0:
                 return
@@ -134,9 +134,9 @@ class Cluster:
             port = _free_port() if tcp else PORT
             try:
                 return self._start({**settings, "port": str(port)}, tcp=tcp)
-            except ServerUnavailable as err:
+            except ServerUnavailable:
                 # Somebody else took the port between our look and the server's bind.
-                if last or not tcp or "could not bind" not in str(err):
+                if last or not tcp or _is_free(port):
                     raise
         raise AssertionError
 
@@ -252,13 +252,12 @@ def open_cluster(binaries: Binaries, profile: Profile = POSTGRES) -> Iterator[Cl
     user = _server_user()
     base = _base_directory(user)
     sweep(base)
-    directory = base / f"{PREFIX}{secrets.token_hex(4)}"
+    directory = base / f"{_PREFIX}{secrets.token_hex(4)}"
     directory.mkdir(mode=0o711 if user else 0o700)
     # Locked before it has its name: another process sweeps what has a lock that nobody holds.
     unnamed = directory / "owner.new"
-    lock = os.open(unnamed, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    lock = take_lock(unnamed)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
         unnamed.rename(directory / "owner.lock")
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", guardian.__file__, str(directory)],
@@ -289,7 +288,7 @@ def open_cluster(binaries: Binaries, profile: Profile = POSTGRES) -> Iterator[Cl
 
 def sweep(base: Path) -> None:
     """Remove what a guardian that was itself killed has left in ``base``."""
-    for directory in base.glob(f"{PREFIX}*"):
+    for directory in base.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
             if directory.is_symlink() or directory.stat().st_uid != os.geteuid():
                 continue
@@ -313,18 +312,11 @@ def give(path: Path, user: str | None, mode: int) -> None:
 
 
 def _is_abandoned(directory: Path) -> bool:
-    try:
-        lock = os.open(directory / "owner.lock", os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        # Either just being made, or half removed.
-        return time.time() - directory.stat().st_mtime > _UNLOCKED_SECONDS
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(lock)
-    return True
+    lock = directory / "owner.lock"
+    if lock.exists():
+        return not is_locked(lock)
+    # Either just being made, or half removed.
+    return time.time() - directory.stat().st_mtime > _UNLOCKED_SECONDS
 
 
 def _end_postmaster(data: Path) -> None:
@@ -424,7 +416,7 @@ def _runs_as(user: str, program: Path) -> bool:
             check=False,
             cwd="/",
             env=_environment(),
-            **guardian.identity(user),
+            **guardian.run_as(user),
         )
     except PermissionError:
         return False
@@ -441,11 +433,18 @@ def _environment() -> dict[str, str]:
     return {**kept, "LC_ALL": "C", "TZ": "UTC"}
 
 
-def _free_port() -> int:
+def _free_port(wanted: int = 0) -> int:
+    """Return a port that a server can listen on; raise OSError if that is not the one wanted."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind(("127.0.0.1", wanted))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _is_free(port: int) -> bool:
+    with contextlib.suppress(OSError):
+        return _free_port(port) == port
+    return False
 
 
 def _quoted(value: str) -> str:

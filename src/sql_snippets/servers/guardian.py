@@ -120,11 +120,11 @@ def _start(command: dict[str, Any]) -> subprocess.Popen[bytes]:
             stderr=log,
             cwd="/",
             start_new_session=True,
-            **identity(command["user"]),
+            **run_as(command["user"]),
         )
 
 
-def identity(user: object) -> dict[str, Any]:
+def run_as(user: object) -> dict[str, Any]:
     """Return the arguments of Popen that give up root for ``user``; none for None."""
     if user is None:
         return {}

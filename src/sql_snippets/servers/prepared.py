@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-KEPT = 4
+MOST_ENTRIES = 4
 
 _LEFT_OUT = {"postmaster.pid", "postmaster.opts", "postgresql.conf"}
 
@@ -116,7 +116,7 @@ def store(entry: Path, data: Path, notes: dict[str, object]) -> None:
 def _evict(cache_dir: Path, current: str) -> None:
     entries = [path for path in cache_dir.glob("*/") if (path / "manifest.json").exists()]
     entries.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    for entry in entries[KEPT:]:
+    for entry in entries[MOST_ENTRIES:]:
         if entry.name == current:
             continue
         lock = cache_dir / f"{entry.name}.lock"

@@ -25,8 +25,8 @@ from sql_snippets.servers.whole_server import (
     State,
     changes,
     drop_database,
-    look,
     put_back,
+    state_of,
 )
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Visit:
     def note(self, path: Path) -> None:
         """Note what the file that has just run did to the whole server."""
         with self.server.connect(self.maintenance) as admin:
-            now = look(admin)
+            now = state_of(admin)
         shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
         changed = [
             (change.kind, change.name, shown.as_posix()) for change in changes(self._last, now)
@@ -98,7 +98,7 @@ def open_url(url: str, role: str, profile: Profile, *, allow_remote: bool) -> It
     with server.connect(maintenance) as admin:
         version = _refuse_unfit(admin, server, role, profile)
         _sweep(admin)
-        before = look(admin)
+        before = state_of(admin)
     visit = Visit(replace(server, version=version), maintenance, role, before)
     try:
         yield visit

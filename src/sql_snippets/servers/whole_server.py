@@ -107,7 +107,7 @@ class Change:
         )
 
 
-def look(admin: Admin) -> State:
+def state_of(admin: Admin) -> State:
     """Return what there is.  Databases of ours, and their settings, are left out."""
     rows = admin.execute(_LOOK, {"ours": PREFIX.replace("_", r"\_") + "%"}).fetchall()
     return tuple((str(kind), str(name), str(value)) for kind, name, value in rows)
@@ -140,7 +140,7 @@ def put_back(
     done: dict[tuple[str, str], Change] = {}
     # What goes takes other things along, such as a role its memberships: so in three turns.
     for kinds in (("slot", "database"), ("role",), ("settings", "membership", "setting")):
-        for change in changes(before, look(admin)):
+        for change in changes(before, state_of(admin)):
             if change.kind in kinds:
                 mine = change.kind != "database" or may_drop is None or may_drop(change)
                 refusal = _put_one_back(admin, change) if mine else "it may be somebody else's"

@@ -8,7 +8,6 @@ and what failed in full.
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import re
@@ -17,7 +16,7 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -26,25 +25,34 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sql_snippets.cache import write_whole
 from sql_snippets.database.recipes import Command, RecipeError
 from sql_snippets.mkdocs_site import is_page, load_site
 from sql_snippets.project import present_settings
-from sql_snippets.results.report import DEFAULT_PATH
+from sql_snippets.reading.site import SiteError
+from sql_snippets.results.report import (
+    DEFAULT_PATH,
+    IN_ORDER,
+    Report,
+    ReportError,
+    Verdict,
+    read_report,
+    write_report,
+)
 from sql_snippets.results.underway import underway
 from sql_snippets.watching.live_check import LiveCheck, changed_statements
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
+    from sql_snippets.reading.site import Site
+    from sql_snippets.results.report import Entry
     from sql_snippets.sqltext.lexer import Statement
 
 _LOOK_SECONDS = 0.05
 # An editor that saves several files, or one in two steps, is waited for.
 _QUIET_SECONDS = 0.1
-# How many failures a run of the checks looks for the migration of, and how it begins to say so.
+# How many failures a run of the checks looks for the migration of.
 _MOST_BLAMED = 3
-_BLAME = "= migration: "
 # What a check imports when it needs it, and would have to import each time.
 _NEEDED = (
     "sql_snippets.blame",
@@ -61,14 +69,13 @@ Times = dict[Path, int]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What is watched: a project of pytest, the folder of its site's pages, and what more rests on.
+    """What is watched: a site, the report of its pages, and what else their verdicts rest on.
 
     ``made_from`` are the files and folders that the database is made from, ``also`` others that
     the checks use, such as the fixtures of incidents.
     """
 
-    root: Path
-    pages: Path
+    site: Site
     report: Path
     made_from: tuple[Path | Command, ...] = ()
     also: tuple[Path, ...] = ()
@@ -84,8 +91,7 @@ class Place:
         folder = site.config_path.parent if site.config_path else site.root
         made_from = (settings.platform, settings.migrations, settings.seed)
         return cls(
-            root=site.root,
-            pages=site.docs_dir,
+            site=site,
             report=report.absolute() if report else folder / DEFAULT_PATH,
             made_from=tuple(each for each in made_from if each is not None),
             also=(site.root / "conftest.py", *(path.resolve() for path in also)),
@@ -94,11 +100,13 @@ class Place:
     @property
     def everything(self) -> str:
         """What pytest is told to check all pages."""
-        return os.path.relpath(self.pages, self.root)
+        return os.path.relpath(self.site.docs_dir, self.site.root)
 
     def files(self) -> Iterator[Path]:
         """Yield the files that a verdict may rest on."""
-        for path in _below(self.pages):
+        if self.site.config_path is not None:
+            yield self.site.config_path
+        for path in _below(self.site.docs_dir):
             if is_page(path) or path.suffix == ".sql":
                 yield path
         for source in self.made_from:
@@ -113,14 +121,18 @@ class Place:
 
 
 def _below(path: Path) -> Iterable[Path]:
-    return path.rglob("*") if path.is_dir() else [path]
+    if not path.is_dir():
+        return [path]
+    # As MkDocs looks for pages.
+    walk = os.walk(path, followlinks=True)
+    return (Path(folder, name) for folder, _, names in walk for name in names)
 
 
-def look(place: Place) -> Times:
+def times_of(place: Place) -> Times:
     """Return the time of the last change of every watched file."""
     found: Times = {}
     for path in place.files():
-        with suppress(FileNotFoundError):  # one that has just gone is seen by the next look
+        with suppress(FileNotFoundError):  # one that has just gone is seen the next time
             found[path] = path.stat().st_mtime_ns
     return found
 
@@ -157,60 +169,56 @@ class Seen:
         self._statements = self.statements_to_check(texts)
 
 
-def affected(
-    changed: Iterable[Path], place: Place, report: Mapping[str, Any] | None = None
-) -> list[str]:
-    """Return what to check again, as pytest is to be told.
+def affected(changed: Iterable[Path], place: Place, report: Report | None = None) -> list[str]:
+    """Return what to check again, as pytest is to be told: pages by themselves, else everything.
 
     All the verdicts in the ``report`` are old after checks that came to none, and some are missing
     after a check of everything that was given up.
     """
-    pages: list[str] = []
-    if report is not None and (report.get("check_error") or not report.get("complete", True)):
-        return [place.everything]
-    for path in changed:
-        if not (path.is_relative_to(place.pages) and is_page(path)):
-            return [place.everything]
-        if path.exists():
-            pages.append(Path(os.path.relpath(path, place.root)).as_posix())
-    return sorted(pages)
+    everything = [place.everything]
+    if report is not None and (report.check_error or not report.complete):
+        return everything
+    try:
+        site = load_site(place.site.root, place.site.config_path)
+    except SiteError:  # said by the checks
+        return everything
+    # A page that is gone, or that the site leaves out, may be a part of others.
+    if any(site.place_of(path) is None for path in changed):
+        return everything
+    return sorted(map(site.name_of, changed))
 
 
-def merge(
-    old: Mapping[str, Any] | None, new: Mapping[str, Any], pages: list[str]
-) -> dict[str, Any]:
+def merge(old: Report | None, new: Report, pages: list[str]) -> Report:
     """Return the report of everything, after ``pages`` were checked again.
 
     Verdicts on another database are not kept beside new ones: they are no verdicts any more.  Where
     nothing asked for a database, as on a page without SQL, it is still the same.
     """
-    if old is None or old["format"] != new["format"]:
-        return dict(new)
-    if new["recipe"] is None:
-        names = ("server", "migration_head", "recipe", "database_error")
-        facts = {name: old[name] for name in names}
-        new = {**new, **facts}
-    if old["recipe"] != new["recipe"]:
-        return dict(new)
+    if old is None:
+        return new
+    if new.recipe is None:
+        new = replace(
+            new,
+            server=old.server,
+            migration_head=old.migration_head,
+            recipe=old.recipe,
+            database_error=old.database_error,
+        )
+    if old.recipe != new.recipe:
+        return new
     kept = [
-        {**item, "cached": True, "checked": item["checked"] or old["created"]}
-        for item in old["items"]
-        if item["nodeid"].partition("::")[0] not in pages
+        replace(entry, cached=True, checked=entry.checked or old.created)
+        for entry in old.items
+        if entry.page not in pages
     ]
-    items = sorted([*kept, *new["items"]], key=lambda item: (item["page"], item["line"]))
-    return {**new, "items": items, "complete": old.get("complete", True)}
+    items = tuple(sorted([*kept, *new.items], key=IN_ORDER))
+    return replace(new, items=items, complete=old.complete)
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return report
-
-
-def _write(path: Path, report: Mapping[str, Any]) -> None:
-    write_whole(path, json.dumps(report, ensure_ascii=False, indent=2) + "\n")
+def _read(path: Path) -> Report | None:
+    with suppress(ReportError):
+        return read_report(path)
+    return None
 
 
 def _say(text: str) -> None:
@@ -272,7 +280,7 @@ def _run_pytest(
     return True
 
 
-def check(
+def check_pages(
     place: Place, pages: list[str], changed: list[Statement], is_outdated: Callable[[], bool]
 ) -> bool:
     """Run the checks of ``pages`` and bring the report up to date.
@@ -293,10 +301,10 @@ def check(
         _say(f"{names}: the checks gave no verdict (see above)")
         if old is not None:
             why = _COLOR.sub("", text).strip() or "no reason given"
-            _write(place.report, {**old, "check_error": why})
+            write_report(replace(old, check_error=why), place.report)
         return True
-    _write(place.report, new if is_all else merge(old, new, pages))
-    _say(f"{names}: {count(new['items'])}")
+    write_report(new if is_all else merge(old, new, pages), place.report)
+    _say(f"{names}: {count(new.items)}")
     if is_all:
         _name_migrations(place, new, is_outdated)
     return True
@@ -304,43 +312,41 @@ def check(
 
 def _checked(
     place: Place, arguments: list[str], plugins: list[object], is_outdated: Callable[[], bool]
-) -> tuple[bool, dict[str, Any] | None, str]:
+) -> tuple[bool, Report | None, str]:
     """Return whether a check came to its end, its report if it wrote one, and what it said."""
     with tempfile.TemporaryDirectory() as folder:
         report, said = Path(folder) / "report.json", Path(folder) / "said"
         with said.open("wb") as output:
             arguments = [*arguments, "--sql-report", str(report)]
-            ended = _run_pytest(place.root, arguments, plugins, output.fileno(), is_outdated)
+            ended = _run_pytest(place.site.root, arguments, plugins, output.fileno(), is_outdated)
         return ended, _read(report), said.read_text(encoding="utf-8", errors="replace")
 
 
-def count(items: Iterable[Mapping[str, Any]]) -> str:
+def count(items: Iterable[Entry]) -> str:
     """Say how many items have which verdict."""
-    verdicts = [item["verdict"] for item in items]
-    words = {"failed": "FAILED", "passed": "passed", "skipped": "skipped"}
+    verdicts = [item.verdict for item in items]
+    words = {Verdict.FAILED: "FAILED", Verdict.PASSED: "passed", Verdict.SKIPPED: "skipped"}
     found = [f"{verdicts.count(key)} {word}" for key, word in words.items() if key in verdicts]
     return ", ".join(found) or "nothing to check"
 
 
-def _name_migrations(
-    place: Place, checked: Mapping[str, Any], is_outdated: Callable[[], bool]
-) -> None:
+def _name_migrations(place: Place, checked: Report, is_outdated: Callable[[], bool]) -> None:
     """Say of the first that failed which migration broke them, here and in the report.
 
     That builds the database once more for each migration; a check says it of no more than these.
     """
-    failed = [item["nodeid"] for item in checked["items"] if item["verdict"] == "failed"]
-    if not failed or checked["database_error"] is not None:
+    failed = [item.nodeid for item in checked.items if item.verdict is Verdict.FAILED]
+    if not failed or checked.database_error is not None:
         return
     ended, new, _ = _checked(place, failed[:_MOST_BLAMED], [], is_outdated)
     old = _read(place.report)
     if not ended or new is None or old is None:
         return
-    named = {item["id"]: item for item in new["items"] if _BLAME in (item["drawn"] or "")}
-    _write(place.report, {**old, "items": [named.get(item["id"], item) for item in old["items"]]})
+    named = {item.id: item for item in new.items if item.migration is not None}
+    items = tuple(named.get(item.id, item) for item in old.items)
+    write_report(replace(old, items=items), place.report)
     for item in named.values():
-        said = item["drawn"].partition(_BLAME)[2].partition("\n")[0]
-        _say(f"{item['page']}:{item['line']} {item['name']}: {said}")
+        _say(f"{item.page}:{item.line} {item.name}: {item.migration}")
 
 
 def watch(place: Place, *, from_now: bool = False, beside: int | None = None) -> None:
@@ -350,7 +356,7 @@ def watch(place: Place, *, from_now: bool = False, beside: int | None = None) ->
     number of a process ``beside`` it ends when that is no longer what started this.
     """
     parent = os.getppid() if beside is None else beside
-    times = look(place)
+    times = times_of(place)
     seen = Seen(times, _read_sql(times)) if from_now else Seen({}, _read_sql(times))
     for plugin in entry_points(group="pytest11"):
         plugin.load()
@@ -358,7 +364,7 @@ def watch(place: Place, *, from_now: bool = False, beside: int | None = None) ->
         import_module(name)
     while os.getppid() == parent:
         time.sleep(_LOOK_SECONDS)
-        now = look(place)
+        now = times_of(place)
         if not seen.files_to_check(now):
             continue
         with underway(place.report):
@@ -367,7 +373,7 @@ def watch(place: Place, *, from_now: bool = False, beside: int | None = None) ->
             pages = affected(seen.files_to_check(now), place, _read(place.report))
             changed = seen.statements_to_check(texts)
             outdated = partial(_is_outdated, place, now, parent)
-            if not pages or check(place, pages, changed, outdated):
+            if not pages or check_pages(place, pages, changed, outdated):
                 seen = Seen(now, texts)
             else:
                 seen.give_up(now, texts)
@@ -376,13 +382,13 @@ def watch(place: Place, *, from_now: bool = False, beside: int | None = None) ->
 def _settled(place: Place, now: Times) -> Times:
     while True:
         time.sleep(_QUIET_SECONDS)
-        if (later := look(place)) == now:
+        if (later := times_of(place)) == now:
             return now
         now = later
 
 
 def _is_outdated(place: Place, times: Times, parent: int) -> bool:
-    return os.getppid() != parent or look(place) != times
+    return os.getppid() != parent or times_of(place) != times
 
 
 def _read_sql(times: Times) -> dict[Path, str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 import importlib.util
 import inspect
 import sys
 from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING
+
+from sql_snippets.cache import hash_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -51,22 +52,21 @@ def files_of(functions: Iterable[object], root: Path) -> tuple[Path, ...]:
     return tuple(sorted(path for path in found if path and _is_local(path, root)))
 
 
-def digest_of(files: Iterable[Path], root: Path) -> str:
+def hash_with_imports(files: Iterable[Path], root: Path) -> str:
     """Return a hash of files and of the project's files that they import, to any depth."""
     folders = {root, *(Path(entry or ".").resolve() for entry in sys.path)}
     folders = {folder for folder in folders if folder.is_relative_to(root)}
     waiting = list(files)
-    digest = hashlib.sha256()
+    parts: list[bytes] = []
     seen: set[Path] = set()
     for path in waiting:
         if path in seen:
             continue
         seen.add(path)
         content = path.read_bytes()
-        digest.update(f"{path.relative_to(root)}:{len(content)}:".encode())
-        digest.update(content)
+        parts += [str(path.relative_to(root)).encode(), content]
         waiting += sorted(set(_imported(path, content, root, folders)) - seen)
-    return digest.hexdigest()
+    return hash_bytes(*parts)
 
 
 def is_local(function: object, root: Path) -> bool:
