@@ -43,10 +43,6 @@ select substring(pg_get_constraintdef(oid) from '>= (\\d+)'),
        substring(pg_get_constraintdef(oid) from '<= (\\d+)')
 from pg_constraint
 where conname = 'settings_failure_threshold_check'"""
-SILENCE = """
-select substring(prosrc from 'watched_at.{1,60}interval ''(\\d+) minutes')
-from pg_proc
-where oid = 'reminder.check_watchdog'::regproc"""
 SILENCE_AND_TURN = """
 select substring(p.prosrc from 'watched_at.{1,60}interval ''(\\d+) minutes'),
        substring(j.schedule from '^\\*/(\\d+) ')

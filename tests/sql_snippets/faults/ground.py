@@ -14,7 +14,7 @@ import psycopg
 
 from sql_snippets.database.databases import open_template
 from sql_snippets.servers.server import ServerUnavailable
-from sql_snippets.servers.whole_server import look
+from sql_snippets.servers.whole_server import state_of
 from tests.reminder_system.lanes import cache_dir, reminder_recipe
 from tests.reminder_system.runs import PG_CRON
 from tests.sql_snippets.faults.catalogue import MOSTLY_HARMLESS
@@ -161,7 +161,7 @@ class Ground:
         """Give a copy of a clone as it is now, in which nobody may have a session meanwhile."""
         with database.server.connect(self._prepared.maintenance) as admin:
             # A fault may lie outside of the database: what is put back afterwards includes it.
-            now = look(admin)
+            now = state_of(admin)
         template = replace(self._prepared, name=database.name, has_settings=True, whole_server=now)
         return template.clone()
 
