@@ -42,6 +42,48 @@ LOST_GUARD = Fault(
     "alter table reminder.dispatched_reminders drop constraint dispatched_reminders_pkey; "
     "select reminder.record_deployment()",
 )
+# For each kind of difference a fault that no other kind names: by its name in the catalogue, or as
+# SQL where that has none.
+DIFFERENCES = {
+    "relation": "alter view public.reminders reset (security_invoker)",
+    "row security": "alter table public.activities disable row level security",
+    "column": "default of public.activities.registration_path dropped",
+    "constraint": "constraint activities_assignment_id_fkey of public.activities dropped",
+    "index": "index public.assignments_active_idx dropped",
+    "expression": (
+        "create or replace view public.reminders with (security_invoker = true) as "
+        "select assignment_id, due_on, mentor_id, dispatched_at "
+        "from reminder.dispatched_reminders where due_on > '2020-01-01'"
+    ),
+    "rule": "a rule on public.activities does nothing instead",
+    "trigger": "trigger contact_changed on public.activities dropped",
+    "policy": "policy of everybody on reminder.dispatched_reminders",
+    "grant": "all on public.activities given to anon",
+    "type": "create domain reminder.day as date",
+    "default privileges": (
+        "alter default privileges in schema reminder grant select on tables to anon"
+    ),
+    "role setting": "postgres checks no connection",
+    "membership": "revoke anon from authenticator",
+    "data": "update reminder.alert_kinds set meaning = 'x' where kind = 'test'",
+    "setting": (
+        "set session_replication_role = replica; "
+        "update reminder.settings set keep_logs = '500 days'"
+    ),
+}
+# A new owner of the schema is named by its grants as well.  What a view or a policy reads is for
+# what another version of PostgreSQL spells in another way.  Without its functions each row of health
+# says that its check is not the deployed one.
+NEVER_ALONE = {"schema", "reads", "function"}
+# The system as if its migrations had been written without a kind.
+_WITHOUT = """
+alter function reminder.current_state() rename to whole_state;
+create function reminder.current_state() returns table (kind text, object text, state text)
+language sql stable rows 1000
+set search_path = pg_catalog, pg_temp
+as $$ select * from reminder.whole_state() s where s.kind <> '{kind}' $$;
+select reminder.record_deployment();
+"""
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +130,25 @@ def test_each_row_is_the_only_one_that_names_some_fault(
     ]
     (named,) = ground.look(fault, ask=False).not_ok
     assert named.partition(":")[0] == row
+
+
+@pytest.mark.parametrize("kind", DIFFERENCES)
+def test_each_kind_of_difference_is_the_only_one_that_names_some_fault(
+    kind: str, ground: Ground, faults: tuple[Fault, ...]
+) -> None:
+    found = {fault.name: fault for fault in faults}
+    said = DIFFERENCES[kind]
+    fault = found.get(said, Fault("difference", said, said))
+    without = Fault("recorded", f"drift without its {kind}", _WITHOUT.format(kind=kind))
+    (named,) = ground.look(fault, ask=False).not_ok
+    assert named.startswith("deployment: differs")
+    assert ground.look(without, fault, ask=False).not_ok == ()
+
+
+def test_every_kind_of_difference_is_tried(ground: Ground) -> None:
+    with ground.clone() as database, database.connect() as session:
+        rows = session.execute("select distinct kind from reminder.deployed").fetchall()
+    assert {kind for (kind,) in rows} <= DIFFERENCES.keys() | NEVER_ALONE
 
 
 @pytest.mark.parametrize("part", range(PARTS))
