@@ -72,8 +72,8 @@ DIFFERENCES = {
     ),
 }
 # A new owner of the schema is named by its grants as well.  What a view or a policy reads is for
-# what another version of PostgreSQL spells in another way.  Without its functions each row of health
-# says that its check is not the deployed one.
+# what another version of PostgreSQL spells in another way.  Without its functions each row of
+# health says that its check is not the deployed one.
 NEVER_ALONE = {"schema", "reads", "function"}
 # The system as if its migrations had been written without a kind.
 _WITHOUT = """
