@@ -332,7 +332,7 @@ def test_a_drill_follows_blocks_of_other_sections(tmp_path: Path) -> None:
     later = "## C\n\n<!-- sql: name=done -->\n\n```sql\nselect 4;\n```\n"
     page = read(
         tmp_path,
-        f"{ELSEWHERE}<!-- sql: drill=stuck confirm=look resolve=fix verify=done -->\n"
+        f"{ELSEWHERE}<!-- sql: drill=stuck confirm=look resolve=fix verify=done within=9 -->\n"
         f"{FOLLOWED}{later}",
     )
     (drill,) = page.drills
@@ -346,6 +346,7 @@ def test_a_drill_follows_blocks_of_other_sections(tmp_path: Path) -> None:
     # What their own section shows is not what comes back with the incident.
     assert {(step.claims.rows, step.claims.output) for step in drill.steps} == {(None, None)}
     assert {step.claims.scenario for step in drill.steps} == {"stuck"}
+    assert [step.claims.within for step in drill.steps] == [None, None, None, 9]
     # In their own section they stay what they are.
     in_place = {snippet.name: snippet.claims for snippet in page.snippets}
     assert in_place["fix"].rows == 0
@@ -364,6 +365,7 @@ def test_a_drill_follows_blocks_of_other_sections(tmp_path: Path) -> None:
         ("drill=stuck resolve=fix,fix", "it names a block twice"),
         ("drill=stuck resolve=", "it needs the names of blocks"),
         ("drill=stuck resolve=a_!", "it needs the names of blocks"),
+        ("drill=stuck within=9", "so it goes with verify="),
     ],
 )
 def test_a_block_that_a_drill_cannot_follow(tmp_path: Path, words: str, message: str) -> None:

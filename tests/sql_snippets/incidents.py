@@ -229,6 +229,13 @@ select
   or (
     select last_contact_date < (now() at time zone 'utc')::date - 1
     from public.assignments where id = 8)
+  -- Something has to have arrived at each address since it was set.
+  or (
+    select max(updated_at) from vault.secrets where name = 'REMINDER_ALERT_WEBHOOK_URL'
+  ) > coalesce((select max(delivered_at) from reminder.alerts), '-infinity')
+  or (
+    select max(updated_at) from vault.secrets where name = 'REMINDER_HEARTBEAT_URL'
+  ) > coalesce((select accepted_at from reminder.heartbeat), '-infinity')
 """
 
 _NO_SCHEDULER = (

@@ -36,7 +36,7 @@ BLOCK_WORDS = (
 )
 TABLE_WORDS = ("table", "facts", "name", "not-output")
 OTHER_WORDS = ("not-output",)
-HEADING_WORDS = ("drill", "confirm", "resolve", "verify", "in-order", "skip")
+HEADING_WORDS = ("drill", "confirm", "resolve", "verify", "within", "in-order", "skip")
 PAGE_WORDS = ("not-names",)
 _FLAGS = frozenset({"once", "in-order", "not-output"})
 _KNOWN = tuple(dict.fromkeys((*BLOCK_WORDS, *TABLE_WORDS, *HEADING_WORDS, *PAGE_WORDS)))
@@ -105,7 +105,8 @@ class TableDirective:
 class HeadingDirective:
     """What directives say about a heading; ``scenario`` is None where they make no drill of it.
 
-    ``elsewhere`` has the blocks of other sections that are steps of this drill too, by name.
+    ``elsewhere`` has the blocks of other sections that are steps of this drill too, by name, and
+    ``within`` is how long, in seconds, those that verify may take to come true.
     ``order`` and ``skip`` are about all blocks of the section.
     """
 
@@ -114,6 +115,7 @@ class HeadingDirective:
     skip: str | None
     words: Mapping[str, Word]
     elsewhere: Mapping[Step, tuple[tuple[str, Word], ...]]
+    within: float | None
     problems: tuple[Failure, ...]
 
 
@@ -239,9 +241,12 @@ def bind_heading(directives: Sequence[Directive]) -> HeadingDirective:
             read.reject(step.value, "it names blocks that a drill follows, so it goes with drill=")
         elif names is not None:
             elsewhere[step] = tuple((name, words[step.value]) for name in names)
+    within = read.value("within", _seconds)
+    if within is not None and Step.VERIFY not in elsewhere:
+        read.reject("within", "it says how long a verification may take, so it goes with verify=")
     order = read.value("in-order", _order)
     skip = read.value("skip", _text)
-    return HeadingDirective(scenario, order, skip, words, elsewhere, tuple(problems))
+    return HeadingDirective(scenario, order, skip, words, elsewhere, within, tuple(problems))
 
 
 def split_page_words(directive: Directive) -> tuple[Directive, tuple[Word, ...]]:

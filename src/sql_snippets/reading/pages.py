@@ -115,6 +115,7 @@ class _OpenDrill:
     scenario: str
     location: Location
     elsewhere: Mapping[Step, tuple[tuple[str, Word], ...]]
+    within: float | None
     problems: tuple[Failure, ...]
     skipped: str | None
     steps: list[Snippet] = field(default_factory=list)
@@ -310,6 +311,7 @@ class _Assembly:
                 bound.scenario,
                 location,
                 bound.elsewhere,
+                bound.within,
                 problems,
                 self._scopes.skipped,
             )
@@ -367,6 +369,7 @@ class _Assembly:
                         found[0].claims,
                         step=step,
                         scenario=drill.scenario,
+                        within=drill.within if step is Step.VERIFY else None,
                         rows=None,
                         output=None,
                         ends=False,
