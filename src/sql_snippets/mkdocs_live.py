@@ -204,6 +204,8 @@ class LiveStamps:
         self._project = project
         self._report = report
         self._answers = _Answers(0, {})
+        # Open pages that were seen to have a file.
+        self._files: set[str] = set()
         self._built = self._seen = version_of(report)
         self._built_from = self._database()
         self._differs = False
@@ -265,7 +267,10 @@ class LiveStamps:
         An editor may do so for a moment to save it.
         """
         source = self._project / page
-        if not page or source.is_file():
+        if source.is_file():
+            self._files.add(page)
+        # One that a plugin made never had a file.
+        if page not in self._files or source.is_file():
             return False
         time.sleep(_LOOK_SECONDS)
         return not source.is_file()

@@ -40,6 +40,7 @@ begin
             order by k.id desc
             limit 1
           )
+        -- By the column of the index: by id the whole table is read where nothing is old.
         order by o.started_at
         limit p_batch
       );

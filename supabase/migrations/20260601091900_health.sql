@@ -125,7 +125,7 @@ begin
     else replace(array_to_string(v_wrong || v_paused, '; '), ': active is false', ' is switched off')
   end;
   section := case
-    -- The job is first in the list: whoever switches it on sees to the watchdog next.
+    -- The run comes first; its section leads on to the watchdog.
     when v_wrong is null and v_paused[1] like 'job peer-mentor-reminders%' then 'enable-the-job'
     when v_wrong is null and v_paused[array_length(v_paused, 1)] like 'job reminder-watchdog%' then 'watchdog-silent'
     when v_wrong is null and v_paused is not null then 'enable-the-job'

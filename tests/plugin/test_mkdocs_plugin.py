@@ -668,6 +668,9 @@ def test_an_open_page_that_is_taken_away_is_told_so_without_a_build(
     live.take_up()
     page = project / "docs" / "page.md"
     text = page.read_text(encoding="utf-8")
+    assert _ask(server, ADDRESS, page="docs/page.md", seen="")[1] == b"null"
+    # One that a plugin makes never has a file.
+    assert _ask(server, ADDRESS, page="docs/made.md", seen="")[1] == b"null"
     page.unlink()
     _, answer = _ask(server, ADDRESS, page="docs/page.md", seen="")
     assert json.loads(answer)["failure"].startswith("docs/page.md is not there any more.")

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 Connection = psycopg.Connection[Any]
 
-ACTIVITIES = "--table=public.activities"
-BOTH = ("--table=public.assignments", ACTIVITIES)
+ASSIGNMENTS, ACTIVITIES = "--table=public.assignments", "--table=public.activities"
 
 
 def copy_data(source: Database, target: Database, *tables: str) -> None:
@@ -65,7 +64,7 @@ def source(database: Database, postgres: Connection) -> Database:
 
 def test_data_of_all_tables_is_well(source: Database, template: Template) -> None:
     with template.clone() as target, target.connect() as restored:
-        copy_data(source, target, *BOTH)
+        copy_data(source, target, ASSIGNMENTS, ACTIVITIES)
         assert restored.execute("select * from reminder.drift").fetchall() == []
         assert check(restored, "contact_dates")[0]
         add_mentors(restored)
@@ -79,7 +78,7 @@ def test_activities_without_their_dates_are_found_and_mended(
     source: Database, postgres: Connection, template: Template
 ) -> None:
     with template.clone() as target, target.connect() as restored:
-        copy_data(source, target, BOTH[0])
+        copy_data(source, target, ASSIGNMENTS)
         log_contact(postgres, 1, 3)
         copy_data(source, target, ACTIVITIES)
         ok, finding, section = check(restored, "contact_dates")

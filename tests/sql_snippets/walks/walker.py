@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 DONE, ESCALATED, CIRCLE, TOO_LONG, LOST = "done", "escalate", "circle", "too long", "lost"
 MOST_STATEMENTS = 40
-# "Wait, then run the block again" is done so often before it counts as a circle.
+# "Run the block again" is done so often before it counts as a circle.
 MOST_WAITS = 2
 READ_SECONDS, WRITE_SECONDS = 20.0, 60.0
 # What a person knows without the database: who it is and why it is done.
