@@ -154,15 +154,17 @@ def given_away(sql_database: Database) -> Scenario:
 
 @incident
 def lost_function(sql_database: Database) -> Scenario:
-    """A restore left out a function, and a rule keeps every date as it is."""
+    """A restore left out a function, and a check refuses every new assignment."""
     with sql_database.connect() as session:
         session.execute("drop function reminder.send_heartbeat()")
-        session.execute("create rule keep as on update to public.assignments do instead nothing")
+        session.execute(
+            "alter table public.assignments add constraint odd check (id < 9) not valid"
+        )
     return Scenario(
         is_present=lambda: _is_true(
             sql_database,
             "to_regprocedure('reminder.send_heartbeat()') is null "
-            "or exists (select from pg_rules where rulename = 'keep')",
+            "or exists (select from pg_constraint where conname = 'odd')",
         )
     )
 
