@@ -156,7 +156,7 @@ select
 _SEND_AND_RECEIVE = """
 with sent as (
   delete from net.http_request_queue
-  returning id, url ~ '^https://(channel|switch)[.]example/' as is_known
+  returning id, url = 'https://channel.example/alerts' as is_known
 )
 insert into net._http_response (id, status_code, timed_out, error_msg)
 select
@@ -285,14 +285,7 @@ PRACTICE: dict[str, Incident | Impossible] = {
     ),
     "duplicate_reminders": Incident(DUPLICATE_REMINDERS, DUPLICATE_REMINDERS_ARE_PRESENT),
     "hook_disabled": Incident(HOOK_DISABLED, HOOK_DISABLED_IS_PRESENT),
-    "restored": Incident(
-        RESTORED,
-        RESTORED_IS_PRESENT,
-        after=_SEND_AND_RECEIVE,
-        note="Nothing leaves the browser: a stand-in answers at the two addresses below.",
-        values={
-            "webhook_url": "https://channel.example/alerts",
-            "heartbeat_url": "https://switch.example/ping",
-        },
+    "restored": Impossible(
+        "The watchdog reads the answers of both addresses there, and in a browser no job fires."
     ),
 }
