@@ -269,8 +269,9 @@ class LiveStamps:
         source = self._project / page
         if source.is_file():
             self._files.add(page)
+            return False
         # One that a plugin made never had a file.
-        if page not in self._files or source.is_file():
+        if page not in self._files:
             return False
         time.sleep(_LOOK_SECONDS)
         return not source.is_file()

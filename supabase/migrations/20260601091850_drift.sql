@@ -357,22 +357,14 @@ as $$
         (a.attnotnull or y.typnotnull) and not a.atthasdef and a.attidentity = '' as must_be_given,
         -- Left out it is null, or new in every row: no two rows are alike in it.
         not a.atthasdef or pg_get_expr(d.adbin, d.adrelid) ~ '^(nextval|gen_random_uuid|uuid_generate_v[0-9a-z]+)\('
-          as never_alike
+          as never_alike,
+        pg_get_serial_sequence(b.name, a.attname) as sequence
       from base b
       join pg_attribute a on a.attrelid = b.id and a.attnum > 0 and not a.attisdropped
       join pg_type y on y.oid = a.atttypid
       left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
       where not exists (
         select from reminder.deployed d where d.object = format('column %s.%I', b.name, a.attname))
-    ),
-    numbered as (
-      select b.id, d.refobjsubid as attnum, format('%I.%I', n.nspname, s.relname) as sequence
-      from base b
-      join pg_depend d
-        on d.refclassid = 'pg_class'::regclass and d.refobjid = b.id
-        and d.classid = 'pg_class'::regclass and d.deptype in ('i', 'a')
-      join pg_class s on s.oid = d.objid and s.relkind = 'S'
-      join pg_namespace n on n.oid = s.relnamespace
     )
   select case p_kind
     -- What must be given refuses every row that is written as documented.
@@ -382,12 +374,10 @@ as $$
         and not a.must_be_given)
     when 'grant' then exists (
       select from base b join added a on a.id = b.id
-      left join numbered n on n.id = b.id and n.attnum = a.attnum
       where starts_with(p_object, format('grant on (%I) on table %s to ', a.attname, b.name))
-        or starts_with(p_object, format('grant on sequence %s to ', n.sequence)))
+        or starts_with(p_object, format('grant on sequence %s to ', a.sequence)))
     when 'relation' then exists (
-      select from numbered n join added a on a.id = n.id and a.attnum = n.attnum
-      where p_object = 'sequence ' || n.sequence)
+      select from added a where p_object = 'sequence ' || a.sequence)
     -- What only looks at columns of its own refuses no contact, unless these must be given.
     when 'constraint' then exists (
       select from base b join pg_constraint k on k.conrelid = b.id

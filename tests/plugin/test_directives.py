@@ -354,6 +354,19 @@ def test_a_drill_follows_blocks_of_other_sections(tmp_path: Path) -> None:
     assert {in_place[name].step for name in ("look", "fix", "done")} == {None}
 
 
+@pytest.mark.parametrize(("said", "within"), [("", 5), (" within=9", 9)])
+def test_a_block_that_verifies_elsewhere_keeps_its_time(
+    tmp_path: Path, said: str, within: float
+) -> None:
+    first = "<!-- sql: drill=first -->\n## A\n\n<!-- sql: step=verify within=5 name=done -->\n\n"
+    page = read(
+        tmp_path,
+        f"{first}```sql\nselect 1;\n```\n\n<!-- sql: drill=stuck verify=done{said} -->\n{FOLLOWED}",
+    )
+    times = [[step.claims.within for step in drill.steps] for drill in page.drills]
+    assert times == [[5], [None, within]]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

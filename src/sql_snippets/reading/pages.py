@@ -365,11 +365,12 @@ class _Assembly:
                     why = f"`{name}` is a step of this section already"
                     problems.append(Failure(word.location, f"`{word}`: {why}."))
                 else:
+                    own = found[0].claims
                     claims = replace(
-                        found[0].claims,
+                        own,
                         step=step,
                         scenario=drill.scenario,
-                        within=drill.within if step is Step.VERIFY else None,
+                        within=(step is Step.VERIFY and drill.within) or own.within,
                         rows=None,
                         output=None,
                         ends=False,
