@@ -218,6 +218,23 @@ def test_first_useful_action_is_in_sight_on_a_phone(browser: Browser, site: str)
         context.close()
 
 
+def test_what_is_numbered_has_its_numbers(page: Page, site: str) -> None:
+    """A list with numbers right behind one without them would go on as that one."""
+    numbered = {}
+    for file in sorted((ROOT / "docs").rglob("*.md")):
+        text = re.sub(
+            r"^```.*?^```", "", file.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+        )
+        if steps := re.findall(r"^\d+\. ", text, re.MULTILINE):
+            numbered[file.relative_to(ROOT / "docs").with_suffix("").as_posix()] = len(steps)
+    assert "operations/cron-reminder-runbook" in numbered
+    shown = {}
+    for name in numbered:
+        open_page(page, f"{site}{name}/")
+        shown[name] = page.locator("article ol > li").count()
+    assert shown == numbered
+
+
 def test_every_link_of_the_home_page_leads_to_a_section(page: Page, site: str) -> None:
     open_page(page, site)
     anchors = page.locator(".home a[href*='#']:not(.headerlink)").evaluate_all(

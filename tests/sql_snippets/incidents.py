@@ -285,7 +285,6 @@ PRACTICE: dict[str, Incident | Impossible] = {
     ),
     "duplicate_reminders": Incident(DUPLICATE_REMINDERS, DUPLICATE_REMINDERS_ARE_PRESENT),
     "hook_disabled": Incident(HOOK_DISABLED, HOOK_DISABLED_IS_PRESENT),
-    "restored": Impossible(
-        "The watchdog reads the answers of both addresses there, and in a browser no job fires."
-    ),
+    # The watchdog reads the answers of both addresses.
+    "restored": Impossible("No job fires there."),
 }
