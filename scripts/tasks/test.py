@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-# Twice as many as most machines of a CI have processors: a test waits for a server, a browser or
-# the clock half of its time.  Three left each of two processors idle for a third of a run.
-WORKERS = "4"
+# One more than most machines of a CI have processors: a test waits for a server, a browser or the
+# clock a third of its time.  With four, a whole run of two processors took longer.
+WORKERS = "3"
 SLOWEST = 10
 TIMES = CACHE / "tests.xml"
 # Written beside the report, which the site's tests read meanwhile, and put in its place at the end.

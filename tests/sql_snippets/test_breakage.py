@@ -64,7 +64,7 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    for folder in ("docs", "supabase", "tests/sql_snippets"):
+    for folder in ("docs", "supabase", "tests/sql_snippets", "scripts/hooks"):
         shutil.copytree(
             ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("vendor", "__pycache__")
         )

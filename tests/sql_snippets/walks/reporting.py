@@ -72,7 +72,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
 ) -> None:
     """Print how the walks ended, and what is to be said about the page."""
     found = [
@@ -97,7 +97,10 @@ def pytest_terminal_summary(
     for remark in sorted(set(remarks), key=lambda one: (-remarks.count(one), one)):
         terminalreporter.line(f"{remarks.count(remark):4} {remark}")
     if config.getoption("--walks-keep"):
-        _keep(tallies, config.getoption("--walks"))
+        if exitstatus > 1 or terminalreporter.stats.get("deselected"):
+            terminalreporter.line("Not kept: not every walk that was asked for came to its end.")
+        else:
+            _keep(tallies, config.getoption("--walks"))
     if not is_walked(DOCS):
         terminalreporter.line(f"The table on the site is of an older runbook. Walk again: {AGAIN}")
 
