@@ -475,6 +475,7 @@ begin
     end if;
     if v_error_code is null or v_held is not null then
       v_some_done := v_some_done or v_up_to is not null;
+      v_failures := 0;
       -- Waiting once is enough.
       v_skip_locked := v_skip_locked and pg_catalog.cardinality(v_passed_over) > 0;
       v_size := least(v_size * 2, v_batch_size);

@@ -4,6 +4,8 @@
 -- To undo, after every later migration:
 --   drop function reminder.check_contact_dates();
 --   drop function reminder.repair_last_contact();
+--   drop function reminder.look_at_all();
+--   drop table reminder.full_looks;
 --   drop view reminder.lately_stale_contact;
 --   drop view reminder.stale_last_contact;
 
@@ -18,7 +20,7 @@ comment on column reminder.stale_last_contact.mentor_id is 'Its mentor.';
 comment on column reminder.stale_last_contact.last_contact_date is 'The date that the job goes by.';
 comment on column reminder.stale_last_contact.logged_contact is 'The latest contact that was logged, or the correction by hand. Null: none.';
 
--- The view above looks at every assignment: seconds for a million.  A first look has to be quick, and
+-- The view above looks at every assignment: seconds for a million.  A look at many has to be quick, and
 -- goes where trouble shows: what was registered last, by key and not by registered_at, as a load with
 -- old times is lately too; what was corrected last; and the latest dates, which silence reminders.
 create view reminder.lately_stale_contact with (security_invoker = true) as
@@ -49,6 +51,49 @@ comment on column reminder.lately_stale_contact.assignment_id is 'The assignment
 comment on column reminder.lately_stale_contact.mentor_id is 'Its mentor.';
 comment on column reminder.lately_stale_contact.last_contact_date is 'The date that the job goes by.';
 comment on column reminder.lately_stale_contact.logged_contact is 'The latest contact that was logged, or the correction by hand. Null: none.';
+
+-- What a first look leaves out, the daily job of retention looks at.  The few that are kept tell
+-- whether what was found has been mended since.
+create table reminder.full_looks (
+  what text primary key check (what in ('contact dates', 'reminders')),
+  looked_at timestamptz not null default clock_timestamp(),
+  wrong bigint not null,
+  examples bigint[] not null check (cardinality(examples) <= 1000)
+);
+comment on table reminder.full_looks is 'The latest look at all contact dates, and at all reminders of active assignments, one row each.';
+comment on column reminder.full_looks.what is 'What was looked at.';
+comment on column reminder.full_looks.looked_at is 'When.';
+comment on column reminder.full_looks.wrong is 'How many assignments had a date that was not the logged one, or a reminder from the future.';
+comment on column reminder.full_looks.examples is 'Up to 1,000 of these assignments.';
+revoke all on reminder.full_looks from public, anon, authenticated, service_role;
+
+create function reminder.look_at_all() returns setof reminder.full_looks
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+  insert into reminder.full_looks as f (what, wrong, examples)
+  select w.what, count(w.id), coalesce((array_agg(w.id order by w.id) filter (where w.id is not null))[:1000], '{}')
+  from (
+    select 'contact dates' as what, s.assignment_id as id from reminder.stale_last_contact s
+    union all
+    select 'reminders', a.id
+    from public.assignments a
+    where a.status = 'active'
+      and exists (
+        select from reminder.dispatched_reminders r
+        where r.assignment_id = a.id and r.dispatched_on > (now() at time zone 'utc')::date
+      )
+    union all
+    values ('contact dates', null::bigint), ('reminders', null)
+  ) w
+  group by w.what
+  on conflict (what) do update
+    set looked_at = excluded.looked_at, wrong = excluded.wrong, examples = excluded.examples
+  returning *
+$$;
+comment on function reminder.look_at_all() is
+  'Looks at the dates and the reminders of all assignments and keeps what it found, for health. Seconds for a million; the daily clearing calls it.';
+revoke all on function reminder.look_at_all() from public;
 
 create function reminder.repair_last_contact() returns integer
 language plpgsql
@@ -81,6 +126,10 @@ begin
         cardinality(v_left), cardinality(v_ids), v_left[1]),
       hint = 'A trigger or a rule on public.assignments changes them; reminder.drift names it.';
   end if;
+  insert into reminder.full_looks as f (what, wrong, examples)
+  values ('contact dates', 0, '{}')
+  on conflict (what) do update
+    set looked_at = excluded.looked_at, wrong = excluded.wrong, examples = excluded.examples;
   return coalesce(cardinality(v_ids), 0);
 end
 $$;
@@ -95,22 +144,39 @@ as $$
 declare
   v_stale bigint;
   v_far bigint;
+  v_look reminder.full_looks%rowtype;
+  v_seen_then bigint := 0;
+  v_unseen text;
 begin
-  select count(*) into v_stale from reminder.lately_stale_contact;
+  if not exists (select from public.assignments offset 1000) then
+    select count(*) into v_stale from reminder.stale_last_contact;
+  else
+    select count(*) into v_stale from reminder.lately_stale_contact;
+    select * into v_look from reminder.full_looks f where f.what = 'contact dates';
+    v_seen_then := v_look.wrong - cardinality(v_look.examples) + (
+      select count(*) from unnest(v_look.examples) e(id)
+      where exists (select from reminder.stale_last_contact s where s.assignment_id = e.id));
+    v_unseen := case
+      when v_look.what is null then 'never all looked at'
+      when v_look.looked_at < now() - interval '2 days' or v_look.looked_at > clock_timestamp()
+        then 'last all looked at on ' || (v_look.looked_at at time zone 'utc')::date
+    end;
+  end if;
   -- Refused when it is written, but not with the triggers off.
   select count(*) into v_far
   from public.assignments a
   where a.status = 'active'
     and coalesce(a.last_contact_date, a.started_on) > (now() at time zone 'utc')::date + 366;
-  return query select
-    v_stale = 0 and v_far = 0,
-    concat_ws(
-      ', ',
-      case when v_stale > 0 then v_stale || ' not as logged' end,
-      case when v_far > 0 then v_far || ' more than a year ahead' end,
-      case when v_stale = 0 and v_far = 0 then 'as logged' end
-    ),
-    'reminders-after-contact';
+  ok := v_stale = 0 and v_far = 0 and coalesce(v_seen_then, 0) = 0 and v_unseen is null;
+  finding := concat_ws(
+    ', ',
+    case when greatest(v_stale, v_seen_then) > 0 then greatest(v_stale, v_seen_then) || ' not as logged' end,
+    case when v_far > 0 then v_far || ' more than a year ahead' end,
+    v_unseen,
+    case when ok then 'as logged' end
+  );
+  section := 'reminders-after-contact';
+  return next;
 end
 $$;
 comment on function reminder.check_contact_dates() is

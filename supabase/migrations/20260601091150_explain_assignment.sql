@@ -93,6 +93,12 @@ begin
     order by r.dispatched_on desc;
 
   v_since := coalesce(v_assignment.last_contact_date, v_assignment.started_on);
+  -- From an infinite date no day can be counted, and it is what a reader wants explained.
+  if not isfinite(v_since) then
+    return query select
+      'next reminder', null::date, 'cannot be told: no day can be counted from the date above';
+    return;
+  end if;
   v_due := reminder.due_on(
     v_since, v_today, v_settings.reminder_after_days, v_settings.repeat_every_days);
   select max(r.dispatched_on) into v_last_reminder

@@ -114,7 +114,7 @@ as $$
       e.due_at is not null
       and not exists (
         select from public.cron_execution_logs l
-        where l.started_at >= e.due_at and l.status not in ('running', 'skipped')
+        where l.started_at between e.due_at and p_at and l.status not in ('running', 'skipped')
       )
     )
 $$;
@@ -282,7 +282,9 @@ create view reminder.blocking_session with (security_invoker = true) as
     a.state,
     -- Not clock_timestamp(): one and the same statement is to see one age.
     now() - a.state_change as since,
-    string_agg(distinct o.name, ', ' order by o.name) as locks
+    string_agg(distinct o.name, ', ' order by o.name) as locks,
+    -- Modes that keep whoever writes any row waiting.
+    bool_or(l.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')) as is_whole_table
   from pg_catalog.pg_locks l
   join pg_catalog.pg_stat_activity a on a.pid = l.pid
   join (
@@ -308,6 +310,7 @@ comment on column reminder.blocking_session.client_addr is 'Where it is connecte
 comment on column reminder.blocking_session.state is 'What the session is doing; idle in transaction: nothing, and it keeps its locks.';
 comment on column reminder.blocking_session.since is 'How long it has been in that state.';
 comment on column reminder.blocking_session.locks is 'The tables.';
+comment on column reminder.blocking_session.is_whole_table is 'Whether it keeps everybody from writing one of them, and not only its rows.';
 
 create function reminder.check_lock() returns table (ok boolean, finding text, section text)
 language sql stable rows 1
@@ -317,16 +320,17 @@ as $$
     s.pid is null and b.pid is null,
     case
       when s.pid is null and b.pid is not null
-        then format('process %s left a transaction open that locks %s', b.pid, b.locks)
+        then format('process %s %s %s', b.pid,
+          case b.state when 'active' then 'is at work and locks' else 'left a transaction open that locks' end, b.locks)
       else coalesce('held by process ' || reminder.lock_holder(), 'free')
     end,
     case when s.pid is null and b.pid is not null then 'service-timeout' else 'stuck-lock' end
   from (select) as always
   left join (select k.pid from reminder.stuck_lock k limit 1) s on true
   left join (
-    select k.pid, k.locks
+    select k.pid, k.state, k.locks
     from reminder.blocking_session k
-    where k.state like 'idle in transaction%' and k.since > interval '5 seconds'
+    where k.since > interval '5 seconds' and (k.state like 'idle in transaction%' or k.is_whole_table)
     order by k.pid
     limit 1
   ) b on true
@@ -339,11 +343,14 @@ language sql stable rows 1
 set search_path = pg_catalog, pg_temp
 as $$
   select
-    coalesce(w.watched_at > clock_timestamp() - interval '15 minutes' and w.error is null, false),
     coalesce(
-      floor(extract(epoch from clock_timestamp() - w.watched_at) / 60) || ' minutes ago' || coalesce(': ' || w.error, ''),
-      'never'
-    ),
+      w.watched_at between clock_timestamp() - interval '15 minutes' and clock_timestamp() and w.error is null, false),
+    case
+      when w.watched_at is null then 'never'
+      -- Written by no watchdog: it would vouch for it until then.
+      when w.watched_at > clock_timestamp() then 'its last row is dated in the future'
+      else floor(extract(epoch from clock_timestamp() - w.watched_at) / 60) || ' minutes ago' || coalesce(': ' || w.error, '')
+    end,
     'watchdog-silent'
   from (select) as always
   left join (select * from reminder.watchdog_log l order by l.id desc limit 1) w on true
@@ -382,8 +389,9 @@ set search_path = pg_catalog, pg_temp
 as $$
   with
     success as (
+      -- One from the future vouches for no run.
       select l.finished_at as at from public.cron_execution_logs l
-      where l.status = 'succeeded'
+      where l.status = 'succeeded' and l.finished_at <= clock_timestamp()
       order by l.id desc
       limit 1
     ),

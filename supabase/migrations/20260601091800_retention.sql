@@ -125,8 +125,9 @@ begin
     end loop;
     commit;
   end loop;
+  perform reminder.look_at_all();
 end
 $$;
 comment on procedure reminder.clear_old_rows() is
-  'Clears everything that is kept long enough, a batch a transaction. Called daily by pg_cron.';
+  'Clears everything that is kept long enough, a batch a transaction, and then looks at all dates and reminders, for health. Called daily by pg_cron.';
 revoke all on procedure reminder.clear_old_rows() from public, anon, authenticated, service_role;

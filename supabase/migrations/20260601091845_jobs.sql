@@ -107,8 +107,13 @@ begin
       )
       and (
         j.jobname in (select e.jobname from reminder.deployed_jobs() e)
-        or j.command ~* '(\mreminder"?\s*\.|search_path.*\mreminder\M|\m(run_job|run_manually|clear_old_rows)\M)'
-        or j.command ~* '\m(assignments|activities|activity_types|cron_execution_logs)\M'
+        or j.command ~* '(\mreminder"?\s*\.|(search_path|schema).*\mreminder\M|\m(run_job|run_manually|clear_old_rows)\M)'
+        or j.command ~* '\m(assignments|activities|activity_types|cron_execution_logs|correct_last_contact_date)\M'
+        -- What deletes from the view has people reminded again.
+        or j.command ~* '\m(from|into|update|only|truncate)\s+("?public"?\s*\.\s*)?"?reminders\M'
+        -- What takes a job away, or switches it off, for the next day.
+        or j.command ~* '\mcron"?\s*\.\s*"?(unschedule|alter_job|job)\M'
+        or exists (select from reminder.deployed_jobs() e where strpos(j.command, e.jobname) > 0)
       );
 end
 $$;
@@ -194,12 +199,20 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_owner constant name := (
+    select pg_get_userbyid(n.nspowner) from pg_namespace n where n.nspname = 'reminder');
   v_job record;
   v_schedule text;
   v_active boolean;
   v_differs text;
   v_as_deployed text[];
 begin
+  if current_user <> v_owner then
+    raise exception using
+      errcode = 'insufficient_privilege',
+      message = format('Jobs run as the role that registers them: here as %s, and not as %s.', current_user, v_owner),
+      hint = format('Become that role first: set role %I;', v_owner);
+  end if;
   for v_job in
     select e.jobname, e.schedule, e.command, j.jobid, j.schedule as found_schedule, j.active
     from reminder.deployed_jobs() e

@@ -19,6 +19,7 @@
 --   drop function reminder.find_drift();
 --   drop function reminder.record_deployment();
 --   drop function reminder.is_addition(text, text);
+--   drop function reminder.code_behind(oid);
 --   drop function reminder.without_spelling(text);
 --   drop function reminder.find_low_numbering();
 --   drop function reminder.current_state();
@@ -73,6 +74,10 @@ language sql stable rows 1000
 set search_path = pg_catalog, pg_temp
 as $$
   with
+    -- Those of the Data API.
+    api_role as materialized (
+      select a.* from pg_roles a where a.rolname in ('anon', 'authenticated', 'service_role', 'authenticator')
+    ),
     relation as materialized (
       select o.name, c.*
       from reminder.own_relations() o
@@ -105,6 +110,16 @@ as $$
       select 'schema ' || n.nspname, coalesce(n.nspacl, acldefault('n', n.nspowner))
       from pg_namespace n
       where n.nspname = 'reminder'
+      union all
+      -- Whoever may make things in public makes them beside ours.  What other roles hold there is the
+      -- application's.
+      select 'schema ' || n.nspname, array_agg(a.item)
+      from pg_namespace n
+      cross join lateral unnest(coalesce(n.nspacl, acldefault('n', n.nspowner))) a(item)
+      cross join lateral aclexplode(array[a.item]) x
+      where n.nspname = 'public'
+        and (x.grantee = 0 or x.grantee in (select u.oid from api_role u))
+      group by n.nspname
     ),
     privileges as (
       select
@@ -284,11 +299,24 @@ as $$
   cross join lateral unnest(b.setconfig) c(setting)
   where b.setdatabase = 0 and c.setting like 'client_connection_check_interval=%'
   union all
-  -- Through these the Data API becomes the role of whoever calls it.
-  select distinct 'membership', format('membership of authenticator in %I', r.rolname), 'granted'
+  -- What a role may do beside its grants: nobody signs in without a login, and the application's
+  -- server registers for everybody because row security does not hold for it.
+  select
+    'role', 'role ' || quote_ident(a.rolname),
+    concat_ws(', ',
+      case when a.rolcanlogin then 'logs in' else 'does not log in' end,
+      case when a.rolbypassrls then 'bypasses row security' end,
+      case when a.rolsuper then 'superuser' end,
+      case when a.rolcreaterole then 'makes roles' end)
+  from api_role a
+  union all
+  -- Through these the Data API becomes the role of whoever calls it; through any other, one of its
+  -- roles would hold more than it was granted.
+  select distinct 'membership', format('membership of %I in %I', a.rolname, r.rolname), 'granted'
   from pg_auth_members m
-  join pg_roles a on a.oid = m.member and a.rolname = 'authenticator'
-  join pg_roles r on r.oid = m.roleid and r.rolname in ('anon', 'authenticated', 'service_role')
+  join api_role a on a.oid = m.member
+  join pg_roles r on r.oid = m.roleid
+  where a.rolname <> 'authenticator' or r.oid in (select u.oid from api_role u)
   union all
   -- Data of the migrations: an alert whose kind is not there cannot be raised.
   select 'data', 'alert kind ' || k.kind, k.runbook_anchor || ': ' || k.meaning
@@ -337,10 +365,34 @@ create function reminder.without_spelling(p_sql text) returns text
 language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-  select regexp_replace(p_sql, '[\s()]+|\m[a-z_][a-z0-9_]*\.(?=[a-z_"])', '', 'g')
+  select regexp_replace(p_sql, '\s+|\m[a-z_][a-z0-9_]*\.(?=[a-z_"])', '', 'g')
 $$;
 comment on function reminder.without_spelling(text) is
-  'An expression without what two versions of PostgreSQL write differently: blanks, parentheses, and whether a column says which table it is of.';
+  'An expression without what two versions of PostgreSQL write differently: blanks, and whether a column says which table it is of.';
+
+-- A function may leave the writing to one that it calls.
+create function reminder.code_behind(p_function oid) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  with recursive
+    own as materialized (
+      select p.oid as id, p.proname, p.prosrc
+      from pg_proc p
+      join pg_namespace n on n.oid = p.pronamespace
+      where n.nspname not in ('pg_catalog', 'information_schema')
+    ),
+    reached as (
+      select o.id, o.prosrc from own o where o.id = p_function
+      union
+      select o.id, o.prosrc
+      from reached r
+      join own o on r.prosrc ~* ('\m' || regexp_replace(o.proname, '(\W)', '\\\1', 'g') || '"?\s*\(')
+    )
+  select coalesce(string_agg(r.prosrc, e'\n'), '') from reached r
+$$;
+comment on function reminder.code_behind(oid) is
+  'The body of a function and of every function that it names in a call, as far as these are not PostgreSQL''s own.';
 
 create function reminder.is_addition(p_kind text, p_object text) returns boolean
 language sql stable
@@ -376,6 +428,19 @@ as $$
       select from base b join added a on a.id = b.id
       where starts_with(p_object, format('grant on (%I) on table %s to ', a.attname, b.name))
         or starts_with(p_object, format('grant on sequence %s to ', a.sequence)))
+      -- A role of the application, which nobody of the Data API becomes, only reads.
+      or exists (
+        select from base b
+        cross join pg_roles g
+        where p_object = format('grant on table %s to %I', b.name, g.rolname)
+          and not exists (
+            select from pg_roles a
+            where a.rolname in ('anon', 'authenticated', 'service_role', 'authenticator')
+              and pg_has_role(a.oid, g.oid, 'member'))
+          and not exists (
+            select from pg_class c
+            cross join lateral aclexplode(c.relacl) x
+            where c.oid = b.id and x.grantee = g.oid and (x.privilege_type <> 'SELECT' or x.is_grantable)))
     when 'relation' then exists (
       select from added a where p_object = 'sequence ' || a.sequence)
     -- What only looks at columns of its own refuses no contact, unless these must be given.
@@ -398,21 +463,29 @@ as $$
           and x.indkey::smallint[] <@ array(select a.attnum from added a where a.id = b.id)
           and x.indkey::smallint[] && array(select a.attnum from added a where a.id = b.id and a.never_alike)
         ))
-    -- Before a row is written a trigger can change or drop it; afterwards it can only write another.
+    -- Before a row is written a trigger can change or drop it, and at any time it can write another.
+    -- What cannot be read for certain counts as wrong: a migration that records it anew says that it
+    -- is meant.
     when 'trigger' then exists (
       select from base b
       join pg_trigger t on t.tgrelid = b.id and not t.tgisinternal
       join pg_proc p on p.oid = t.tgfoid
-      cross join lateral (select p.prosrc || ' ' || encode(t.tgargs, 'escape') as code) c
+      join pg_language l on l.oid = p.prolang
+      cross join lateral (
+        select p.prosrc || ' ' || encode(t.tgargs, 'escape') as own, reminder.code_behind(p.oid) as reached
+      ) c
       where format('trigger %I on %s', t.tgname, b.name) = p_object
-        -- Of a trigger that may refuse a contact, a migration that records it anew says that it may.
-        and c.code !~* '\mraise\s+(exception|sqlstate|using|''|;)'
+        and c.reached !~* '\mraise\s+(exception|sqlstate|using|''|;)'
+        and c.reached !~* '\m(insert|update|delete|merge|truncate)\M.*\m(assignments|activities|activity_types|reminder)\M'
         and case
-          when (t.tgtype & 2) <> 0 then
-            c.code !~* '\m(status|mentor_id|started_on|last_contact_date|assignment_id|activity_type|occurred_on|registered_at)\M'
-            and c.code !~* '\mreturn\s+null\M'
-          else
-            c.code !~* '\m(insert|update|delete|merge|truncate)\M.*\m(assignments|activities|activity_types|reminder)\M'
+          when (t.tgtype & 2) = 0 then true
+          when c.own ~* '\m(status|mentor_id|started_on|last_contact_date|assignment_id|activity_type|occurred_on|registered_at)\M'
+            then false
+          -- These two of PostgreSQL fill the column that they are told.
+          when l.lanname <> 'plpgsql' then p.prosrc in ('moddatetime', 'tsvector_update_trigger_byid')
+          -- Every way out gives the row on, which is never another.
+          else c.own !~* '\mreturn\M(?!\s+new\s*;)'
+            and c.own !~* '\mnew\s*(:=|=)|\minto\s+(strict\s+)?new\M(?!\s*\.)'
         end)
     -- A new type is of no contact that was logged before.
     when 'data' then p_object like 'contact type %'
@@ -453,7 +526,7 @@ begin
     where d.state is distinct from c.state
       and case
         when d.server_version <> current_setting('server_version_num')::integer / 10000
-          and d.kind not in ('function', 'grant', 'setting')
+          and d.kind in ('expression', 'policy')
         then reminder.without_spelling(d.state) is distinct from reminder.without_spelling(c.state)
         else true
       end
@@ -661,6 +734,7 @@ revoke all on function
   reminder.current_state(),
   reminder.find_low_numbering(),
   reminder.without_spelling(text),
+  reminder.code_behind(oid),
   reminder.is_addition(text, text),
   reminder.record_deployment(),
   reminder.find_drift(),

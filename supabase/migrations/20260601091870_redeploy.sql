@@ -227,15 +227,16 @@ begin
   from reminder.deployed d
   where d.kind = 'setting' and d.object = 'setting ' || p_setting;
   if not found then
-    -- One of the role that runs the job, which health names where it keeps a run from its end.
+    -- One of a role, which health names where it keeps a run from its end, or people from registering.
     for v_of_role in
       select
         substr(c.setting, strpos(c.setting, '=') + 1) as value,
-        n.nspowner::regrole as role,
+        b.setrole::regrole as role,
         ' in database ' || quote_ident(d.datname) as database
       from pg_db_role_setting b
       cross join lateral unnest(b.setconfig) c(setting)
-      join pg_namespace n on n.nspname = 'reminder' and n.nspowner = b.setrole
+      join pg_namespace n on n.nspname = 'reminder'
+        and (n.nspowner = b.setrole or b.setrole in (to_regrole('authenticated'), to_regrole('authenticator'), to_regrole('service_role')))
       left join pg_database d on d.oid = b.setdatabase
       where split_part(c.setting, '=', 1) = p_setting
         and (b.setdatabase = 0 or d.datname = current_database())
@@ -259,7 +260,7 @@ begin
 end
 $$;
 comment on function reminder.reset_setting(text) is
-  'Sets one setting to the value it was deployed with, and takes one off the role that runs the job; reminder.changes keeps the old value of the first.';
+  'Sets one setting to the value it was deployed with, and takes one off the roles of the system; reminder.changes keeps the old value of the first.';
 
 revoke all on function
   reminder.redeployment_of(text, text, text),

@@ -21,11 +21,11 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
   select
-    coalesce(bool_or(g.holds), false) and min(f.assignment_id) is null,
+    coalesce(bool_or(g.holds), false) and min(f.assignment_id) is null and min(f.unseen) is null,
     case
       when bool_or(g.holds) and min(f.assignment_id) is not null
         then 'reminders are dated in the future, such as of assignment ' || min(f.assignment_id)
-      when bool_or(g.holds) then 'in place'
+      when bool_or(g.holds) then concat_ws(', ', 'in place', min(f.unseen))
       when count(g.name) > 0 then 'does not guard: ' || string_agg(g.definition, '; ' order by g.name)
       else 'missing'
     end,
@@ -48,9 +48,19 @@ as $$
   ) g
   -- One that is dated in the future guards the wrong day: the next run would remind once more.
   right join (
-    select min(a.id) as assignment_id
+    select
+      min(a.id) as assignment_id,
+      case
+        when not exists (select from public.assignments a where a.status = 'active' offset 5000) then null
+        when not exists (
+          select from reminder.full_looks l
+          where l.what = 'reminders' and l.looked_at between now() - interval '2 days' and clock_timestamp()
+        ) then 'reminders not all looked at for two days'
+      end as unseen
     from (
-      select a.id from public.assignments a where a.status = 'active' order by a.id limit 5000
+      (select a.id from public.assignments a where a.status = 'active' order by a.id limit 5000)
+      union
+      select unnest(l.examples) from reminder.full_looks l where l.what = 'reminders'
     ) a
     where exists (
       select from reminder.dispatched_reminders r
@@ -77,7 +87,7 @@ begin
     from unnest(array[
       'reminder.current_state()', 'reminder.own_relations()', 'reminder.find_drift()',
       'reminder.find_low_numbering()',
-      'reminder.is_addition(text, text)', 'reminder.without_spelling(text)',
+      'reminder.is_addition(text, text)', 'reminder.code_behind(oid)', 'reminder.without_spelling(text)',
       'reminder.latest_change(text)', 'reminder.job_drift()', 'reminder.deployed_jobs()'
     ]) c(name)
     where not reminder.is_as_deployed(c.name)
@@ -151,6 +161,9 @@ as $$
       cross join lateral unnest(b.setconfig) c(setting)
       where (b.setdatabase = 0 or b.setdatabase = (select d.oid from pg_database d where d.datname = current_database()))
         and b.setrole in (0, (select n.nspowner from pg_namespace n where n.nspname = 'reminder'))
+      union all
+      -- For the whole server, where neither role nor database says otherwise.
+      select g.name, g.setting || coalesce(g.unit, '') from pg_settings g where g.source = 'configuration file'
     ),
     -- Each begins with the setting, as reminder.reset_setting() takes it.
     problem(text) as (
@@ -196,6 +209,13 @@ as $$
       from role_setting r
       where r.name in ('default_transaction_read_only', 'session_replication_role', 'default_transaction_isolation')
         and r.value not in ('off', 'false', 'no', '0', 'origin', 'read committed')
+      union all
+      -- Whoever signs in, or the application's server, registers nothing then.
+      select format('%s of role %s is %s', split_part(c.setting, '=', 1), g.rolname, substr(c.setting, strpos(c.setting, '=') + 1))
+      from pg_db_role_setting b
+      join pg_roles g on g.oid = b.setrole and g.rolname in ('authenticated', 'authenticator', 'service_role')
+      cross join lateral unnest(b.setconfig) c(setting)
+      where c.setting ~ '^(default_transaction_read_only=(on|true|yes|1)|session_replication_role=(replica|local))$'
       union all
       -- A number alone is in milliseconds, and none at all is no limit.
       select format('%s of the role that runs the job is %s, shorter than a run', r.name, r.value)
@@ -325,6 +345,11 @@ begin
           and r.dispatched_on >= d.due_on
           and r.dispatched_on <= (v_now at time zone 'utc')::date
       )
+      -- Who was corrected since then waits for the next run.
+        and not exists (
+          select from reminder.last_contact_corrections c
+          where c.assignment_id = d.id and c.corrected_at > v_due
+        )
     )
   select (select count(*) from looked_at), count(*), min(w.id)
   into v_looked_at, v_waiting, v_example
@@ -399,7 +424,8 @@ begin
         ok := false;
         section := 'what-differs';
       end if;
-    exception when others then
+    -- A statement timeout too: else one slow check would take all the others with it.
+    exception when query_canceled or others then
       ok := false;
       finding := format('cannot be told: %s (SQLSTATE %s)', sqlerrm, sqlstate);
       -- Where a session has locked the table that the check reads, it is the same that a run meets.

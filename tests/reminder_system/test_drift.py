@@ -166,7 +166,19 @@ HARMFUL = (
     "begin return null; end",
     "begin raise exception 'no'; end",
     "begin update public.assignments set status = 'ended'; return new; end",
+    "begin return old; end",
+    "begin new := old; return new; end",
+    "begin select * into new from public.activities limit 1; return new; end",
+    "begin return case when new.registered_by is null then null else new end; end",
+    "begin return public.app_helper(new); end",
 )
+# What a trigger of the application may do in another function.
+HELPER = """
+create function public.app_helper(of public.activities) returns public.activities
+language plpgsql as $$ begin
+  delete from public.activities a where a.id < of.id; return of;
+end $$;
+"""
 
 
 def drift(connection: Connection, *, on_purpose: bool | None = None) -> dict[str, dict[str, Any]]:
@@ -334,14 +346,52 @@ def test_trigger_of_the_application_counts_where_it_changes_what_the_job_reads(
     for body, when, counts in (
         (harmless, "before", False),
         ("begin perform pg_notify('app', ''); return null; end", "after", False),
-        *((body, "before", True) for body in HARMFUL[:3]),
+        *((body, "before", True) for body in HARMFUL),
         (HARMFUL[3], "after", True),
+        ("begin perform public.app_helper(new); return null; end", "after", True),
     ):
         with postgres.transaction(force_rollback=True):
+            postgres.execute(HELPER)
             postgres.execute(_trigger(body, when).encode())
             row = drift(postgres)["trigger app on public.activities"]
             assert row["on_purpose"] is not counts, body
             assert is_well(postgres) is not counts
+
+
+def test_trigger_of_postgresql_counts_unless_it_fills_a_column_of_the_application(
+    postgres: Connection,
+) -> None:
+    on = "create trigger app before {} on public.assignments for each row execute function {}"
+    for trigger, counts in (
+        (on.format("update", "suppress_redundant_updates_trigger()"), True),
+        (
+            "alter table public.assignments add column words tsvector, add column place text; "
+            + on.format("insert", "tsvector_update_trigger(words, 'pg_catalog.english', place)"),
+            False,
+        ),
+    ):
+        with postgres.transaction(force_rollback=True):
+            postgres.execute(trigger.encode())
+            assert drift(postgres)["trigger app on public.assignments"]["on_purpose"] is not counts
+
+
+def test_role_of_the_application_that_only_reads_is_its_own(postgres: Connection) -> None:
+    grant = "grant on table public.activities to app_reader"
+    for more, counts in (
+        ("grant select on public.activities to app_reader", False),
+        ("grant select on public.activities to app_reader with grant option", True),
+        ("grant select, update on public.activities to app_reader", True),
+        (
+            "grant select on public.activities to app_reader; grant app_reader to authenticated",
+            True,
+        ),
+    ):
+        with postgres.transaction(force_rollback=True):
+            postgres.execute("create role app_reader")
+            postgres.execute(more.encode())
+            assert drift(postgres)[grant]["on_purpose"] is not counts, more
+            postgres.execute("select * from reminder.repair_grants()")
+            assert (grant in drift(postgres)) is not counts
 
 
 def test_setting_that_was_changed_says_by_whom_and_when(postgres: Connection) -> None:

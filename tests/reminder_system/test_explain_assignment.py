@@ -88,6 +88,22 @@ def test_a_date_that_is_not_as_logged_is_said(postgres: Connection) -> None:
     assert rows["last contact date"] == (None, f"wrong: the rows above give {day(5)}")
 
 
+@pytest.mark.parametrize("value", ["infinity", "-infinity"])
+def test_a_date_that_no_day_can_be_counted_from_is_said(postgres: Connection, value: str) -> None:
+    (assignment,) = add_assignments(postgres, 1)
+    postgres.execute(
+        "alter table public.assignments drop constraint assignments_dates_are_plausible"
+    )
+    postgres.execute("update public.assignments set last_contact_date = %s", (value,))
+    found = postgres.execute(
+        "select what, explanation from reminder.explain_assignment(%s)", (assignment,)
+    ).fetchall()
+    assert found[-1] == (
+        "next reminder",
+        "cannot be told: no day can be counted from the date above",
+    )
+
+
 @pytest.mark.parametrize("status", ["paused", "ended"])
 def test_only_active_assignments_have_a_next_reminder(postgres: Connection, status: str) -> None:
     (assignment,) = add_assignments(postgres, 1, status=status)

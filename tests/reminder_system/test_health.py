@@ -160,6 +160,34 @@ def test_role_with_time_enough_is_ok(superuser: Connection, value: str) -> None:
         assert one(superuser, "select ok from reminder.check_settings()")
 
 
+def test_server_on_which_nothing_can_be_written_is_not_ok() -> None:
+    """As somebody sets it who was told to make room on a full disk."""
+    with open_own_server("embedded") as own:
+        with own.server.connect("template1") as admin:
+            admin.execute("alter system set default_transaction_read_only = on")
+            admin.execute("select pg_reload_conf()")
+        finding = ("", "")
+        while "default_transaction_read_only" not in finding[1]:
+            with own.database.connect() as postgres:
+                finding = check(postgres, "settings")
+        assert not finding[0]
+
+
+def test_slow_check_takes_no_other_with_it(postgres: Connection) -> None:
+    postgres.execute(
+        "create or replace function reminder.check_lock() "
+        "returns table (ok boolean, finding text, section text) language sql stable as "
+        "$$ select true, pg_sleep(3600)::text, 'stuck-lock' $$"
+    )
+    postgres.execute("set statement_timeout = '2s'")
+    rows = postgres.execute("select what, ok, finding from reminder.health").fetchall()
+    assert [what for what, _, _ in rows] == ORDER
+    assert rows[0][1:] == (
+        False,
+        "cannot be told: canceling statement due to statement timeout (SQLSTATE 57014)",
+    )
+
+
 def test_promise_is_kept_by_a_run_and_broken_by_a_reminder_that_is_gone(
     postgres: Connection,
 ) -> None:

@@ -93,6 +93,14 @@ def test_all_jobs_that_are_gone_come_back(postgres: Connection) -> None:
         "do $$ begin perform reminder.watch(); end $$",
         "set search_path = reminder; select watch()",
         "delete from reminder.alerts",
+        "delete from public.reminders",
+        'truncate only "public"."reminders"',
+        "delete from reminders where due_on < now()",
+        "drop schema if exists reminder cascade",
+        "select public.correct_last_contact_date(1, '2026-01-01', 'x')",
+        "select cron.unschedule('peer-mentor-reminders')",
+        "select cron . unschedule(1)",
+        "update cron.job set active = false",
     ],
 )
 def test_surplus_job_is_named_with_how_to_remove_it(postgres: Connection, command: str) -> None:
@@ -106,12 +114,27 @@ def test_surplus_job_is_named_with_how_to_remove_it(postgres: Connection, comman
 
 
 @pytest.mark.parametrize(
-    "command", ["select app.send_reminder(1)", "select 'reminder'", "vacuum public.reminders"]
+    "command",
+    [
+        "select app.send_reminder(1)",
+        "select 'reminder'",
+        "vacuum public.reminders",
+        "delete from app.reminders",
+        "delete from cron.job_run_details where end_time < now() - interval '7 days'",
+    ],
 )
 def test_job_of_the_application_is_not_named(postgres: Connection, command: str) -> None:
     postgres.execute("select cron.schedule('mine', '1 1 * * *', %s)", (command,))
     assert drift(postgres) == {}
     assert jobs_are_ok(postgres)
+
+
+def test_jobs_are_registered_by_the_owner_alone(
+    postgres: Connection, superuser: Connection
+) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="here as supabase_admin"):
+        superuser.execute("select * from reminder.register_jobs()")
+    assert drift(postgres) == {}
 
 
 def change(connection: Connection, **values: object) -> tuple[Any, ...] | None:

@@ -220,7 +220,7 @@ def _change_one(
 
 
 def test_health_and_the_runbook_look_at_what_was_registered_last(template: Template) -> None:
-    """By key, whatever its time says; the whole view and the repair look at all."""
+    """By key, whatever its time says; the whole view, the daily look and the repair look at all."""
     finding = "select ok, finding from reminder.check_contact_dates()"
     confirm = runbook_block("confirm-stale-contact")
     insert = (
@@ -231,7 +231,7 @@ def test_health_and_the_runbook_look_at_what_was_registered_last(template: Templ
         add_mentors(postgres)
         # Neither is among the latest dates.
         long_ago, lately = add_assignments(postgres, 2, started_days_ago=1500)
-        (busy, *_) = add_assignments(postgres, 100)
+        (busy, *_) = add_assignments(postgres, 998)
         postgres.execute("alter table public.activities disable trigger user")
         postgres.execute(insert, (long_ago, 0))
         postgres.execute(
@@ -239,12 +239,73 @@ def test_health_and_the_runbook_look_at_what_was_registered_last(template: Templ
             "select %s, 'admin_note', current_date from generate_series(1, 499)",
             (busy,),
         )
+        # Up to a thousand assignments all are looked at.
         assert postgres.execute(finding).fetchall() == [(False, "1 not as logged")]
+        add_assignments(postgres, 1)
+        assert postgres.execute(finding).fetchall() == [
+            (False, "1 not as logged, never all looked at")
+        ]
         # A load of old records: registered long ago, by what it says.
         postgres.execute(insert, (lately, 900))
-        assert postgres.execute(finding).fetchall() == [(False, "1 not as logged")]
         assert [row[0] for row in postgres.execute(confirm).fetchall()] == [lately]
         assert one(postgres, "select count(*) from reminder.stale_last_contact") == 2
+        # What retention finds at night stays in sight.
+        postgres.execute("call reminder.clear_old_rows()")
+        assert postgres.execute(finding).fetchall() == [(False, "2 not as logged")]
         assert one(postgres, "select reminder.repair_last_contact()") == 2
         assert postgres.execute(finding).fetchall() == [(True, "as logged")]
         assert postgres.execute(confirm).fetchall() == []
+        postgres.execute(
+            "update reminder.full_looks set looked_at = looked_at - interval '49 hours'"
+        )
+        ((is_well, said),) = postgres.execute(finding).fetchall()
+        assert not is_well
+        assert said.startswith("last all looked at on ")
+
+
+def test_what_the_daily_look_found_is_well_when_it_was_mended_one_by_one(
+    template: Template,
+) -> None:
+    finding = "select ok, finding from reminder.check_contact_dates()"
+    with template.clone() as database, database.connect() as postgres:
+        add_mentors(postgres)
+        ids = add_assignments(postgres, 3000, started_days_ago=1500)
+        postgres.execute("alter table public.assignments disable trigger user")
+        moved = "update public.assignments set last_contact_date = started_on where id = any(%s)"
+        postgres.execute("select reminder.look_at_all()")
+        # In the middle, where nothing was registered.
+        postgres.execute(moved, (ids[1000:2500],))
+        assert postgres.execute(finding).fetchall() == [(True, "as logged")], "until the next look"
+        postgres.execute("select reminder.look_at_all()")
+        assert postgres.execute(finding).fetchall() == [(False, "1500 not as logged")]
+        mended = "update public.assignments set last_contact_date = null where id = any(%s)"
+        postgres.execute(mended, (ids[:2001],))
+        # A thousand are kept by name; of the others nobody knows until the next look.
+        assert postgres.execute(finding).fetchall() == [(False, "500 not as logged")]
+        postgres.execute(mended, (ids,))
+        postgres.execute("select reminder.look_at_all()")
+        assert postgres.execute(finding).fetchall() == [(True, "as logged")]
+
+
+def test_guard_is_looked_at_for_everybody(template: Template) -> None:
+    guard = "select ok, finding from reminder.check_guard()"
+    with template.clone() as database, database.connect() as postgres:
+        add_mentors(postgres)
+        ids = add_assignments(postgres, 5001)
+        assert postgres.execute(guard).fetchall() == [
+            (False, "in place, reminders not all looked at for two days")
+        ]
+        postgres.execute("select reminder.look_at_all()")
+        assert postgres.execute(guard).fetchall() == [(True, "in place")]
+        postgres.execute("alter table reminder.dispatched_reminders disable trigger user")
+        postgres.execute(
+            "insert into reminder.dispatched_reminders "
+            "(assignment_id, due_on, mentor_id, run_id, dispatched_at) "
+            "select id, current_date, mentor_id, 0, now() + interval '9 days' "
+            "from public.assignments where id = %s",
+            (ids[-1],),
+        )
+        postgres.execute("select reminder.look_at_all()")
+        assert postgres.execute(guard).fetchall() == [
+            (False, f"reminders are dated in the future, such as of assignment {ids[-1]}")
+        ]

@@ -810,6 +810,15 @@ class TestAssignment:
         assert run(postgres) == "57014"
         assert [row[0] for row in reminders(postgres)] == ids[100:107]
 
+    def test_and_a_hundred_others_broken_cost_nobody_between_them_a_reminder(
+        self, postgres: Connection
+    ) -> None:
+        ids = add_assignments(postgres, 240)
+        broken = ids[::2]
+        postgres.execute((BREAKS_ONE % ",".join(map(str, broken))).encode())
+        assert run(postgres) == "22008"
+        assert [row[0] for row in reminders(postgres)] == ids[1::2]
+
     def test_of_any_key_is_reminded(self, postgres: Connection) -> None:
         keys = [-(2**63) + 1, -7, -1, 0, 1, 5, 2**63 - 1]
         postgres.execute(

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LOCK_KEY = 741852963
+# Of a session that does not come to its end.
+AT_WORK = "select pg_sleep(3600)"
 _SECOND_SESSION = Path(__file__).parent / "sandbox" / "second_session.sql"
 
 

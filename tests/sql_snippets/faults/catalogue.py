@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from tests.sql_snippets.incidents import LOCK_KEY
+from tests.sql_snippets.incidents import AT_WORK, LOCK_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Connection = psycopg.Connection[Any]
 
 _OURS = "('public', 'reminder')"
-_ROLES = ("anon", "authenticated", "public")
+_ROLES = ("anon", "authenticated", "service_role", "public")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +149,13 @@ def _job_rows(god: Connection) -> Iterator[Any]:
             )
     for command in (
         "delete from reminder.dispatched_reminders",
+        "delete from public.reminders",
         "update public.assignments set last_contact_date = null",
         "alter table public.activities disable trigger user",
+        "drop schema reminder cascade",
+        "select cron.unschedule('peer-mentor-reminders')",
+        f"select cron.unschedule({jobs[0][0]})",
+        f"update cron.job set active = false where jobid = {jobs[0][0]}",
     ):
         yield (
             f"surplus job: {command}",
@@ -467,7 +472,7 @@ def _rights_taken(god: Connection) -> Iterator[Any]:
 
 def _rights_given(god: Connection) -> Iterator[Any]:
     for (name,) in [*_tables(god), *_rows(god, _VIEWS)]:
-        for role in ("authenticated", "public"):
+        for role in ("authenticated", "service_role", "public"):
             yield f"all on {name} given to {role}", f"grant all on {name} to {role}"
     for (name,) in _tables(god):
         column = [row[1] for row in _rows(god, _COLUMNS) if row[0] == name][-1]
@@ -488,6 +493,7 @@ def _rights_given(god: Connection) -> Iterator[Any]:
             f"create in schema reminder given to {role}",
             f"grant usage, create on schema reminder to {role}",
         )
+        yield f"create in schema public given to {role}", f"grant create on schema public to {role}"
 
 
 def _calls_given(god: Connection) -> Iterator[Any]:
@@ -597,7 +603,7 @@ def _platform(_: Connection) -> Iterator[Any]:
     yield "the table of answers is gone", "drop table net._http_response cascade"
 
 
-def _roles(_: Connection) -> Iterator[Any]:
+def _roles(god: Connection) -> Iterator[Any]:
     here = (
         "do $here$ begin execute format('alter database %I set {}', current_database()); end $here$"
     )
@@ -615,6 +621,29 @@ def _roles(_: Connection) -> Iterator[Any]:
         "authenticator is nobody",
         "revoke anon, authenticated, service_role from authenticator",
     )
+    people = "('anon', 'authenticated', 'service_role', 'authenticator')"
+    for role, attribute in _rows(
+        god,
+        "select rolname::text, a.attribute from pg_roles cross join lateral (values "
+        "(case when rolcanlogin then 'nologin' else 'login' end), "
+        "(case when rolbypassrls then 'nobypassrls' else 'bypassrls' end), "
+        "(case when rolsuper then 'nosuperuser' else 'superuser' end)) a(attribute) "
+        f"where rolname in {people} order by 1, 2",
+    ):
+        yield f"{role} becomes {attribute}", f"alter role {role} {attribute}"
+    for role, other in _rows(
+        god,
+        "select r.rolname::text, o.rolname::text from pg_roles r, pg_roles o "
+        f"where r.rolname in {people} and o.rolname in {people} and r.oid <> o.oid "
+        "and not pg_has_role(r.oid, o.oid, 'member') and not pg_has_role(o.oid, r.oid, 'member') "
+        "order by 1, 2",
+    ):
+        yield f"{role} becomes a member of {other}", f"grant {other} to {role}"
+    for role in ("authenticated", "authenticator", "service_role"):
+        yield (
+            f"{role} cannot write",
+            f"alter role {role} set default_transaction_read_only = on",
+        )
 
 
 # What the tables can hold.
@@ -646,6 +675,13 @@ def _runs(_: Connection) -> Iterator[Any]:
                 "now() + interval '9 days', null, 0, 1)"
             ),
         )
+    yield (
+        "a run of the next years succeeded",
+        (
+            f"{_RUN} ('cron', 'x', 'succeeded', now() + interval '3 years', "
+            "now() + interval '3 years', null, 0, 1)"
+        ),
+    )
     yield (
         "three runs failed",
         (
@@ -780,6 +816,10 @@ def _watchdog(_: Connection) -> Iterator[Any]:
     yield (
         "the watchdog looked next week",
         f"update {log} set watched_at = watched_at + interval '9 days'",
+    )
+    yield (
+        "the watchdog looked years ahead",
+        f"insert into {log} (watched_at) values (now() + interval '3 years')",
     )
     yield (
         "the last look of the watchdog ended in an error",
@@ -948,6 +988,12 @@ def _sessions(_: Connection) -> Iterator[Any]:
     ):
         yield held(f"holds the rows of {table}", "begin", f"select from {table} for update")
         yield held(f"holds {table}", "begin", f"lock table {table} in exclusive mode")
+        yield held(
+            f"is at work and holds {table}",
+            "begin",
+            f"lock table {table} in exclusive mode",
+            AT_WORK,
+        )
 
 
 # Most of these break nothing.  What several of them at once do not break, none of them breaks.
@@ -971,6 +1017,8 @@ FOR_PEOPLE: tuple[tuple[str, str, str], ...] = (
     ("function altered", "owner to", DEVELOPERS),
     # The address looks like one; whether it is the right one only people know.
     ("secret", "leads nowhere", PLATFORM),
+    # Whose work it is, people have to ask.
+    ("session", "is at work", PLATFORM),
     # Only the platform can give these back.
     ("role", "authenticator", DEVELOPERS),
     ("role", "", PLATFORM),

@@ -21,7 +21,7 @@ from sql_snippets.servers.server import ServerUnavailable
 from tests.reminder_system.people import Caller
 from tests.reminder_system.runs import PG_CRON, Call
 from tests.sql_snippets.faults import model
-from tests.sql_snippets.incidents import LOCK_KEY
+from tests.sql_snippets.incidents import AT_WORK, LOCK_KEY
 from tests.sql_snippets.net_worker import NetWorker
 
 if TYPE_CHECKING:
@@ -889,8 +889,15 @@ def hold(database: Database, statements: Sequence[str]) -> Iterator[Connection]:
     """Keep a session of somebody's tool open that has done these statements."""
     with database.connect(application_name="psql") as session:
         for statement in statements:
-            session.execute(statement.encode())
+            if statement == AT_WORK:
+                session.pgconn.send_query(statement.encode())
+            else:
+                session.execute(statement.encode())
         yield session
+        if AT_WORK in statements:
+            session.cancel()
+            while session.pgconn.get_result():
+                pass
         session.execute("rollback")
 
 
