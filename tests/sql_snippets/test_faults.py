@@ -64,6 +64,7 @@ DIFFERENCES = {
         "alter default privileges in schema reminder grant select on tables to anon"
     ),
     "role setting": "postgres checks no connection",
+    "role": "service_role becomes nobypassrls",
     "membership": "revoke anon from authenticator",
     "data": "update reminder.alert_kinds set meaning = 'x' where kind = 'test'",
     "setting": (
