@@ -305,7 +305,7 @@ as $$
     'role', 'role ' || quote_ident(a.rolname),
     concat_ws(', ',
       case when a.rolcanlogin then 'logs in' else 'does not log in' end,
-      case when a.rolbypassrls then 'bypasses row security' end,
+      case when a.rolbypassrls then 'bypassrls' end,
       case when a.rolsuper then 'superuser' end,
       case when a.rolcreaterole then 'makes roles' end)
   from api_role a

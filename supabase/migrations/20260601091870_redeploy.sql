@@ -236,7 +236,12 @@ begin
       from pg_db_role_setting b
       cross join lateral unnest(b.setconfig) c(setting)
       join pg_namespace n on n.nspname = 'reminder'
-        and (n.nspowner = b.setrole or b.setrole in (to_regrole('authenticated'), to_regrole('authenticator'), to_regrole('service_role')))
+        and (
+          n.nspowner = b.setrole
+          -- Of the others only what health names: their timeouts are the platform's.
+          or p_setting in ('default_transaction_read_only', 'session_replication_role')
+            and b.setrole in (to_regrole('authenticated'), to_regrole('authenticator'), to_regrole('service_role'))
+        )
       left join pg_database d on d.oid = b.setdatabase
       where split_part(c.setting, '=', 1) = p_setting
         and (b.setdatabase = 0 or d.datname = current_database())

@@ -196,11 +196,12 @@ def test_a_setting_is_taken_off_the_role_that_runs_the_job(database: Database) -
                 superuser.execute(f"alter role postgres{each} reset statement_timeout".encode())
 
 
-def test_a_role_that_may_only_read_is_let_write_again(database: Database) -> None:
+@pytest.mark.parametrize("role", ["postgres", "authenticated"])
+def test_a_role_that_may_only_read_is_let_write_again(database: Database, role: str) -> None:
     """By the block of the runbook, in a session that begins read-only itself."""
     filled = fill(runbook_block("reset-setting"), {"setting": "default_transaction_read_only"})
     with database.server.connect(database.name) as superuser:
-        superuser.execute("alter role postgres set default_transaction_read_only = on")
+        superuser.execute(f"alter role {role} set default_transaction_read_only = on".encode())
         try:
             with database.connect() as connection:
                 connection.execute(filled.sql.encode())
@@ -210,7 +211,7 @@ def test_a_role_that_may_only_read_is_let_write_again(database: Database) -> Non
                     is True
                 )
         finally:
-            superuser.execute("alter role postgres reset default_transaction_read_only")
+            superuser.execute(f"alter role {role} reset default_transaction_read_only".encode())
 
 
 def test_every_problem_of_the_settings_names_the_setting(database: Database) -> None:
