@@ -227,6 +227,14 @@ as $$
       where t.given > '0 seconds'
         and t.given < case r.name when 'statement_timeout' then s.run_time_limit else '10 seconds' end
       union all
+      select 'cron.launch_active_jobs is off: pg_cron starts no job'
+      where current_setting('cron.launch_active_jobs', true) in ('off', 'false', 'no', '0')
+      union all
+      -- A due time is worked out in GMT, pg_cron's default.
+      select format('cron.timezone is %s: runs begin at other times than those in GMT', z.name)
+      from current_setting('cron.timezone', true) z(name)
+      where z.name <> '' and upper(z.name) !~ '^(ETC/)?(GMT|UTC|ZULU|UNIVERSAL)$'
+      union all
       select format('role %s, which runs the job, may not log in', g.rolname)
       from pg_roles g
       join pg_namespace n on n.nspname = 'reminder' and n.nspowner = g.oid

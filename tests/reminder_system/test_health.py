@@ -153,6 +153,24 @@ def test_role_that_cannot_run_the_job_is_not_ok(
     assert check(postgres, "settings")[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "is_well"),
+    [
+        ("cron.launch_active_jobs", "on", True),
+        ("cron.launch_active_jobs", "off", False),
+        ("cron.timezone", "GMT", True),
+        ("cron.timezone", "Etc/UTC", True),
+        ("cron.timezone", "Europe/Berlin", False),
+    ],
+)
+def test_pg_cron_that_starts_nothing_or_at_other_times_is_not_ok(
+    postgres: Connection, name: str, value: str, *, is_well: bool
+) -> None:
+    postgres.execute("select set_config(%s, %s, false)", (name, value))
+    well, finding, _ = check(postgres, "settings")
+    assert (well, name in finding) == (is_well, not is_well)
+
+
 @pytest.mark.parametrize("value", ["0", "'2min'", "'10min'", "90000"])
 def test_role_with_time_enough_is_ok(superuser: Connection, value: str) -> None:
     with superuser.transaction(force_rollback=True):
