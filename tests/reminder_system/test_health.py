@@ -184,11 +184,11 @@ def test_server_on_which_nothing_can_be_written_is_not_ok() -> None:
         with own.server.connect("template1") as admin:
             admin.execute("alter system set default_transaction_read_only = on")
             admin.execute("select pg_reload_conf()")
-        finding = ("", "")
-        while "default_transaction_read_only" not in finding[1]:
+        is_well, finding = True, ""
+        while "default_transaction_read_only" not in finding:
             with own.database.connect() as postgres:
-                finding = check(postgres, "settings")
-        assert not finding[0]
+                is_well, finding, _ = check(postgres, "settings")
+        assert not is_well
 
 
 def test_slow_check_takes_no_other_with_it(postgres: Connection) -> None:
