@@ -471,8 +471,8 @@ def _rights_taken(god: Connection) -> Iterator[Any]:
 
 
 def _rights_given(god: Connection) -> Iterator[Any]:
-    for (name,) in [*_tables(god), *_rows(god, _VIEWS)]:
-        for role in ("authenticated", "service_role", "public"):
+    for number, (name,) in enumerate([*_tables(god), *_rows(god, _VIEWS)]):
+        for role in (("authenticated", "service_role")[number % 2], "public"):
             yield f"all on {name} given to {role}", f"grant all on {name} to {role}"
     for (name,) in _tables(god):
         column = [row[1] for row in _rows(god, _COLUMNS) if row[0] == name][-1]
