@@ -260,7 +260,7 @@ def test_health_and_the_runbook_look_at_what_was_registered_last(template: Templ
         )
         ((is_well, said),) = postgres.execute(finding).fetchall()
         assert not is_well
-        assert said.startswith("last all looked at on ")
+        assert str(said).startswith("last all looked at on ")
 
 
 def test_what_the_daily_look_found_is_well_when_it_was_mended_one_by_one(
