@@ -12,6 +12,7 @@
 -- To undo, after every later migration:
 --   drop function reminder.check_last_success();
 --   drop function reminder.check_failures();
+--   drop function reminder.section_of_failure(text, text);
 --   drop function reminder.check_watchdog();
 --   drop function reminder.check_lock();
 --   drop view reminder.blocking_session;
@@ -357,6 +358,19 @@ as $$
 $$;
 comment on function reminder.check_watchdog() is 'Whether the watchdog has looked within 15 minutes, and its look ended well.';
 
+-- No row of health asks the check of another, which would take it along.
+create function reminder.section_of_failure(p_status text, p_error_code text) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select case
+    when p_status = 'timed_out' or p_error_code in ('57014', '55P03') then 'service-timeout'
+    when p_status = 'abandoned' then 'abandoned-run'
+    else 'repeated-failures'
+  end
+$$;
+comment on function reminder.section_of_failure(text, text) is 'The runbook section for a run that failed.';
+
 create function reminder.check_failures() returns table (ok boolean, finding text, section text)
 language sql stable rows 1
 set search_path = pg_catalog, pg_temp
@@ -368,11 +382,7 @@ as $$
         then format('%s, last %s', l.consecutive_failures, coalesce(l.error_code, l.status))
       else '0'
     end,
-    case
-      when l.status = 'timed_out' or l.error_code in ('57014', '55P03') then 'service-timeout'
-      when l.status = 'abandoned' then 'abandoned-run'
-      else 'repeated-failures'
-    end
+    reminder.section_of_failure(l.status, l.error_code)
   from (select) as always
   left join (
     select * from public.cron_execution_logs r
@@ -396,7 +406,7 @@ as $$
       limit 1
     ),
     latest as (
-      select l.consecutive_failures from public.cron_execution_logs l
+      select l.consecutive_failures, l.status, l.error_code from public.cron_execution_logs l
       where l.status not in ('running', 'skipped')
       order by l.id desc
       limit 1
@@ -412,10 +422,10 @@ as $$
       || case when e.schedule is not null and not e.is_ever_due
         then format('; by its schedule %s the job is due at no time that a clock shows', btrim(e.schedule)) else '' end,
     -- Runs that took place and failed were not missed.
-    case when not o.is_overdue and latest.consecutive_failures > 0 then f.section else 'missed-runs' end
+    case when not o.is_overdue and latest.consecutive_failures > 0
+      then reminder.section_of_failure(latest.status, latest.error_code) else 'missed-runs' end
   from reminder.expected_run(clock_timestamp()) e
   cross join lateral (select exists (select from reminder.overdue_run(clock_timestamp())) as is_overdue) o
-  cross join reminder.check_failures() f
   left join success on true
   left join latest on true
 $$;
@@ -431,5 +441,6 @@ revoke all on function
   reminder.check_lock(),
   reminder.check_watchdog(),
   reminder.check_last_success(),
+  reminder.section_of_failure(text, text),
   reminder.check_failures()
   from public, anon, authenticated, service_role;

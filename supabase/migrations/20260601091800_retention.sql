@@ -9,10 +9,12 @@
 -- To undo, after every later migration:
 --   drop procedure reminder.clear_old_rows();
 --   drop function reminder.clear_batch(text, integer);
+--   drop index reminder.alerts_created_at_idx;
 --   drop index reminder.dispatched_reminders_due_on_idx;
 
--- What is cleared is found by its day, and the primary key begins with the assignment.
+-- What is cleared is found by its day.
 create index dispatched_reminders_due_on_idx on reminder.dispatched_reminders (due_on);
+create index alerts_created_at_idx on reminder.alerts (created_at);
 
 create function reminder.clear_batch(p_table text, p_batch integer) returns integer
 language plpgsql
@@ -24,13 +26,14 @@ declare
   v_cleared integer;
 begin
   select * into strict v_settings from reminder.settings;
+  -- By their place in the table: by their keys, so many are joined to a scan of the whole.
   case p_table
     when 'cron_execution_logs' then
       -- The latest row stays whatever its age: it carries the count of failures and the position.
       -- So does a streak that goes on, which is known by its first failure.
       delete from public.cron_execution_logs l
-      where l.id in (
-        select o.id
+      where l.ctid = any (array(
+        select o.ctid
         from public.cron_execution_logs o
         where o.started_at < now() - v_settings.keep_logs
           and o.status <> 'running'
@@ -43,46 +46,45 @@ begin
         -- By the column of the index: by id the whole table is read where nothing is old.
         order by o.started_at
         limit p_batch
-      );
+      ));
     when 'watchdog_log' then
       delete from reminder.watchdog_log w
-      where w.id in (
-        select o.id from reminder.watchdog_log o
+      where w.ctid = any (array(
+        select o.ctid from reminder.watchdog_log o
         where o.watched_at < now() - v_settings.keep_logs
         order by o.watched_at
         limit p_batch
-      );
+      ));
     when 'alerts' then
       -- The latest of each kind stays whatever its age: what it is about may go on, and would be
       -- raised again.
       delete from reminder.alerts a
-      where a.id in (
-        select o.id from reminder.alerts o
+      where a.ctid = any (array(
+        select o.ctid from reminder.alerts o
         where o.created_at < now() - v_settings.keep_logs
           and o.status not in ('queued', 'sent')
-          and (
-            o.subject_id is null and exists (
-              -- The latest that arrived proves the address.
-              select from reminder.alerts l where l.status = 'delivered' and l.id > o.id)
-            or o.subject_id is not null and exists (select from reminder.alerts l where l.kind = o.kind and l.id > o.id)
-          )
-        order by o.id
+          and o.id < case
+            -- The latest that arrived proves the address.
+            when o.subject_id is null then (select max(l.id) from reminder.alerts l where l.status = 'delivered')
+            else (select max(l.id) from reminder.alerts l where l.kind = o.kind)
+          end
+        order by o.created_at
         limit p_batch
-      );
+      ));
     when 'dispatched_reminders' then
       -- By due date: the key of a reminder that could still fall due is never among them.
       delete from reminder.dispatched_reminders r
-      where (r.assignment_id, r.due_on) in (
-        select o.assignment_id, o.due_on
+      where r.ctid = any (array(
+        select o.ctid
         from reminder.dispatched_reminders o
         where o.due_on < (now() - v_settings.keep_reminders)::date
         order by o.due_on
         limit p_batch
-      );
+      ));
     when 'job_run_details' then
       delete from cron.job_run_details d
-      where d.runid in (
-        select o.runid
+      where d.ctid = any (array(
+        select o.ctid
         from cron.job_run_details o
         where o.runid <= (
           select max(k.runid) from cron.job_run_details k
@@ -99,7 +101,7 @@ begin
           )
         order by o.runid
         limit p_batch
-      );
+      ));
   end case;
   get diagnostics v_cleared = row_count;
   return v_cleared;

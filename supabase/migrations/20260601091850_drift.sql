@@ -224,7 +224,8 @@ as $$
     select
       s.name,
       case
-        when c.oid is null then d.refobjid::regprocedure::text
+        when d.refclassid = 'pg_proc'::regclass then d.refobjid::regprocedure::text
+        when d.refclassid = 'pg_type'::regclass then 'type ' || d.refobjid::regtype::text
         else quote_ident(n.nspname) || '.' || quote_ident(c.relname)
           || coalesce('.' || quote_ident(a.attname), '')
       end as uses
@@ -234,10 +235,12 @@ as $$
       union all
       select format('policy %I on %s', p.polname, r.name), p.oid, 'pg_policy'::regclass, 0::oid
       from relation r join pg_policy p on p.polrelid = r.oid
+      union all
+      select f.name, f.oid, 'pg_proc'::regclass, f.oid from routine f where f.prosqlbody is not null
     ) s
     join pg_depend d
       on d.classid = s.class and d.objid = s.id and d.deptype = 'n'
-      and d.refclassid in ('pg_class'::regclass, 'pg_proc'::regclass)
+      and d.refclassid in ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_type'::regclass)
       -- Up to PostgreSQL 15 a view is among the things that it depends on.
       and d.refobjid <> s.own
     left join pg_class c on d.refclassid = 'pg_class'::regclass and c.oid = d.refobjid
@@ -365,7 +368,8 @@ create function reminder.without_spelling(p_sql text) returns text
 language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-  select regexp_replace(p_sql, '\s+|\m[a-z_][a-z0-9_]*\.(?=[a-z_"])', '', 'g')
+  -- Between quotes nothing is spelling.
+  select regexp_replace(p_sql, '(''[^'']*''|"[^"]*")|\s+|\m[a-z_][a-z0-9_]*\.(?=[a-z_"])', '\1', 'g')
 $$;
 comment on function reminder.without_spelling(text) is
   'An expression without what two versions of PostgreSQL write differently: blanks, and whether a column says which table it is of.';

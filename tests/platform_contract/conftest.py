@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.platform_contract.places import SERVED, Place, Session, open_place
+from tests.platform_contract.places import NOT_THERE, SERVED, Place, Session, open_place
 from tests.reminder_system.lanes import LANES
 
 if TYPE_CHECKING:
@@ -69,6 +69,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for name, value in getattr(report, "user_properties", ())
         if name == _PROPERTY
     }
+    for report in terminalreporter.stats.get("skipped", ()):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+        if NOT_THERE in reason:
+            looked_at.add(reason.removeprefix("Skipped: "))
     if looked_at:
         terminalreporter.section("platform contract")
         for line in sorted(looked_at):

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 SERVED = "served"
 # What a test makes is called so: the database may have a job, a secret or a request of any name.
 OWN = f"sql_snippets_{os.getpid()}_{secrets.token_hex(4)}"
+# So begins what a run says of a part that it did not meet.
+NOT_THERE = "The server of SQL_CONTRACT_URL has no"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class Place:
 def open_place(lane: str, part: str) -> Iterator[Place]:
     """Give the place of ``part`` on a lane, or on the server of a URL."""
     if lane == SERVED:
-        with _own_server(part) as url, open_served(url, part) as place:
+        with own_server(part) as url, open_served(url, part) as place:
             yield place
         return
     if "://" in lane:
@@ -99,7 +101,7 @@ def open_place(lane: str, part: str) -> Iterator[Place]:
 
 
 @contextmanager
-def _own_server(part: str) -> Iterator[str]:
+def own_server(part: str) -> Iterator[str]:
     """Give the URL of a server on which the part really serves a database, set up as Supabase is.
 
     What is left on it by whoever comes by the URL is an error.
@@ -155,8 +157,8 @@ def open_served(url: str, part: str) -> Iterator[Place]:
             ).fetchone()
         if found is None:
             pytest.skip(
-                f"The server of SQL_CONTRACT_URL has no {part} in its database {served}: the "
-                "stand-in is not compared with the real one."
+                f"{NOT_THERE} {part} in its database {served}: the stand-in is not compared with "
+                "the real one."
             )
         version = str(found[0])
         real = replace(server, real_parts=(f"{part} {version}",))

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ from sql_snippets.servers.binaries import find_binaries
 from sql_snippets.servers.cluster import Cluster, open_cluster, sweep
 from sql_snippets.servers.server import Server, ServerUnavailable
 from sql_snippets.servers.url import open_url
+from tests.another_user import run_unprivileged
 from tests.plugin.small_recipe import require, require_real_cron, write_recipe
 from tests.server_state import state_of
 
@@ -268,38 +269,12 @@ def test_root_and_then_another_user_with_their_own_cache(open_folder: Path) -> N
     assert root.stdout.split()[2] != "root"
     # Their own cache twice, then root's, which they cannot write.
     for cache in (home / "cache", home / "cache", open_folder / "cache"):
-        other = subprocess.run(
-            [_python_of_everybody(), "-c", RUN, str(open_folder / "recipe"), str(cache)],
-            capture_output=True,
-            text=True,
-            check=False,
-            user="nobody",
-            group="nogroup",
-            extra_groups=[],
-            env={
-                "PATH": os.environ["PATH"],
-                "HOME": str(home),
-                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-                "PYTHONDONTWRITEBYTECODE": "1",
-            },
-            cwd=open_folder,
+        other = run_unprivileged(
+            ["-c", RUN, str(open_folder / "recipe"), str(cache)], home=home, cwd=open_folder
         )
         assert other.returncode == 0, other.stderr
         assert other.stdout.split()[1:] == ["2", "nobody"]
         assert ("cannot be used" in other.stderr) == (cache == open_folder / "cache")
-
-
-def _python_of_everybody() -> str:
-    """Return an interpreter of this version that is not below a closed home directory."""
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    for candidate in (sys.executable, f"/usr/bin/{version}", f"/usr/local/bin/{version}"):
-        with suppress(OSError):
-            done = subprocess.run(
-                [candidate, "-c", ""], check=False, user="nobody", group="nogroup", cwd="/"
-            )
-            if done.returncode == 0:
-                return candidate
-    pytest.fail(f"No {version} that the user nobody can run.")
 
 
 def test_missing_programs_are_an_error_with_every_place_and_a_remedy(

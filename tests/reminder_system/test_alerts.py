@@ -323,6 +323,43 @@ class TestDelivery:
         assert (alert["status"], alert["attempts"], alert["error"]) == ("delivered", 1, None)
         assert len(channel.receiver.requests) == 1
 
+    @pytest.mark.parametrize("end", ["dies", "answers"])
+    def test_is_not_sent_again_while_the_worker_hangs_with_the_request(
+        self, channel: Channel, end: str
+    ) -> None:
+        """Its transaction has deleted the row, which is locked and there for all others."""
+        channel.fail(3)
+        with channel.database.connect(autocommit=False) as worker:
+            taken = worker.execute("delete from net.http_request_queue returning id").fetchall()
+            assert len(taken) == 1
+            # Whoever waited for the worker would hang with it.
+            channel.postgres.execute("set lock_timeout = '1ms'")
+            for _ in range(10):
+                channel.time_passes()
+                channel.postgres.execute("select reminder.watch()")
+                channel.deliver()
+                channel.postgres.execute("select reminder.retry_alerts()")
+            alert = channel.alert()
+            assert (alert["status"], alert["attempts"]) == ("sent", 1)
+            assert "is its worker running?" in alert["error"]
+            assert check(channel.postgres, "alerts")[0] is False
+            queued = channel.postgres.execute("select id from net.http_request_queue").fetchall()
+            assert queued == taken
+            if end == "answers":
+                worker.execute(
+                    "insert into net._http_response (id, status_code) values (%s, 200)", taken[0]
+                )
+                worker.commit()
+            else:
+                worker.rollback()
+        if end == "dies":
+            channel.answered()
+            assert len(channel.receiver.requests) == 1
+        channel.deliver()
+        alert = channel.alert()
+        assert (alert["status"], alert["attempts"], alert["error"]) == ("delivered", 1, None)
+        assert one(channel.postgres, "select count(*) from net.http_request_queue") == 0
+
     def test_whose_answer_is_gone_is_neither_lost_nor_confirmed(self, channel: Channel) -> None:
         """As with a pg_net.ttl that is shorter than the watchdog's five minutes."""
         channel.fail(3)

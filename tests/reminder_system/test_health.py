@@ -84,16 +84,70 @@ def test_nothing_of_it_goes_with_an_extension(superuser: Connection, postgres: C
     assert one(postgres, "select found from reminder.drift where object = 'extension pg_cron'")
 
 
-@pytest.mark.parametrize("function", ["check_lock", "check_alerts", "check_promise"])
-def test_check_that_is_gone_takes_no_other_with_it(postgres: Connection, function: str) -> None:
-    before = {row[0] for row in postgres.execute("select what from reminder.health")}
-    was = not_ok(postgres)
-    postgres.execute(f"drop function reminder.{function}()".encode())
-    assert {row[0] for row in postgres.execute("select what from reminder.health")} == before
-    gone = not_ok(postgres) - was
-    assert len(gone) == 2, "the check itself, and the deployment"
-    (itself,) = gone - {"deployment"}
-    assert check(postgres, itself)[1].startswith("cannot be told: function reminder.")
+# How a check may be lost, and what its row says then.
+LOSSES = {
+    "gone": ("drop function reminder.{name}()", "cannot be told: function reminder.{name}()"),
+    "fails": (
+        "{define} language plpgsql as $f$ begin raise exception 'its disk'; end $f$",
+        "cannot be told: its disk (SQLSTATE P0001)",
+    ),
+    "says nothing": (
+        "{define} language sql as 'select true, null::text, null::text where false'",
+        "cannot be told: query returned no rows",
+    ),
+    "says all twice": (
+        "{define} language sql as $f$ select true, 'x', 'x' from generate_series(1, 2) $f$",
+        "cannot be told: query returned more than one row",
+    ),
+    "reads what is gone": (
+        (
+            "{define} language plpgsql as "
+            "$f$ begin return query select true, x.y, x.z from net.gone x; end $f$"
+        ),
+        'cannot be told: relation "net.gone" does not exist',
+    ),
+    "has another result": (
+        (
+            "drop function reminder.{name}(); create function reminder.{name}() "
+            "returns boolean language sql as 'select true'"
+        ),
+        "cannot be told: column c.ok does not exist",
+    ),
+}
+DEFINE = (
+    "create or replace function reminder.{name}() "
+    "returns table (ok boolean, finding text, section text)"
+)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_check_that_is_lost_takes_no_other_with_it(postgres: Connection, loss: str) -> None:
+    """Whatever check it is, its row stays, is not ok and says why; so is that of the deployment."""
+    rows = "select what, ok, finding from reminder.health"
+    before = {what: (ok, finding) for what, ok, finding in postgres.execute(rows)}
+    checks = postgres.execute(
+        "select proname from pg_proc where pronamespace = 'reminder'::regnamespace "
+        "and starts_with(proname, 'check_')"
+    ).fetchall()
+    assert len(checks) == len(before)
+    statement, says = LOSSES[loss]
+    lost = set()
+    for (name,) in checks:
+        define = DEFINE.format(name=name)
+        with postgres.transaction(force_rollback=True):
+            postgres.execute(statement.format(name=name, define=define).encode())
+            after = {what: (ok, finding) for what, ok, finding in postgres.execute(rows)}
+        assert after.keys() == before.keys(), name
+        (what,) = [
+            what
+            for what, (ok, finding) in after.items()
+            if not ok and finding.startswith(says.format(name=name))
+        ]
+        lost.add(what)
+        others = before.keys() - {what, "deployment"}
+        assert {each: after[each] for each in others} == {each: before[each] for each in others}
+        assert not after["deployment"][0]
+    assert lost == before.keys()
 
 
 def test_reading_changes_nothing(database: Database) -> None:

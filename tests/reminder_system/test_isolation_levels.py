@@ -57,7 +57,24 @@ OPERATIONS = {
         "where code = 'meeting'"
     ),
     "repairs": "select reminder.repair_last_contact()",
+    # Each a code of its own, so that what is known of one case is not there in the next.
+    "adds a type that counts, and registers it": (
+        "with added as (insert into public.activity_types "
+        "values (translate(%(a)s::text, '0123456789', 'abcdefghij'), 'Letter', true) "
+        "on conflict do nothing) "
+        "insert into public.activities (assignment_id, activity_type, occurred_on) "
+        "values (%(a)s, translate(%(a)s::text, '0123456789', 'abcdefghij'), current_date - 2)"
+    ),
+    # From the last to the first, as no rule says in which order a file is written.
+    "loads many at once": (
+        "insert into public.activities "
+        "(assignment_id, activity_type, occurred_on, registration_path) "
+        "select %(a)s::bigint - n %% 2, case when n %% 3 = 0 then 'meeting' else 'phone_call' end, "
+        "current_date - n, 'bulk' from generate_series(40, 5, -1) n"
+    ),
 }
+# Takes all of the others' activities along, so it is tried by itself.
+STATEMENTS = {**OPERATIONS, "truncates": "truncate public.activities"}
 
 
 @pytest.fixture
@@ -92,9 +109,17 @@ def logged(postgres: Connection, assignment: int) -> dt.date | None:
     return max(dates, default=None)
 
 
+def dated(postgres: Connection, assignment: int) -> dt.date | None:
+    """Return the date that the job goes by."""
+    date: dt.date | None = one(
+        postgres, "select last_contact_date from public.assignments where id = %s", assignment
+    )
+    return date
+
+
 def attempt(session: Connection, operation: str, assignment: int) -> str | None:
     try:
-        session.execute(OPERATIONS[operation].encode(), {"a": assignment})
+        session.execute(STATEMENTS[operation].encode(), {"a": assignment})
         session.commit()
     except psycopg.Error as err:
         session.rollback()
@@ -109,14 +134,7 @@ def is_over_or_waits(postgres: Connection, end: Future[str | None], pid: int) ->
 @pytest.mark.parametrize("overlap", ["before", "during"])
 @pytest.mark.parametrize(
     ("level", "others"),
-    [
-        (REPEATABLE, COMMITTED),
-        (COMMITTED, REPEATABLE),
-        (REPEATABLE, REPEATABLE),
-        (SERIALIZABLE, COMMITTED),
-        (SERIALIZABLE, SERIALIZABLE),
-        (REPEATABLE, SERIALIZABLE),
-    ],
+    list(product((COMMITTED, REPEATABLE, SERIALIZABLE), repeat=2)),
 )
 def test_a_date_is_right_or_refused(
     postgres: Connection,
@@ -134,7 +152,7 @@ def test_a_date_is_right_or_refused(
             # It waits for the registration of the other for two seconds, then gives up.
             if overlap == "during" and "switches" in mine and other != mine:
                 continue
-            (assignment,) = add_assignments(postgres, 1)
+            other_one, assignment = add_assignments(postgres, 2)
             for kind, ago in (("phone_call", 4), ("meeting", 20)):
                 postgres.execute(INSERT.format(kind, ago).encode(), {"a": assignment})
             first.execute("select count(*) from public.activities")
@@ -156,12 +174,8 @@ def test_a_date_is_right_or_refused(
             case = f"{mine} while the other {other}: {firsts_end}, {seconds_end}"
             assert {firsts_end, seconds_end} <= {None, *REFUSED}, case
             done += firsts_end is None
-            found = one(
-                postgres,
-                "select last_contact_date from public.assignments where id = %s",
-                assignment,
-            )
-            assert found == logged(postgres, assignment), case
+            for each in (other_one, assignment):
+                assert dated(postgres, each) == logged(postgres, each), case
             postgres.execute(
                 "update public.activity_types set counts_as_contact = true where code = 'meeting'"
             )
@@ -185,18 +199,54 @@ def test_repair_does_not_overwrite_a_contact_that_is_registered_meanwhile(
             pass
         second.commit()
         assert end.result() is None
-    dates = "select last_contact_date from public.assignments where id = %s"
-    assert one(postgres, dates, assignment) == logged(postgres, assignment)
+    assert dated(postgres, assignment) == logged(postgres, assignment)
 
 
+@pytest.mark.parametrize("level", [REPEATABLE, SERIALIZABLE])
 def test_activities_that_cannot_all_be_seen_cannot_be_truncated(
-    postgres: Connection, sessions: tuple[Connection, Connection]
+    postgres: Connection, sessions: tuple[Connection, Connection], level: IsolationLevel
 ) -> None:
     first, _ = sessions
-    first.isolation_level = REPEATABLE
+    first.isolation_level = level
     first.execute("select 1")
     (assignment,) = add_assignments(postgres, 1)
     postgres.execute(INSERT.format("phone_call", 4).encode(), {"a": assignment})
     with pytest.raises(psycopg.errors.SerializationFailure, match="cannot be truncated at"):
         first.execute("truncate public.activities")
     first.rollback()
+    assert dated(postgres, assignment) == logged(postgres, assignment) is not None
+
+
+@pytest.mark.parametrize("others", [COMMITTED, REPEATABLE, SERIALIZABLE])
+@pytest.mark.parametrize("comes", ["before", "after"])
+@pytest.mark.parametrize("other", OPERATIONS)
+def test_a_truncation_and_whatever_comes_with_it_leave_the_right_date(
+    postgres: Connection,
+    sessions: tuple[Connection, Connection],
+    other: str,
+    comes: str,
+    others: IsolationLevel,
+) -> None:
+    """Whichever comes first holds its locks until the other waits for them."""
+    truncating, second = sessions
+    second.isolation_level = others
+    other_one, assignment = add_assignments(postgres, 2)
+    for kind, ago in (("phone_call", 4), ("meeting", 20)):
+        postgres.execute(INSERT.format(kind, ago).encode(), {"a": assignment})
+    second.execute("select count(*) from public.assignments")
+    waits, holds = (truncating, second) if comes == "before" else (second, truncating)
+    mine, theirs = ("truncates", other) if comes == "before" else (other, "truncates")
+    try:
+        holds.execute(STATEMENTS[theirs].encode(), {"a": assignment})
+    except psycopg.errors.SerializationFailure:
+        # What changes the types is refused at once, whoever comes with it.
+        assert others is not COMMITTED
+        holds.rollback()
+    with ThreadPoolExecutor(1) as pool:
+        end = pool.submit(attempt, waits, mine, assignment)
+        while not is_over_or_waits(postgres, end, waits.info.backend_pid):
+            pass
+        holds.commit()
+        assert end.result() in {None, *REFUSED, "55P03"}
+    for each in (other_one, assignment):
+        assert dated(postgres, each) == logged(postgres, each)

@@ -1,6 +1,6 @@
 """The real pg_cron, its schedule really firing, on a server of its own.
 
-pg_cron starts a job at most once a minute, so what is to be seen is spread over three servers that
+pg_cron starts a job at most once a minute, so what is to be seen is spread over four servers that
 run at the same time, and each is watched by a thread.  Every wait has a deadline and ends as soon
 as there is something to see.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -40,12 +41,10 @@ Row = dict[str, Any]
 # A schedule of every minute fires within one; the rest is for a machine that is busy.
 FIRING = 300.0
 JOB = "peer-mentor-reminders"
+PLATFORM = Path(__file__).parents[1] / "sql_snippets" / "platform"
+PRELOADED = {"shared_preload_libraries": "pg_cron", "cron.database_name": "postgres"}
 # Off on Supabase; a project of one's own may have it on.
-WORKERS = {
-    "shared_preload_libraries": "pg_cron",
-    "cron.database_name": "postgres",
-    "cron.use_background_workers": "on",
-}
+WORKERS = {**PRELOADED, "cron.use_background_workers": "on"}
 
 pytestmark = pytest.mark.slow
 
@@ -82,12 +81,29 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Dropped:
+    """What the system said while pg_cron was gone, and after it was made again."""
+
+    is_real: bool
+    ours: list[str]
+    ours_without: list[str]
+    health: Row
+    health_without: Row
+    drift_without: list[str]
+    registered: dict[str, str]
+    health_after: Row
+    drift_after: list[str]
+    run: Row
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """What the servers showed."""
 
     normal: Future[tuple[Fired, Disabled]]
     failing: Future[Failed]
     as_worker: Future[Row]
+    dropped: Future[Dropped]
 
     @property
     def fired(self) -> Fired:
@@ -107,11 +123,13 @@ def observed() -> Iterator[Observed]:
     with ExitStack() as stack:
         normal, failing = (_open_live(stack) for _ in range(2))
         workers = stack.enter_context(open_own_server("system", migrate=True, **WORKERS))
-        pool = stack.enter_context(ThreadPoolExecutor(3))
+        remade = stack.enter_context(open_own_server("system", migrate=True, **PRELOADED))
+        pool = stack.enter_context(ThreadPoolExecutor(4))
         yield Observed(
             pool.submit(_watch_normal, normal),
             pool.submit(_watch_failing, failing),
             pool.submit(_watch_worker, workers.database),
+            pool.submit(_watch_dropped, remade.database),
         )
 
 
@@ -208,6 +226,46 @@ def _watch_worker(database: Database) -> Row:
             FIRING,
         )
         return log(postgres)[0]
+
+
+_OURS = """
+select pg_describe_object(classid, objid, 0) from (
+  select 'pg_class'::regclass, oid, relnamespace from pg_class
+  union all select 'pg_proc'::regclass, oid, pronamespace from pg_proc
+) o(classid, objid, place)
+where place::regnamespace::text in ('public', 'reminder') order by 1
+"""
+
+
+def _watch_dropped(database: Database) -> Dropped:
+    def named(sql: str) -> list[str]:
+        return [str(row[0]) for row in postgres.execute(sql.encode()).fetchall()]
+
+    def health() -> Row:
+        rows = "select what, ok, finding from reminder.health"
+        return {str(what): (ok, finding) for what, ok, finding in postgres.execute(rows)}
+
+    with database.connect() as postgres, database.server.connect(database.name) as superuser:
+        add_mentors(postgres)
+        add_assignments(postgres, 3)
+        is_real = bool(named("select extname from pg_extension where extname = 'pg_cron'"))
+        ours, before = named(_OURS), health()
+        superuser.execute("drop extension pg_cron cascade")
+        without = named(_OURS), health(), named("select object from reminder.drift")
+        # What the platform does where somebody switches it on.
+        superuser.execute("create extension pg_cron with schema pg_catalog")
+        superuser.execute((PLATFORM / "60_cron_grants.sql").read_bytes())
+        said = postgres.execute("select * from reminder.register_jobs()").fetchall()
+        registered = {str(job): str(done) for job, done in said}
+        after = health(), named("select object from reminder.drift")
+        _every_minute(postgres)
+        eventually(
+            lambda: [row["status"] for row in log(postgres)][:1] == ["succeeded"],
+            "pg_cron that was made again runs the job",
+            FIRING,
+        )
+        run = log(postgres)[0]
+    return Dropped(is_real, ours, without[0], before, *without[1:], registered, *after, run)
 
 
 def _every_minute(postgres: Connection) -> None:
@@ -313,3 +371,31 @@ class TestDisabledInTheMiddle:
     def test_pg_cron_calls_it_failed(self, observed: Observed) -> None:
         assert observed.disabled.details["status"] == "failed"
         assert observed.disabled.details["return_message"] == "job canceled"
+
+
+class TestDroppedAndMadeAgain:
+    def test_it_takes_nothing_of_ours_along(self, observed: Observed) -> None:
+        dropped = observed.dropped.result()
+        assert dropped.is_real
+        assert len(dropped.ours) > 50
+        assert dropped.ours_without == dropped.ours
+
+    def test_health_says_what_is_gone_and_tells_all_else_as_before(
+        self, observed: Observed
+    ) -> None:
+        dropped = observed.dropped.result()
+        assert dropped.drift_without == ["extension pg_cron"]
+        ok, finding = dropped.health_without["jobs"]
+        assert (ok, finding) == (False, "extension pg_cron is missing: no job runs")
+        assert dropped.health_without.keys() == dropped.health.keys()
+        for what in dropped.health.keys() - {"jobs"}:
+            assert dropped.health_without[what] == dropped.health[what]
+
+    def test_jobs_come_back_by_the_call_of_the_runbook_and_fire(self, observed: Observed) -> None:
+        dropped = observed.dropped.result()
+        assert set(dropped.registered.values()) == {"registered"}
+        assert len(dropped.registered) == 3
+        assert dropped.drift_after == []
+        assert dropped.health_after == dropped.health
+        assert dropped.health["jobs"][0]
+        assert (dropped.run["trigger_source"], dropped.run["triggered_by"]) == ("cron", JOB)
