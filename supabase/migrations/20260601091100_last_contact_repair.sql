@@ -5,6 +5,8 @@
 --   drop function reminder.check_contact_dates();
 --   drop function reminder.repair_last_contact();
 --   drop function reminder.look_at_all();
+--   drop function reminder.look_at_reminders();
+--   drop function reminder.keep_look(text, bigint[]);
 --   drop table reminder.full_looks;
 --   drop view reminder.lately_stale_contact;
 --   drop view reminder.stale_last_contact;
@@ -67,33 +69,53 @@ comment on column reminder.full_looks.wrong is 'How many assignments had a date 
 comment on column reminder.full_looks.examples is 'Up to 1,000 of these assignments.';
 revoke all on reminder.full_looks from public, anon, authenticated, service_role;
 
-create function reminder.look_at_all() returns setof reminder.full_looks
+create function reminder.keep_look(p_what text, p_wrong bigint[]) returns void
 language sql
 set search_path = pg_catalog, pg_temp
 as $$
   insert into reminder.full_looks as f (what, wrong, examples)
-  select w.what, count(w.id), coalesce((array_agg(w.id order by w.id) filter (where w.id is not null))[:1000], '{}')
-  from (
-    select 'contact dates' as what, s.assignment_id as id from reminder.stale_last_contact s
-    union all
-    select 'reminders', a.id
+  values (p_what, coalesce(cardinality(p_wrong), 0), coalesce(p_wrong[:1000], '{}'))
+  on conflict (what) do update
+    set looked_at = excluded.looked_at, wrong = excluded.wrong, examples = excluded.examples
+$$;
+comment on function reminder.keep_look(text, bigint[]) is 'Keeps what a look at all found: the assignments with something wrong.';
+
+create function reminder.look_at_reminders() returns void
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+  select reminder.keep_look('reminders', array(
+    select a.id
     from public.assignments a
     where a.status = 'active'
       and exists (
         select from reminder.dispatched_reminders r
         where r.assignment_id = a.id and r.dispatched_on > (now() at time zone 'utc')::date
       )
-    union all
-    values ('contact dates', null::bigint), ('reminders', null)
-  ) w
-  group by w.what
-  on conflict (what) do update
-    set looked_at = excluded.looked_at, wrong = excluded.wrong, examples = excluded.examples
-  returning *
+    order by a.id
+  ))
+$$;
+comment on function reminder.look_at_reminders() is
+  'Looks for reminders from the future, of each active assignment, and keeps what it found for health.';
+
+create function reminder.look_at_all() returns setof reminder.full_looks
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform reminder.keep_look('contact dates', array(
+    select s.assignment_id from reminder.stale_last_contact s order by s.assignment_id));
+  perform reminder.look_at_reminders();
+  return query select f.* from reminder.full_looks f order by f.what;
+end
 $$;
 comment on function reminder.look_at_all() is
   'Looks at the dates and the reminders of all assignments and keeps what it found, for health. Seconds for a million; the daily clearing calls it.';
-revoke all on function reminder.look_at_all() from public;
+revoke all on function
+  reminder.keep_look(text, bigint[]),
+  reminder.look_at_reminders(),
+  reminder.look_at_all()
+  from public;
 
 create function reminder.repair_last_contact() returns integer
 language plpgsql
@@ -126,10 +148,8 @@ begin
         cardinality(v_left), cardinality(v_ids), v_left[1]),
       hint = 'A trigger or a rule on public.assignments changes them; reminder.drift names it.';
   end if;
-  insert into reminder.full_looks as f (what, wrong, examples)
-  values ('contact dates', 0, '{}')
-  on conflict (what) do update
-    set looked_at = excluded.looked_at, wrong = excluded.wrong, examples = excluded.examples;
+  perform reminder.keep_look('contact dates', '{}');
+  perform reminder.look_at_reminders();
   return coalesce(cardinality(v_ids), 0);
 end
 $$;
@@ -156,11 +176,14 @@ begin
     v_seen_then := v_look.wrong - cardinality(v_look.examples) + (
       select count(*) from unnest(v_look.examples) e(id)
       where exists (select from reminder.stale_last_contact s where s.assignment_id = e.id));
-    v_unseen := case
-      when v_look.what is null then 'never all looked at'
-      when v_look.looked_at < now() - interval '2 days' or v_look.looked_at > clock_timestamp()
-        then 'last all looked at on ' || (v_look.looked_at at time zone 'utc')::date
-    end;
+    -- The look at the reminders comes with it.
+    select case
+      when count(*) < 2 then 'never all looked at'
+      when min(f.looked_at) < now() - interval '2 days' or max(f.looked_at) > clock_timestamp()
+        then 'last all looked at on ' || (min(f.looked_at) at time zone 'utc')::date
+    end
+    into v_unseen
+    from reminder.full_looks f;
   end if;
   -- Refused when it is written, but not with the triggers off.
   select count(*) into v_far

@@ -21,11 +21,11 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
   select
-    coalesce(bool_or(g.holds), false) and min(f.assignment_id) is null and min(f.unseen) is null,
+    coalesce(bool_or(g.holds), false) and min(f.assignment_id) is null,
     case
       when bool_or(g.holds) and min(f.assignment_id) is not null
         then 'reminders are dated in the future, such as of assignment ' || min(f.assignment_id)
-      when bool_or(g.holds) then concat_ws(', ', 'in place', min(f.unseen))
+      when bool_or(g.holds) then 'in place'
       when count(g.name) > 0 then 'does not guard: ' || string_agg(g.definition, '; ' order by g.name)
       else 'missing'
     end,
@@ -48,17 +48,10 @@ as $$
   ) g
   -- One that is dated in the future guards the wrong day: the next run would remind once more.
   right join (
-    select
-      min(a.id) as assignment_id,
-      case
-        when not exists (select from public.assignments a where a.status = 'active' offset 5000) then null
-        when not exists (
-          select from reminder.full_looks l
-          where l.what = 'reminders' and l.looked_at between now() - interval '2 days' and clock_timestamp()
-        ) then 'reminders not all looked at for two days'
-      end as unseen
+    select min(a.id) as assignment_id
     from (
       (select a.id from public.assignments a where a.status = 'active' order by a.id limit 5000)
+      -- And those that the daily look at all has found.
       union
       select unnest(l.examples) from reminder.full_looks l where l.what = 'reminders'
     ) a
