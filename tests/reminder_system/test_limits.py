@@ -175,20 +175,22 @@ BLOCKING = """
 create or replace view reminder.blocking_session as
 select 7 as pid, 'postgres'::text collate "C" as role, 'psql'::text as application_name,
   null::inet as client_addr, '{state}'::text as state, interval '{since}' as since,
-  'public.assignments'::text collate "C" as locks
+  'public.assignments'::text collate "C" as locks, {whole} as is_whole_table
 """
 
 
 def test_a_transaction_is_left_open_after_five_seconds_of_nothing(postgres: Connection) -> None:
-    for state, since, is_free in (
-        ("idle in transaction", "5 s", True),
-        ("idle in transaction", "5.001 s", False),
-        ("idle in transaction (aborted)", "5.001 s", False),
-        ("active", "1 h", True),
-        ("idle", "1 h", True),
+    for state, whole, since, is_free in (
+        ("idle in transaction", False, "5 s", True),
+        ("idle in transaction", False, "5.001 s", False),
+        ("idle in transaction (aborted)", False, "5.001 s", False),
+        ("active", False, "1 h", True),
+        ("active", True, "5 s", True),
+        ("active", True, "5.001 s", False),
+        ("idle", False, "1 h", True),
     ):
         with postgres.transaction(force_rollback=True):
-            postgres.execute(BLOCKING.format(state=state, since=since).encode())
+            postgres.execute(BLOCKING.format(state=state, since=since, whole=whole).encode())
             found = postgres.execute("select ok, section from reminder.check_lock()").fetchall()
             assert found == [(is_free, "stuck-lock" if is_free else "service-timeout")], state
 
