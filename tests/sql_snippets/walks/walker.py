@@ -248,7 +248,8 @@ class Walker:
             self._remark(
                 f"line {outcomes[match.index or 0].line} and {others} both fit: {describe(answer)}"
             )
-        if match.index is None and not answer.is_error:
+        # A table of causes leaves the rest to the general rule.
+        if match.index is None and place.node.mark and not answer.is_error:
             self._remark(f"{place.node} does not list: {describe(answer)}")
         if match.is_open and match.index is not None:
             self._remark(f"{outcomes[match.index]} can only be judged by a person")
