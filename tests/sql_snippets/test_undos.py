@@ -204,15 +204,15 @@ def _off(operator: Operator) -> Iterator[None]:
     yield
     operator.runs("disable-job")
     yield
-    operator.runs(_write_block_of("enable-the-job"), jobname=JOB)
+    operator.runs(_write_block_of("enable-the-job"))
 
 
 def _on(operator: Operator) -> Iterator[None]:
     operator.runs("disable-job")
     yield
-    operator.runs("enable-job", jobname=JOB)
+    operator.runs("enable-job")
     yield
-    operator.runs("enable-job", changed=SWITCH, jobname=JOB)
+    operator.runs("enable-job", changed=SWITCH)
 
 
 REGISTERED = "`select cron.unschedule('…')` for each that says `registered`"

@@ -68,8 +68,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--walks",
         default=str(DAILY),
         metavar="N",
-        help="walk from as many faults of each kind (default: %(default)s), or from 'all', for half "
-        "an hour",
+        help="walk from as many faults of each kind (default: %(default)s), or from 'all', "
+        "for half an hour",
     )
     group.addoption(
         "--walks-keep",
