@@ -935,6 +935,12 @@ def _contacts(_: Connection) -> Iterator[Any]:
     )
     yield "no type of activity", f"{_QUIET}delete from public.activity_types"
     yield "corrections gone", "truncate reminder.last_contact_corrections"
+    # The next run reminds them, but the last one that was due should have.
+    yield (
+        "a correction after the run of today makes one due today",
+        "do $today$ begin perform reminder.correct_last_contact_date("
+        f"{first}, {_TODAY} - 30, 'found in the papers', 'the catalogue'); end $today$",
+    )
     yield (
         "a correction unseen",
         (
