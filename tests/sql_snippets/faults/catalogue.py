@@ -938,8 +938,10 @@ def _contacts(_: Connection) -> Iterator[Any]:
     # The next run reminds them, but the last one that was due should have.
     yield (
         "a correction after the run of today makes one due today",
-        "do $today$ begin perform reminder.correct_last_contact_date("
-        f"{first}, {_TODAY} - 30, 'found in the papers', 'the catalogue'); end $today$",
+        (
+            f"do $today$ begin perform reminder.correct_last_contact_date({first}, {_TODAY} - 30, "
+            "'found in the papers', 'the catalogue'); end $today$"
+        ),
     )
     yield (
         "a correction unseen",
