@@ -93,7 +93,7 @@ def test_without_scripts_nothing_is_folded(browser: Browser, site: str) -> None:
         page = context.new_page()
         page.goto(site + RUNBOOK)
         texts, hidden = page.evaluate(_HIDDEN)
-        assert texts > 500
+        assert texts > 300
         assert hidden == []
     finally:
         context.close()
