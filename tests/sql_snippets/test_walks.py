@@ -135,7 +135,7 @@ def test_a_page_that_says_done_too_early_is_found(ground: Ground) -> None:
 def test_a_statement_that_makes_it_worse_is_found(ground: Ground) -> None:
     """Whatever the statements after it mend again."""
     text = PAGE.read_text(encoding="utf-8")
-    mending = "select * from reminder.change_job('peer-mentor-reminders',\n  active => true"
+    mending = "select * from reminder.change_job('<jobname>',\n  active => true"
     assert mending in text
     giving = "grant delete on public.assignments to anon;\n"
     book = Book.of(text.replace(mending, giving + mending))

@@ -27,7 +27,8 @@ _TO_DO = re.compile(
     r"|people|mentors)|do not [a-z]+|without telling the team"
     r"|with (?:what came back|its text|the (?:error|rows?(?: above)?|last migrations))"
     r"|and the last migrations"
-    r"|nothing was changed|unless the lock is stuck|leave it off|leave the job on"
+    r"|nothing was changed|unless the lock is stuck|whatever that says of closing"
+    r"|leave it off|leave the job on"
     r"|until it succeeds|instead, switch|and stop"
     r"|reboot|create extension|in the application"
     r"|(?:high|medium|low), (?:now|today|in the morning|(?:but )?before the next run))\b",

@@ -1023,6 +1023,8 @@ FOR_PEOPLE: tuple[tuple[str, str, str], ...] = (
     ("function idle", r"reminder\.(redeploy|redeployment_of)\(", DEVELOPERS),
     ("column", r"reminder\.deployed\.", DEVELOPERS),
     ("function altered", "owner to", DEVELOPERS),
+    # It may hold data: what it keeps out is mended, and it stays.
+    ("column added", "", DEVELOPERS),
     # The address looks like one; whether it is the right one only people know.
     ("secret", "leads nowhere", PLATFORM),
     # Whose work it is, people have to ask.
