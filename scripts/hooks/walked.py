@@ -1,6 +1,7 @@
 """Say beside the table of the walks when the runbook has changed since it was walked.
 
-Only what a reader runs and where a link leads count: other words change no walk.
+The page of what the checks found leads to that table.  Only what a reader runs and where a link
+leads count: other words change no walk.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
 FIGURES, RUNBOOK = "figures.md", "operations/cron-reminder-runbook.md"
+VERIFICATION, DRILLS = "verification.md", "## Drills\n"
 WALKS = "assets/figures/walks.json"
 _PLACE = "<!-- figures: walks -->\n"
 _STEP = re.compile(r"^```sql\n(.*?)^```|\]\((#[^)]+)\)", re.DOTALL | re.MULTILINE)
@@ -24,6 +26,11 @@ AGAIN = "scripts/test tests/sql_snippets/test_walks.py --walks all --walks-keep"
 _NOTE = f"""
 > [!NOTE]
 > Blocks or links of the runbook have changed since. To walk it again: `{AGAIN}`
+"""
+_LEADS_THERE = """\
+A machine has also walked the runbook, from many things that can go wrong to the end of each walk:
+[what it came to](figures.md#walks).
+
 """
 
 
@@ -41,7 +48,9 @@ def is_walked(docs: Path) -> bool:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put the note where the table begins."""
+    """Put the note where the table begins, and lead to the table."""
+    if page.file.src_uri == VERIFICATION and files.get_file_from_path(FIGURES) is not None:
+        return markdown.replace(DRILLS, _LEADS_THERE + DRILLS)
     is_asked = page.file.src_uri == FIGURES and files.get_file_from_path(RUNBOOK) is not None
     if not is_asked or is_walked(Path(config.docs_dir)):
         return markdown

@@ -96,7 +96,9 @@ _ARRIVED = """anchor => {
     const box = document.getElementById(anchor)?.getBoundingClientRect()
     const header = document.querySelector(".md-header")?.getBoundingClientRect().bottom
     const held = document.body?.hasAttribute("data-md-scrolllock")
-    return box && !held && box.top >= header && box.top < innerHeight / 3
+    // Below the last section a page does not go on.
+    const isEnd = scrollY + innerHeight >= document.documentElement.scrollHeight - 1
+    return box && !held && box.top >= header && (box.top < innerHeight / 3 || isEnd)
 }"""
 _STAYS = """anchor => new Promise(stays => {
     const top = () => Math.round(document.getElementById(anchor).getBoundingClientRect().top)
@@ -123,14 +125,26 @@ _SLOW_TO_LET_GO = """(() => {
 })()"""
 
 
-@pytest.mark.parametrize("start", ["", RUNBOOK])
+# Among them the first section and the last.
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        (RUNBOOK, "stuck lock"),
+        ("", "stuck lock"),
+        ("", "find your symptom"),
+        ("", "missed runs"),
+        ("", "trigger a run"),
+        ("", "change the schedule"),
+        ("", "correct one assignment"),
+    ],
+)
 @pytest.mark.parametrize("published", [True, False], ids=["instant", "loaded"])
 def test_search_on_a_phone_ends_at_its_section(
-    phone: Page, request: pytest.FixtureRequest, start: str, *, published: bool
+    phone: Page, request: pytest.FixtureRequest, start: str, words: str, *, published: bool
 ) -> None:
     """The theme holds the page fast while the search is open, and then scrolls it back."""
     site = request.getfixturevalue("site" if published else "site_without_address")
-    words, anchor = "stuck lock", "stuck-lock"
+    anchor = words.replace(" ", "-")
     phone.add_init_script(_SLOW_TO_LET_GO.replace("ANCHOR", anchor))
     open_page(phone, site + start)
     phone.mouse.move(200, 400)
@@ -187,6 +201,7 @@ def test_home_has_every_symptom_and_the_way_out(page: Page, site: str) -> None:
 
 
 TASKS = {
+    "after-a-restore": "restore",
     "trigger-a-run": "Trigger",
     "disable-the-job": "Pause",
     "enable-the-job": "Enable",

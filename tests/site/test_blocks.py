@@ -20,6 +20,9 @@ import pytest
 from playwright.sync_api import expect
 
 from scripts.tasks.common import ROOT
+from sql_snippets.mkdocs_site import load_site
+from sql_snippets.reading.pages import read_page
+from sql_snippets.sqltext.placeholders import fill, find
 from tests.site.opening import open_page, search
 from tests.site.project_copy import RUN_AT
 
@@ -198,11 +201,49 @@ def test_every_block_is_what_was_checked_on_every_page(
         assert _differences(page, checked) == []
 
 
+# What a page loads anew where it does not know its address.
+@pytest.mark.parametrize(
+    "arrive",
+    [_open_by_alert, _open_by_search, _go_back, _fill_and_clear],
+    ids=lambda arrive: arrive.__name__.strip("_"),
+)
 def test_every_block_is_what_was_checked_without_an_address(
-    page: Page, site_without_address: str, listed: dict[str, dict[str, str]]
+    page: Page,
+    site_without_address: str,
+    listed: dict[str, dict[str, str]],
+    arrive: Callable[[Page, str], None],
 ) -> None:
-    _open_by_search(page, site_without_address)
+    arrive(page, site_without_address)
     assert _differences(page, listed[RUNBOOK]) == []
+
+
+def _values() -> dict[str, str]:
+    """Return what to fill in: what the page fills in itself, and names that no name should be."""
+    snippets = read_page(ROOT / f"docs/{RUNBOOK}.md", load_site(ROOT)).snippets
+    values = {name: str(value) for each in snippets for name, value in each.claims.fill.items()}
+    taken = {name: "8" for each in snippets for name in each.claims.taken}
+    asked = {one.name for each in snippets for one in find(each.sql)}
+    hostile = dict.fromkeys(asked - values.keys() - taken.keys() | {"your_name", "reason"}, NASTY)
+    return {**taken, **values, **hostile}
+
+
+@pytest.mark.parametrize("published", [True, False], ids=["instant", "loaded"])
+def test_every_block_that_is_filled_in_is_what_the_checks_would_run(
+    page: Page,
+    request: pytest.FixtureRequest,
+    listed: dict[str, dict[str, str]],
+    *,
+    published: bool,
+) -> None:
+    _open(page, request.getfixturevalue("site" if published else "site_without_address"))
+    values, fields = _values(), page.locator(".sql-form input")
+    names = fields.evaluate_all("all => all.map(field => field.name)")
+    assert {*names} == values.keys()
+    for name in values:
+        page.locator(f".sql-form input[name='{name}']").first.fill(values[name])
+    filled = {anchor: fill(sql, values).sql for anchor, sql in listed[RUNBOOK].items()}
+    assert sum(filled[anchor] != sql for anchor, sql in listed[RUNBOOK].items()) >= 10
+    assert _differences(page, filled) == []
 
 
 def test_all_else_works_without_an_address(page: Page, site_without_address: str) -> None:

@@ -27,6 +27,8 @@ RUNBOOK = "docs/operations/cron-reminder-runbook.md"
 REST = "### Before you change anything\n"
 # Milliseconds: the checks start a server, on a machine that may be busy with other tests.
 LONG = 240_000
+# What waits for no check: a page that is asked for, and the word that there is none.
+SOON = 60_000
 
 
 @pytest.fixture
@@ -212,17 +214,18 @@ def test_build_that_fails_is_said_on_the_open_page(page: Page, project: Path, li
 
     configuration = project / "mkdocs.yml"
     _replace(configuration, "nav:\n", "nav: [\n")
-    expect(top).to_contain_text("The site cannot be built", timeout=LONG)
+    expect(top).to_contain_text("The site cannot be built", timeout=SOON)
     expect(top).to_contain_text("mkdocs.yml")
     # What there is is served, without waiting.
-    assert page.request.get(live + "maintainers/").ok
+    assert page.request.get(live + "maintainers/", timeout=SOON).ok
     _replace(configuration, "nav: [\n", "nav:\n")
     expect(top).not_to_contain_text("cannot be built", timeout=LONG)
 
     guide = project / PAGE
     text = guide.read_text(encoding="utf-8")
     guide.unlink()
-    expect(top).to_contain_text(f"{PAGE} is not there any more", timeout=LONG)
+    expect(top).to_contain_text(f"{PAGE} is not there any more", timeout=SOON)
+    assert page.request.get(live + "authors-guide/", timeout=SOON).ok
     guide.write_text(text, encoding="utf-8")
     expect(top).not_to_contain_text("not there", timeout=LONG)
 
@@ -231,9 +234,9 @@ def test_build_that_fails_is_said_on_the_open_page(page: Page, project: Path, li
     page.goto(live + "operations/cron-reminder-runbook/")
     runbook.unlink()
     said = page.locator("body").get_by_text("cannot be built")
-    expect(said.first).to_be_visible(timeout=LONG)
+    expect(said.first).to_be_visible(timeout=SOON)
     expect(page.locator("body")).to_contain_text("cron-reminder-runbook.md")
-    answer = page.request.get(live + "operations/cron-reminder-runbook/")
+    answer = page.request.get(live + "operations/cron-reminder-runbook/", timeout=SOON)
     assert answer.ok or "cannot be built" in answer.text()
     runbook.write_text(text, encoding="utf-8")
     expect(said).to_have_count(0, timeout=LONG)

@@ -68,6 +68,17 @@ def test_tables_fit_what_they_hold(page: Page, site: str, width: int) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_tables_of_a_run_fit_what_they_hold(
+    page: Page, site_without_address: str, width: int
+) -> None:
+    """The page of the verdicts is filled only where there was a run."""
+    page.set_viewport_size({"width": width, "height": 844})
+    open_page(page, site_without_address + "verification/")
+    assert page.locator("article tbody tr").count() > 100
+    assert page.evaluate(_WRONG) == []
+
+
 @pytest.mark.parametrize(
     ("part", "style", "said"),
     [

@@ -115,6 +115,14 @@ def test_every_drill_has_its_verdict_and_leads_to_its_section(page: Page, passed
     expect(page.locator("#log + p")).to_have_text("None yet.")
 
 
+def test_it_leads_to_what_came_of_the_walks(page: Page, passed: Passed) -> None:
+    open_page(page, passed.address + "verification/")
+    page.get_by_role("link", name="what it came to").click()
+    expect(page.locator("#walks")).to_be_in_viewport()
+    table = page.locator("table", has_text="Done and still broken")
+    assert table.locator("tbody tr").count() > 30
+
+
 def test_drills_by_people_are_listed(
     page: Page, project: Path, build_again: Callable[[], str]
 ) -> None:

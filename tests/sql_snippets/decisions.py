@@ -15,6 +15,7 @@ from enum import Enum
 from pathlib import Path
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/operations/cron-reminder-runbook.md"
+MIGRATIONS = PAGE.parents[2] / "supabase/migrations"
 
 DONE = "done"
 ESCALATE = "escalate"  # the anchor of the section that says how
@@ -56,7 +57,7 @@ _KINDS = {
     Kind.REST: re.compile(r"^Anything else that is not listed\b"),
 }
 _MARKS_OF_RULE = re.compile(r"\berror of a (READ|WRITE)(?: or (STOP))?\b")
-_LEADING_COLUMNS = ("Go to", "What to do", "Resolve", "Section")
+LEADING_COLUMNS = ("Go to", "What to do", "Resolve", "Section")
 _BLOCK = re.compile(r"\*\*(READ|WRITE|STOP)\*\* · (.*)")
 _ESCALATE = re.compile(r"\*\*Escalate\*\* (?:to [\w ]+ )?(?:if|with) .{20,}\[[^\]]+\]\(#escalate\)")
 
@@ -130,6 +131,22 @@ def sections_in_output(text: str) -> frozenset[str]:
     rows = [line.split("|")[2].strip() for line in output.splitlines() if line.count("|") == 4]
     assert rows[0] == "section"
     return frozenset(rows[1:])
+
+
+def sections_of_health() -> frozenset[str]:
+    """Return the sections that the checks of health may name, from the migrations."""
+    checks = [
+        body
+        for path in MIGRATIONS.glob("*.sql")
+        for body in re.findall(
+            r"^create function reminder\.(?:check_\w+|look_at_health)\b.*?^\$\$;",
+            path.read_text(encoding="utf-8"),
+            re.MULTILINE | re.DOTALL,
+        )
+    ]
+    assert len(checks) >= 10
+    named = re.findall(r"'([a-z]+(?:-[a-z]+)+|heartbeat)'", "\n".join(checks))
+    return frozenset(named) - {"peer-mentor-reminders"}
 
 
 def _exits(text: str, named: frozenset[str]) -> frozenset[str]:
@@ -231,10 +248,10 @@ class _Reader:
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
         if self._table is None:
             self._header, self._table = cells, Node(number)
-            if set(cells) & set(_LEADING_COLUMNS):
+            if set(cells) & set(LEADING_COLUMNS):
                 section.nodes.append(self._table)
             return
-        leading = [name for name in _LEADING_COLUMNS if name in self._header]
+        leading = [name for name in LEADING_COLUMNS if name in self._header]
         if leading and not set(line) <= set("|- :"):
             cell = cells[self._header.index(leading[0])]
             exits, kinds = _exits(cell, self._named), _kinds(cells[0])

@@ -76,7 +76,6 @@ where jobname = 'peer-mentor-reminders'"""
 MEASURED = [
     ("cron fires,<br>{} UTC", SCHEDULED),
     ("{} UTC is {} in Berlin in winter and {} in summer", SCHEDULED_IN_BERLIN),
-    ("looks every {} minutes. Only", WATCHDOG),
     ("the next full {} minutes", WATCHDOG),
     ("no undo: as it does every {} minutes", WATCHDOG),
     ("has not looked for {} minutes; it is due every {}.", SILENCE_AND_TURN),

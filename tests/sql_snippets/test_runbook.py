@@ -17,7 +17,7 @@ from sql_snippets.mkdocs_site import load_site
 from sql_snippets.model import Mark, Page, Snippet, Step
 from sql_snippets.reading.pages import read_page
 from sql_snippets.sqltext.placeholders import find
-from tests.sql_snippets.decisions import slug
+from tests.sql_snippets.decisions import LEADING_COLUMNS, read_sections, sections_of_health, slug
 from tests.sql_snippets.incidents import PRACTICE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -240,6 +240,18 @@ def test_whoever_lands_in_a_trouble_is_told_how_bad_it_is_and_how_to_run_its_blo
     assert {said[1].lower()} == _urgency(trouble), "the table of symptoms says something else"
 
 
+def _led_to() -> list[str]:
+    """Return the sections that health or a symptom leads to."""
+    symptoms = read_sections(PAGE.read_text(encoding="utf-8"))["find-your-symptom"].links
+    return sorted((symptoms | sections_of_health()) - {"check-health", "escalate"})
+
+
+@pytest.mark.parametrize("anchor", _led_to())
+def test_whoever_is_led_to_a_section_is_told_how_bad_it_is(anchor: str) -> None:
+    (text,) = [found.text for found in sections() if slug(found.title) == anchor]
+    assert re.match(r"\s*\*\*(High|Medium|Low), [a-z ,]+\.\*\*", text)
+
+
 RULES_SAID_ONCE = [
     "alone into the SQL Editor",
     "role `postgres`",
@@ -398,6 +410,21 @@ def test_nothing_that_is_to_be_done_is_folded() -> None:
         # A list or a table of what may come back leads somewhere, or says that it is over.
         assert not re.search(r"^- .*(:|,) (go on|done|run the block)\b", fold, re.MULTILINE), fold
         assert "| Resolve |" not in fold, fold
+
+
+def test_a_table_that_leads_on_is_folded_only_where_its_rows_stand_open_too() -> None:
+    """An alert links to its section itself; the table of all alerts is for reference."""
+    text = PAGE.read_text(encoding="utf-8")
+    folded = [
+        fold
+        for fold in re.findall(r"<details.*?</details>", text, re.DOTALL)
+        if any(f"| {column} |" in fold for column in LEADING_COLUMNS)
+    ]
+    open_ = set(re.findall(r"\]\(#([\w-]+)\)", section("Find your symptom")))
+    # Of these two nobody has to be told what to do.
+    well = {"recovered", "send-a-test-alert"}
+    assert len(folded) == 1
+    assert set(re.findall(r"\]\(#([\w-]+)\)", folded[0])) - well <= open_
 
 
 def test_dashboard_paths_are_dated() -> None:

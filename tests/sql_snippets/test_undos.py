@@ -7,7 +7,6 @@ cannot be written without being tried.
 from __future__ import annotations
 
 import re
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -38,7 +37,8 @@ select jsonb_build_object(
                where t.tgrelid = 'public.activities'::regclass)
 ) as state
 """
-JOBS = ("peer-mentor-reminders", "reminder-watchdog", "reminder-retention")
+JOB = "peer-mentor-reminders"
+JOBS = (JOB, "reminder-watchdog", "reminder-retention")
 
 
 def _mark_line(snippet: Snippet) -> str:
@@ -50,6 +50,16 @@ def _undo_of(snippet: Snippet) -> str:
     """Return the words that say how to undo a block; empty where the line says there is none."""
     said = re.search(r"· undo: (.*)", _mark_line(snippet))
     return said[1] if said and not said[1].startswith("none needed") else ""
+
+
+def _write_block_of(section: str) -> str:
+    """Return the block that an undo leads to which links to a section."""
+    (name,) = (
+        snippet.name
+        for snippet in blocks().values()
+        if snippet.section == section and snippet.claims.mark is Mark.WRITE
+    )
+    return name
 
 
 class Operator:
@@ -71,15 +81,6 @@ class Operator:
         while self.session.nextset():
             pass
         return self.session.fetchall()
-
-    def runs_the_write_block_of(self, section: str) -> None:
-        """Do what a section does that an undo links to."""
-        (name,) = (
-            snippet.name
-            for snippet in blocks().values()
-            if snippet.section == section and snippet.claims.mark is Mark.WRITE
-        )
-        self.runs(name)
 
     def sees(self) -> dict[str, Any]:
         """Return all that an operator can set."""
@@ -103,7 +104,7 @@ def operator(sql_database: Database) -> Iterator[Operator]:
 
 def _schedule_of_the_job(operator: Operator) -> object:
     jobs = operator.runs("registered-jobs")
-    return next(row["schedule"] for row in jobs if row["jobname"] == "peer-mentor-reminders")
+    return next(row["schedule"] for row in jobs if row["jobname"] == JOB)
 
 
 def _schedule(operator: Operator) -> Iterator[None]:
@@ -187,28 +188,31 @@ def _correction_of_none(operator: Operator) -> Iterator[None]:
     operator.runs("correct-one-assignment", changed=("'<new_date>'", "null"))
 
 
+# What an undo changes in a block that switches a job on.
+SWITCH = ("active => true", "active => false")
+
+
 def _watchdog(operator: Operator) -> Iterator[None]:
-    off = ("active => true", "active => false")
-    operator.runs("enable-watchdog", changed=off)
+    operator.runs("enable-watchdog", changed=SWITCH)
     yield
     operator.runs("enable-watchdog")
     yield
-    operator.runs("enable-watchdog", changed=off)
+    operator.runs("enable-watchdog", changed=SWITCH)
 
 
 def _off(operator: Operator) -> Iterator[None]:
     yield
     operator.runs("disable-job")
     yield
-    operator.runs_the_write_block_of("enable-the-job")
+    operator.runs(_write_block_of("enable-the-job"))
 
 
-def _on(operator: Operator, block: str) -> Iterator[None]:
+def _on(operator: Operator) -> Iterator[None]:
     operator.runs("disable-job")
     yield
-    operator.runs(block)
+    operator.runs("enable-job")
     yield
-    operator.runs_the_write_block_of("disable-the-job")
+    operator.runs("enable-job", changed=SWITCH)
 
 
 REGISTERED = "`select cron.unschedule('…')` for each that says `registered`"
@@ -219,7 +223,7 @@ UNDOS = [
     ("register-again", REGISTERED, lambda operator: _registration(operator, *JOBS)),
     ("change-threshold", "the same with `old_number`", _threshold),
     ("disable-job", "[Enable the job](#enable-the-job)", _off),
-    ("enable-job", "[Disable the job](#disable-the-job)", partial(_on, block="enable-job")),
+    ("enable-job", "the same with `active => false`", _on),
     ("enable-watchdog", "the same with `active => false`", _watchdog),
     ("set-webhook", "the same with the old address", _address),
     ("reset-setting", "as in [Change the threshold](#change-the-threshold), with `was`", _setting),

@@ -66,6 +66,8 @@ DRIFT = Answer(
         (STARTED, ["`last_start` is `succeeded`, at or after `due_at`", "anything else"], 1),
         (DRIFT, ["`function` or `view`", "`grant on` or `policy`", "Anything else"], 1),
         (DRIFT, ["`on_purpose` is `t` in all", "`surplus job` and a number", "Anything else"], 2),
+        (DRIFT, ["`grant` alone, and `was` is empty", "`grant on` or `policy`"], 0),
+        (DRIFT, ["`column` alone, and `was` is empty", "`grant on` or `policy`"], 1),
         (RUN, ["Nobody knows what it is", "A row"], 1),
         (RUN, ["No row", "`delivered`"], None),
     ],

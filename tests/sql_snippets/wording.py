@@ -27,14 +27,19 @@ _TO_DO = re.compile(
     r"|people|mentors)|do not [a-z]+|without telling the team"
     r"|with (?:what came back|its text|the (?:error|rows?(?: above)?|last migrations))"
     r"|and the last migrations"
-    r"|nothing was changed|leave it off|leave the job on|until it succeeds|instead, and stop"
+    r"|nothing was changed|unless the lock is stuck|whatever that says of closing"
+    r"|leave it off|leave the job on"
+    r"|until it succeeds|instead, switch|and stop"
     r"|reboot|create extension|in the application"
     r"|(?:high|medium|low), (?:now|today|in the morning|(?:but )?before the next run))\b",
     re.IGNORECASE,
 )
 # Mark lines, rows, comments and tags are read elsewhere, or say nothing to people.
 _ELSEWHERE = re.compile(r"\*\*(?:READ|WRITE|STOP)\*\* ·|\||<")
-_URGENCY = re.compile(r"\*\*((?:High|Medium|Low), .+?)\.\*\*")
+# What follows it is the same everywhere, or prose.
+_URGENCY = re.compile(
+    r"\*\*((?:High|Medium|Low), .+?)\.\*\*(?: \[Run a block\]\(#how-to-run-a-block\))?"
+)
 _MARK = re.compile(r"\| \*\*([A-Z]+)\*\* \| (.*) \|$")
 _UNDO = re.compile(r"· ((?:no )?undo: .*?)(?: ·|$)")
 
@@ -100,7 +105,7 @@ def _prose(section: Section, lines: list[tuple[int, str]]) -> dict[str, object]:
     said = {
         "urgency": "".join(urgent),
         "undos": undos,
-        "prose": [steps for line in rest if not _URGENCY.match(line) and (steps := steps_in(line))],
+        "prose": [steps for line in rest if (steps := steps_in(_URGENCY.sub("", line, count=1)))],
     }
     return {name: value for name, value in said.items() if value}
 

@@ -53,6 +53,7 @@ Below each block a stamp says what the last run of that block found.
 | Not checked | There is no run of this text: it is new, or was changed after the run. |
 | {INCIDENT} | The block ran on a database that had the trouble of its section. |
 | measured READ, WRITE or STOP | What the run was seen to do, whatever the mark says. |
+| 12 ms | How long the run took. What takes far longer for a reader waits for a lock. |
 """
 _WORDS_OF_DRILLS = """\
 ## Drills

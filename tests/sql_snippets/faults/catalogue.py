@@ -935,6 +935,14 @@ def _contacts(_: Connection) -> Iterator[Any]:
     )
     yield "no type of activity", f"{_QUIET}delete from public.activity_types"
     yield "corrections gone", "truncate reminder.last_contact_corrections"
+    # The next run reminds them, but the last one that was due should have.
+    yield (
+        "a correction after the run of today makes one due today",
+        (
+            f"do $today$ begin perform reminder.correct_last_contact_date({first}, {_TODAY} - 30, "
+            "'found in the papers', 'the catalogue'); end $today$"
+        ),
+    )
     yield (
         "a correction unseen",
         (
@@ -1015,6 +1023,8 @@ FOR_PEOPLE: tuple[tuple[str, str, str], ...] = (
     ("function idle", r"reminder\.(redeploy|redeployment_of)\(", DEVELOPERS),
     ("column", r"reminder\.deployed\.", DEVELOPERS),
     ("function altered", "owner to", DEVELOPERS),
+    # It may hold data: what it keeps out is mended, and it stays.
+    ("column added", "", DEVELOPERS),
     # The address looks like one; whether it is the right one only people know.
     ("secret", "leads nowhere", PLATFORM),
     # Whose work it is, people have to ask.

@@ -72,7 +72,7 @@ _PLAIN = {
 # What follows is for another case than the one at hand.
 _ASIDE = re.compile(r"^(?:if|where|unless|in case|undo|note|as in|for)\b", re.IGNORECASE)
 # "[Who is waiting] tells who will be reminded": for whoever wants to know.
-_TELLING = re.compile(r"^\[[^\]]*\]\([^)]*\) (?:tells|says|shows|names)\b")
+_TELLING = re.compile(r"^\[[^\]]*\]\([^)]*\) (?:has|tells|says|shows|names)\b")
 _CHOICE = re.compile(r"\bif .*, else ", re.IGNORECASE)
 _FOLLOWED = re.compile(r"\byou have just followed\b", re.IGNORECASE)
 

@@ -372,6 +372,15 @@ def _column_and_value(answer: Answer, column: str, phrase: str) -> Weighed | Non
     return _value(answer, found["column"], found["value"])
 
 
+def _alone(answer: Answer, column: str, phrase: str) -> Weighed | None:
+    """Take what every row begins with: "`x` alone"."""
+    found = re.match(r"^`(?P<text>[^`]*)` alone$", phrase)
+    if not found or column or answer.is_error:
+        return None
+    rows = _rows_where(answer, lambda row: (row[0] or "").startswith(found["text"]))
+    return _truth(rows and len(rows) == len(answer.rows), 3, iter(rows))
+
+
 def _value(answer: Answer, column: str, phrase: str) -> Weighed | None:
     """Look for what is quoted in the rows, the tag or the text of the error."""
     quoted = _QUOTED.findall(phrase)
@@ -470,6 +479,7 @@ _RULES: tuple[Callable[[Answer, str, str], Weighed | None], ...] = (
     _number,
     _yours,
     _column_and_value,
+    _alone,
     _value,
     _words_of_column,
 )

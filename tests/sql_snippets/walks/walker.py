@@ -95,10 +95,11 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """Where to come back to, what was still to do there, and the section that was visited."""
+    """Where to come back to, what was still to do there, and what was visited meanwhile."""
 
     place: _Place
-    visited: str
+    # The section that was gone to, and those to which it has led on.
+    visited: set[str]
     moves: tuple[Move, ...]
     otherwise: tuple[Move, ...]
 
@@ -248,7 +249,8 @@ class Walker:
             self._remark(
                 f"line {outcomes[match.index or 0].line} and {others} both fit: {describe(answer)}"
             )
-        if match.index is None and not answer.is_error:
+        # A table of causes leaves the rest to the general rule.
+        if match.index is None and place.node.mark and not answer.is_error:
             self._remark(f"{place.node} does not list: {describe(answer)}")
         if match.is_open and match.index is not None:
             self._remark(f"{outcomes[match.index]} can only be judged by a person")
@@ -326,7 +328,9 @@ class Walker:
                 del self._stack[depth:]
                 return self._enter(anchor)
         if rest:
-            self._stack.append(_Frame(place, anchor, rest, planned.otherwise))
+            self._stack.append(_Frame(place, {anchor}, rest, planned.otherwise))
+        elif self._is_visited(place):
+            self._stack[-1].visited.add(anchor)
         return self._enter(anchor)
 
     def _done(self, place: _Place) -> _Place:
@@ -339,7 +343,7 @@ class Walker:
         return self._go(frame.place, frame.moves, back, Match(None), answer)
 
     def _is_visited(self, place: _Place) -> bool:
-        return bool(self._stack) and self._stack[-1].visited == place.section.anchor
+        return bool(self._stack) and place.section.anchor in self._stack[-1].visited
 
     # Running.
 
