@@ -111,6 +111,7 @@ NOT_OURS = [
     "nobody to be had in 10 minutes",
     "nobody in 10 minutes",
     "no answer in 10 minutes",
+    "Not ended in 10 minutes",
     "No answer after a minute",
     "falls silent again within an hour",
     "stuck again within a day",

@@ -1030,7 +1030,7 @@ FOR_PEOPLE: tuple[tuple[str, str, str], ...] = (
     # Whose work it is, people have to ask.
     ("session", "is at work", PLATFORM),
     # Only the platform can give these back.
-    ("role", "authenticator|becomes", DEVELOPERS),
+    ("role", "authenticator is nobody|becomes", DEVELOPERS),
     ("role", "", PLATFORM),
     ("platform", "schema auth", DEVELOPERS),
     ("platform", "", PLATFORM),
