@@ -109,11 +109,17 @@ begin
         j.jobname in (select e.jobname from reminder.deployed_jobs() e)
         or j.command ~* '(\mreminder"?\s*\.|(search_path|schema).*\mreminder\M|\m(run_job|run_manually|clear_old_rows)\M)'
         or j.command ~* '\m(assignments|activities|activity_types|cron_execution_logs|correct_last_contact_date)\M'
-        -- What deletes from the view has people reminded again.
-        or j.command ~* '\m(from|into|update|only|truncate)\s+("?public"?\s*\.\s*)?"?reminders\M'
-        -- What takes a job away, or switches it off, for the next day.
-        or j.command ~* '\mcron"?\s*\.\s*"?(unschedule|alter_job|job)\M'
-        or exists (select from reminder.deployed_jobs() e where strpos(j.command, e.jobname) > 0)
+        -- What deletes from the view has people reminded again; to read it is what it is for.
+        or j.command ~* '\m(delete\s+from|insert\s+into|update|truncate)\s+(table\s+)?(only\s+)?("?public"?\s*\.\s*)?"?reminders\M'
+        -- What takes one of these jobs away, or switches it off, for the next day.
+        or j.command ~* '\m(update|delete\s+from|truncate)\s+(only\s+)?"?cron"?\s*\.\s*"?job\M'
+        or j.command ~* '\mcron"?\s*\.\s*"?(unschedule|alter_job)"?\s*\(\s*[^''0-9[:space:]]'
+        or j.command ~* '\m(unschedule|alter_job|schedule|schedule_in_database)\M'
+          and exists (
+            select from reminder.deployed_jobs() e
+            left join cron.job o on o.jobname = e.jobname
+            where strpos(j.command, e.jobname) > 0
+              or j.command ~* ('\m(unschedule|alter_job)"?\s*\(\s*' || o.jobid || '\M'))
       );
 end
 $$;

@@ -111,15 +111,9 @@ as $$
       from pg_namespace n
       where n.nspname = 'reminder'
       union all
-      -- Whoever may make things in public makes them beside ours.  What other roles hold there is the
-      -- application's.
-      select 'schema ' || n.nspname, array_agg(a.item)
+      select 'schema public', coalesce(n.nspacl, acldefault('n', n.nspowner))
       from pg_namespace n
-      cross join lateral unnest(coalesce(n.nspacl, acldefault('n', n.nspowner))) a(item)
-      cross join lateral aclexplode(array[a.item]) x
       where n.nspname = 'public'
-        and (x.grantee = 0 or x.grantee in (select u.oid from api_role u))
-      group by n.nspname
     ),
     privileges as (
       select
@@ -132,6 +126,10 @@ as $$
       from granted g
       cross join lateral aclexplode(g.acl) x
       left join pg_roles t on t.oid = x.grantee
+      -- Whoever may make things in public makes them beside ours.  All else there, and what other
+      -- roles hold, is the application's.
+      where g.on_what <> 'schema public'
+        or x.privilege_type = 'CREATE' and (x.grantee = 0 or x.grantee in (select u.oid from api_role u))
       group by g.on_what, x.grantee, t.rolname
     )
   select 'schema', 'schema ' || n.nspname, 'owner ' || pg_get_userbyid(n.nspowner)
@@ -315,11 +313,15 @@ as $$
   union all
   -- Through these the Data API becomes the role of whoever calls it; through any other, one of its
   -- roles would hold more than it was granted.
-  select distinct 'membership', format('membership of %I in %I', a.rolname, r.rolname), 'granted'
+  select
+    'membership', format('membership of %I in %I', a.rolname, r.rolname),
+    -- From PostgreSQL 16 on one may be a member without becoming it.
+    case when bool_or(coalesce(to_jsonb(m) ->> 'set_option', 'true')::boolean) then 'granted' else 'granted, not to set' end
   from pg_auth_members m
   join api_role a on a.oid = m.member
   join pg_roles r on r.oid = m.roleid
   where a.rolname <> 'authenticator' or r.oid in (select u.oid from api_role u)
+  group by a.rolname, r.rolname
   union all
   -- Data of the migrations: an alert whose kind is not there cannot be raised.
   select 'data', 'alert kind ' || k.kind, k.runbook_anchor || ': ' || k.meaning
@@ -374,29 +376,39 @@ $$;
 comment on function reminder.without_spelling(text) is
   'An expression without what two versions of PostgreSQL write differently: blanks, and whether a column says which table it is of.';
 
--- A function may leave the writing to one that it calls.
-create function reminder.code_behind(p_function oid) returns text
+-- A function may leave the writing to one that it calls.  Those of extensions and of the platform
+-- know nothing of our tables.
+create function reminder.code_behind(p_function oid) returns setof text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
   with recursive
     own as materialized (
-      select p.oid as id, p.proname, p.prosrc
+      select p.oid as id, lower(p.proname) as name, coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) as body
       from pg_proc p
       join pg_namespace n on n.oid = p.pronamespace
-      where n.nspname not in ('pg_catalog', 'information_schema')
+      where n.nspname not in ('pg_catalog', 'information_schema', 'auth', 'cron', 'extensions', 'net', 'realtime',
+          'storage', 'supabase_functions', 'vault')
+        and not exists (
+          select from pg_depend d
+          where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e')
     ),
     reached as (
-      select o.id, o.prosrc from own o where o.id = p_function
+      select o.id, o.body from own o where o.id = p_function
       union
-      select o.id, o.prosrc
+      select o.id, o.body
       from reached r
-      join own o on r.prosrc ~* ('\m' || regexp_replace(o.proname, '(\W)', '\\\1', 'g') || '"?\s*\(')
+      join own o on case
+        -- Few of many names are found, and each pattern is compiled anew.
+        when strpos(lower(r.body), o.name) > 0
+        then r.body ~* ('\m' || regexp_replace(o.name, '(\W)', '\\\1', 'g') || '"?\s*\(')
+        else false
+      end
     )
-  select coalesce(string_agg(r.prosrc, e'\n'), '') from reached r
+  select r.body from reached r
 $$;
 comment on function reminder.code_behind(oid) is
-  'The body of a function and of every function that it names in a call, as far as these are not PostgreSQL''s own.';
+  'The body of a function and of every function that it names in a call, but those of PostgreSQL, of extensions and of the platform.';
 
 create function reminder.is_addition(p_kind text, p_object text) returns boolean
 language sql stable
@@ -476,20 +488,30 @@ as $$
       join pg_proc p on p.oid = t.tgfoid
       join pg_language l on l.oid = p.prolang
       cross join lateral (
-        select p.prosrc || ' ' || encode(t.tgargs, 'escape') as own, reminder.code_behind(p.oid) as reached
+        select
+          p.prosrc || ' ' || encode(t.tgargs, 'escape') as code,
+          -- Of a row that is deleted the old one is given on.
+          regexp_replace(p.prosrc,
+            case when (t.tgtype & 28) = 8 then '\mreturn\s+old\s*;'
+              else '\mif\s+\(?\s*tg_op\s*=\s*''delete''\s*\)?\s+then\s+return\s+old\s*;' end,
+            '', 'gi') as ways_out
       ) c
       where format('trigger %I on %s', t.tgname, b.name) = p_object
-        and c.reached !~* '\mraise\s+(exception|sqlstate|using|''|;)'
-        and c.reached !~* '\m(insert|update|delete|merge|truncate)\M.*\m(assignments|activities|activity_types|reminder)\M'
+        and not exists (
+          select from reminder.code_behind(p.oid) as r(body)
+          where r.body ~* '\mraise\M(?!\s+(debug|log|info|notice|warning)\M)|\mexecute\M'
+            or r.body ~* '\m(insert|update|delete|merge|truncate)\M.*\m(assignments|activities|activity_types|reminder)\M'
+        )
         and case
-          when (t.tgtype & 2) = 0 then true
-          when c.own ~* '\m(status|mentor_id|started_on|last_contact_date|assignment_id|activity_type|occurred_on|registered_at)\M'
+          when (t.tgtype & 2) = 0 then
+            l.lanname = 'plpgsql' or not exists (select from reminder.code_behind(p.oid))
+          when c.code ~* '\m(status|mentor_id|started_on|last_contact_date|assignment_id|activity_type|occurred_on|registered_at)\M'
             then false
-          -- These two of PostgreSQL fill the column that they are told.
+          -- These two fill the column that they are told.
           when l.lanname <> 'plpgsql' then p.prosrc in ('moddatetime', 'tsvector_update_trigger_byid')
           -- Every way out gives the row on, which is never another.
-          else c.own !~* '\mreturn\M(?!\s+new\s*;)'
-            and c.own !~* '\mnew\s*(:=|=)|\minto\s+(strict\s+)?new\M(?!\s*\.)'
+          else c.ways_out !~* '\mreturn\M(?!\s+new\s*;)'
+            and c.ways_out !~* '\mnew\s*(:=|=)|\minto\s+(strict\s+)?new\M(?!\s*\.)'
         end)
     -- A new type is of no contact that was logged before.
     when 'data' then p_object like 'contact type %'
@@ -528,6 +550,8 @@ begin
     full join reminder.current_state() c on c.object = d.object
     left join lateral reminder.latest_change(d.object) h on d.kind = 'setting'
     where d.state is distinct from c.state
+      -- Who takes it away from them there closes what should be closed.
+      and not (c.state is null and starts_with(d.object, 'grant on schema public to '))
       and case
         when d.server_version <> current_setting('server_version_num')::integer / 10000
           and d.kind in ('expression', 'policy')

@@ -21,10 +21,11 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
   select
-    coalesce(bool_or(g.holds), false) and min(f.assignment_id) is null,
+    coalesce(bool_or(g.holds), false) and min(f.assignment_id) is null and not bool_or(f.is_more),
     case
-      when bool_or(g.holds) and min(f.assignment_id) is not null
-        then 'reminders are dated in the future, such as of assignment ' || min(f.assignment_id)
+      when bool_or(g.holds) and (min(f.assignment_id) is not null or bool_or(f.is_more))
+        then 'reminders are dated in the future'
+          || coalesce(', such as of assignment ' || min(f.assignment_id), ' by the last look at all')
       when bool_or(g.holds) then 'in place'
       when count(g.name) > 0 then 'does not guard: ' || string_agg(g.definition, '; ' order by g.name)
       else 'missing'
@@ -48,12 +49,18 @@ as $$
   ) g
   -- One that is dated in the future guards the wrong day: the next run would remind once more.
   right join (
-    select min(a.id) as assignment_id
+    select
+      min(a.id) as assignment_id,
+      -- Nobody knows whether those that are not kept by name have been mended.
+      exists (select from reminder.full_looks l where l.what = 'reminders' and l.wrong > cardinality(l.examples)) as is_more
     from (
       (select a.id from public.assignments a where a.status = 'active' order by a.id limit 5000)
       -- And those that the daily look at all has found.
       union
-      select unnest(l.examples) from reminder.full_looks l where l.what = 'reminders'
+      select a.id
+      from reminder.full_looks l
+      join public.assignments a on a.id = any (l.examples) and a.status = 'active'
+      where l.what = 'reminders'
     ) a
     where exists (
       select from reminder.dispatched_reminders r
@@ -154,9 +161,18 @@ as $$
       cross join lateral unnest(b.setconfig) c(setting)
       where (b.setdatabase = 0 or b.setdatabase = (select d.oid from pg_database d where d.datname = current_database()))
         and b.setrole in (0, (select n.nspowner from pg_namespace n where n.nspname = 'reminder'))
+    ),
+    -- For the whole server, where neither role nor database says otherwise: what a session begins
+    -- with, whatever this one has set since.
+    server_setting as (
+      select g.name, g.reset_val as value
+      from pg_settings g
+      where g.source <> 'client' and not exists (select from role_setting r where r.name = g.name)
+    ),
+    session_setting as (
+      select r.name, r.value, 'the role that runs the job' as owner from role_setting r
       union all
-      -- For the whole server, where neither role nor database says otherwise.
-      select g.name, g.setting || coalesce(g.unit, '') from pg_settings g where g.source = 'configuration file'
+      select g.name, g.value, 'the server' from server_setting g
     ),
     -- Each begins with the setting, as reminder.reset_setting() takes it.
     problem(text) as (
@@ -198,17 +214,22 @@ as $$
       select 'keep_reminders: shorter than the wait for the next reminder' from s
       where s.keep_reminders <= (s.reminder_after_days + 2 * s.repeat_every_days) * interval '1 day'
       union all
-      select format('%s of the role that runs the job is %s', r.name, r.value)
-      from role_setting r
+      select format('%s of %s is %s', r.name, r.owner, r.value)
+      from session_setting r
       where r.name in ('default_transaction_read_only', 'session_replication_role', 'default_transaction_isolation')
-        and r.value not in ('off', 'false', 'no', '0', 'origin', 'read committed')
+        and lower(r.value) not in ('off', 'of', 'false', 'f', 'no', 'n', '0', 'origin', 'read committed')
       union all
       -- Whoever signs in, or the application's server, registers nothing then.
-      select format('%s of role %s is %s', split_part(c.setting, '=', 1), g.rolname, substr(c.setting, strpos(c.setting, '=') + 1))
+      select format('%s of role %s is %s', s.name, g.rolname, s.value)
       from pg_db_role_setting b
       join pg_roles g on g.oid = b.setrole and g.rolname in ('authenticated', 'authenticator', 'service_role')
       cross join lateral unnest(b.setconfig) c(setting)
-      where c.setting ~ '^(default_transaction_read_only=(on|true|yes|1)|session_replication_role=(replica|local))$'
+      cross join lateral (
+        select split_part(c.setting, '=', 1) as name, substr(c.setting, strpos(c.setting, '=') + 1) as value
+      ) s
+      where (b.setdatabase = 0 or b.setdatabase = (select d.oid from pg_database d where d.datname = current_database()))
+        and s.name in ('default_transaction_read_only', 'session_replication_role')
+        and lower(s.value) not in ('off', 'of', 'false', 'f', 'no', 'n', '0', 'origin')
       union all
       -- A number alone is in milliseconds, and none at all is no limit.
       select format('%s of the role that runs the job is %s, shorter than a run', r.name, r.value)
@@ -427,11 +448,18 @@ begin
       end if;
     -- A statement timeout too: else one slow check would take all the others with it.
     exception when query_canceled or others then
+      if sqlstate = '57014' and (
+        current_setting('statement_timeout') = '0'
+        or clock_timestamp() < statement_timestamp() + current_setting('statement_timeout')::interval)
+      then
+        -- Whoever looks has had enough.
+        raise;
+      end if;
       ok := false;
       finding := format('cannot be told: %s (SQLSTATE %s)', sqlerrm, sqlstate);
       -- Where a session has locked the table that the check reads, it is the same that a run meets.
       -- With anything else it is the check that is broken.
-      section := case sqlstate when '55P03' then 'service-timeout' else 'what-differs' end;
+      section := case when sqlstate in ('55P03', '57014') then 'service-timeout' else 'what-differs' end;
     end;
     ok := coalesce(ok, false);
     return next;

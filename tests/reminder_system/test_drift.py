@@ -171,6 +171,8 @@ HARMFUL = (
     "begin select * into new from public.activities limit 1; return new; end",
     "begin return case when new.registered_by is null then null else new end; end",
     "begin return public.app_helper(new); end",
+    "begin raise check_violation; end",
+    "begin execute format('delete from %I', tg_table_name); return new; end",
 )
 # What a trigger of the application may do in another function.
 HELPER = """
@@ -346,6 +348,9 @@ def test_trigger_of_the_application_counts_where_it_changes_what_the_job_reads(
     for body, when, counts in (
         (harmless, "before", False),
         ("begin perform pg_notify('app', ''); return null; end", "after", False),
+        ("begin perform net.http_post('http://a.invalid', '{}'); return null; end", "after", False),
+        ("begin if tg_op = 'DELETE' then return old; end if; return new; end", "before", False),
+        ("begin raise notice 'x'; return new; end", "before", False),
         *((body, "before", True) for body in HARMFUL),
         (HARMFUL[3], "after", True),
         ("begin perform public.app_helper(new); return null; end", "after", True),
@@ -392,6 +397,18 @@ def test_role_of_the_application_that_only_reads_is_its_own(postgres: Connection
             assert drift(postgres)[grant]["on_purpose"] is not counts, more
             postgres.execute("select * from reminder.repair_grants()")
             assert (grant in drift(postgres)) is not counts
+
+
+def test_schema_public_may_be_closed_further_and_not_opened(
+    postgres: Connection, superuser: Connection
+) -> None:
+    superuser.execute("revoke all on schema public from public")
+    assert drift(superuser) == {}
+    superuser.execute("grant create on schema public to anon")
+    assert drift(superuser)["grant on schema public to anon"]["found"] == "CREATE"
+    assert not is_well(postgres)
+    superuser.execute("select * from reminder.repair_grants()")
+    assert drift(superuser) == {}
 
 
 def test_setting_that_was_changed_says_by_whom_and_when(postgres: Connection) -> None:

@@ -99,7 +99,7 @@ def test_all_jobs_that_are_gone_come_back(postgres: Connection) -> None:
         "drop schema if exists reminder cascade",
         "select public.correct_last_contact_date(1, '2026-01-01', 'x')",
         "select cron.unschedule('peer-mentor-reminders')",
-        "select cron . unschedule(1)",
+        "select cron.unschedule(jobid) from cron.job",
         "update cron.job set active = false",
     ],
 )
@@ -120,6 +120,10 @@ def test_surplus_job_is_named_with_how_to_remove_it(postgres: Connection, comman
         "select 'reminder'",
         "vacuum public.reminders",
         "delete from app.reminders",
+        "select net.http_post('http://a.invalid', to_jsonb(r)) from public.reminders r",
+        "select cron.unschedule('mine')",
+        "select cron.unschedule(9999)",
+        "select count(*) from cron.job where jobname = 'peer-mentor-reminders'",
         "delete from cron.job_run_details where end_time < now() - interval '7 days'",
     ],
 )
