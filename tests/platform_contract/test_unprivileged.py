@@ -54,6 +54,11 @@ def run(home: Path, *arguments: str, **env: str) -> str:
     return done.stdout
 
 
+def test_it_is_not_root_who_visits(home: Path) -> None:
+    done = run_unprivileged(["-c", "import os; print(os.geteuid())"], home=home, cwd=ROOT)
+    assert int(done.stdout) != 0
+
+
 def test_the_suite_meets_what_is_real_and_says_of_each_part_what_it_was(
     url: str, home: Path
 ) -> None:
