@@ -96,9 +96,7 @@ _ARRIVED = """anchor => {
     const box = document.getElementById(anchor)?.getBoundingClientRect()
     const header = document.querySelector(".md-header")?.getBoundingClientRect().bottom
     const held = document.body?.hasAttribute("data-md-scrolllock")
-    // Below the last section a page does not go on.
-    const isEnd = scrollY + innerHeight >= document.documentElement.scrollHeight - 1
-    return box && !held && box.top >= header && (box.top < innerHeight / 3 || isEnd)
+    return box && !held && box.top >= header && box.top < innerHeight / 3
 }"""
 _STAYS = """anchor => new Promise(stays => {
     const top = () => Math.round(document.getElementById(anchor).getBoundingClientRect().top)

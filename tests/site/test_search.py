@@ -202,7 +202,8 @@ def causes() -> dict[str, str]:
             for anchor in SECTIONS
             for header, _, *rows in _tables(anchor)
             for row in rows
-            if header[1] == "Resolve" and " " in row[0]
+            # The rest of what may be seen is said by no word of its own.
+            if header[1] == "Resolve" and " " in row[0] and row[0] != "anything else"
         ]
     )
 

@@ -42,6 +42,10 @@ DRIFT = Answer(
     ("object", "was", "found", "on_purpose"),
     (("grant on function reminder.f() to anon", None, "EXECUTE", "f"),),
 )
+RENAMED = Answer(
+    ("object", "was", "found"),
+    (("column public.a.b", "integer", None), ("column public.a.c", None, "integer")),
+)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +71,7 @@ DRIFT = Answer(
         (DRIFT, ["`function` or `view`", "`grant on` or `policy`", "Anything else"], 1),
         (DRIFT, ["`on_purpose` is `t` in all", "`surplus job` and a number", "Anything else"], 2),
         (DRIFT, ["`grant` alone, and `was` is empty", "`grant on` or `policy`"], 0),
+        (RENAMED, ["`column` alone, and `was` is empty in every row", "`column`"], 1),
         (DRIFT, ["`column` alone, and `was` is empty", "`grant on` or `policy`"], 1),
         (RUN, ["Nobody knows what it is", "A row"], 1),
         (RUN, ["No row", "`delivered`"], None),
