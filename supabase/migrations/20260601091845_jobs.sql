@@ -261,7 +261,12 @@ begin
       case
         when v_job.jobid is not null and v_schedule <> v_job.found_schedule
           then 'schedule was ' || v_job.found_schedule
-        when v_schedule <> v_job.schedule then 'schedule kept: ' || v_schedule
+        when v_schedule <> v_job.schedule then
+          case
+            when v_schedule = (
+              select c.new_value from reminder.latest_change(format('job %s: schedule', v_job.jobname)) c)
+            then 'schedule as noted: ' else 'schedule kept: '
+          end || v_schedule
       end,
       case
         when v_job.active is false and v_active then 'switched on'

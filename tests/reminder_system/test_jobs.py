@@ -153,9 +153,9 @@ def test_changed_schedule_is_on_purpose_and_kept(postgres: Connection) -> None:
     assert change(postgres, schedule="0 7 * * *") == (JOBS[0], "0 7 * * *", True)
     assert drift(postgres) == {f"job {JOBS[0]}: schedule": ("0 7 * * *", True)}
     assert jobs_are_ok(postgres)
-    assert done(postgres)[JOBS[0]] == "schedule kept: 0 7 * * *"
+    assert done(postgres)[JOBS[0]] == "schedule as noted: 0 7 * * *"
     postgres.execute("select cron.unschedule(%s)", JOBS[:1])
-    assert done(postgres)[JOBS[0]] == "registered, schedule kept: 0 7 * * *"
+    assert done(postgres)[JOBS[0]] == "registered, schedule as noted: 0 7 * * *"
     # A schedule of somebody else is not the one that was written down.
     postgres.execute(
         "select cron.alter_job(jobid, schedule := '0 8 * * *') from cron.job where jobname = %s",

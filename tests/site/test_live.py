@@ -226,7 +226,7 @@ def test_build_that_fails_is_said_on_the_open_page(page: Page, project: Path, li
     guide.unlink()
     expect(top).to_contain_text(f"{PAGE} is not there any more", timeout=SOON)
     answer = page.request.get(live + "authors-guide/", timeout=SOON)
-    assert answer.ok or "not there any more" in answer.text()
+    assert answer.status in {200, 404}
     guide.write_text(text, encoding="utf-8")
     expect(top).not_to_contain_text("not there", timeout=LONG)
 

@@ -210,8 +210,8 @@ def _missed_by_another_schedule(project: Project) -> None:
 def _does_not_switch_on(project: Project) -> None:
     project.replace(
         RUNBOOK,
-        "select * from reminder.change_job('peer-mentor-reminders',\n  active => true",
-        "select * from reminder.change_job('peer-mentor-reminders',\n  active => null",
+        "select * from reminder.change_job('<jobname>',\n  active => true",
+        "select * from reminder.change_job('<jobname>',\n  active => null",
     )
 
 

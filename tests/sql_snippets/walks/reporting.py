@@ -21,13 +21,13 @@ ALL = "all"
 COLUMNS = (
     "What was put wrong",
     "Walks",
-    "Broken before",
-    "Mended by the page",
+    "Broken",
+    "Mended",
     "Escalated",
-    "Well all along",
-    "Done and still broken",
+    "Well",
+    "Done, still broken",
     "In a circle or lost",
-    "Oracle asked on the way",
+    "Oracle asked",
     "Statements",
 )
 TOTAL = "all"
