@@ -236,7 +236,7 @@ def test_build_that_fails_is_said_on_the_open_page(page: Page, project: Path, li
     runbook.unlink()
     said = page.locator("body").get_by_text("cannot be built")
     expect(said.first).to_be_visible(timeout=SOON)
-    expect(page.locator("body")).to_contain_text("cron-reminder-runbook.md")
+    expect(page.locator("body")).to_contain_text("cron-reminder-runbook.md", timeout=SOON)
     answer = page.request.get(live + "operations/cron-reminder-runbook/", timeout=SOON)
     assert answer.ok or "cannot be built" in answer.text()
     runbook.write_text(text, encoding="utf-8")

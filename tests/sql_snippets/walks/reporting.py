@@ -24,7 +24,6 @@ COLUMNS = (
     "Broken",
     "Mended",
     "Escalated",
-    "Well",
     "Done, still broken",
     "In a circle or lost",
     "Oracle asked",
@@ -56,7 +55,7 @@ class Tally:
 
     def row(self) -> tuple[str, ...]:
         """Return the row of the published table: of the statements, the median and the most."""
-        numbers = (self.walks, self.broken, self.mended, self.escalated, self.well)
+        numbers = (self.walks, self.broken, self.mended, self.escalated)
         shown = f"{median(self.statements):g}, at most {max(self.statements)}"
         return (self.kind, *map(str, (*numbers, self.untrue, self.astray, self.asked)), shown)
 
