@@ -101,7 +101,7 @@ def test_the_published_walks_keep_what_the_runbook_promises() -> None:
     of_each = re.match(r"Walked from (all|\d+) faults of each kind", table.note)
     assert of_each
     assert of_each[1] == ALL or int(of_each[1]) >= PUBLISHED
-    assert int(total["Oracle asked on the way"]) > 0
+    assert int(total["Oracle asked"]) > 0
 
 
 def test_whoever_is_to_mend_a_fault_is_named_for_one_that_there_is(
