@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -29,21 +29,17 @@ def run_unprivileged(
         "PYTHONDONTWRITEBYTECODE": "1",
         **(env or {}),
     }
-    command = [_python_of_everybody(), *arguments]
-    if os.geteuid() != 0:
-        return subprocess.run(
-            command, capture_output=True, text=True, check=False, env=kept, cwd=cwd
-        )
+    somebody: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        somebody = {"user": "nobody", "group": "nogroup", "extra_groups": []}
     return subprocess.run(
-        command,
+        [_python_of_everybody(), *arguments],
         capture_output=True,
         text=True,
         check=False,
         env=kept,
         cwd=cwd,
-        user="nobody",
-        group="nogroup",
-        extra_groups=[],
+        **somebody,
     )
 
 
