@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from mkdocs.exceptions import MkDocsException
+from mkdocs.exceptions import Abort, MkDocsException
 from mkdocs.plugins import get_plugin_logger
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
@@ -282,8 +282,10 @@ class LiveStamps:
                 try:
                     builder()
                 except Exception as err:  # noqa: BLE001 - whatever a theme or a plugin raises
-                    said = str(err) or type(err).__name__
-                    # What MkDocs raises at last says less than what it logged on the way.
+                    # What MkDocs raises at last says less than what it logged on the way.  The same
+                    # error it logs once only: then what it raised at first is all there is.
+                    cause = (isinstance(err, Abort) and err.__context__) or err
+                    said = str(cause) or type(cause).__name__
                     self._failure = "\n".join(errors) or said
                     if not errors:
                         _log.error("%s", said, exc_info=not isinstance(err, MkDocsException))

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import pytest
-from mkdocs.commands.build import build
+from mkdocs.commands.build import build, log
 from mkdocs.config import load_config
 from mkdocs.exceptions import Abort
 from mkdocs.livereload import LiveReloadServer
+from mkdocs.utils import DuplicateFilter
 
 from sql_snippets.mkdocs_live import ADDRESS, LiveStamps
 from sql_snippets.mkdocs_site import load_site
@@ -677,6 +678,31 @@ def test_an_open_page_that_is_taken_away_is_told_so_without_a_build(
     assert _ask(server, ADDRESS)[1] == b"null"
     page.write_text(text, encoding="utf-8")
     assert _ask(server, ADDRESS, page="docs/page.md", seen="")[1] == b"null"
+
+
+def test_a_build_that_fails_again_in_the_same_way_says_why_again(
+    project: Path, server: LiveReloadServer
+) -> None:
+    """MkDocs logs the same error once only, as its command line does."""
+    (project / "mkdocs.yml").write_text(CONFIG + "hooks: [refuse.py]\n", encoding="utf-8")
+    (project / "refuse.py").write_text(
+        "from mkdocs.exceptions import BuildError\n"
+        "def on_nav(nav, config, files):\n    raise BuildError('page.md is refused')\n",
+        encoding="utf-8",
+    )
+    server.builder = lambda: build(load_config(str(project / "mkdocs.yml")))
+    live = LiveStamps(project, _report(project, _passed(project)), project)
+    live.attach(server)
+    once = DuplicateFilter()
+    log.addFilter(once)
+    try:
+        for _ in range(2):
+            server.builder()
+            _, answer = _ask(server, ADDRESS, page="docs/page.md", seen="")
+            assert "page.md is refused" in json.loads(answer)["failure"]
+    finally:
+        log.removeFilter(once)
+        live.close()
 
 
 def test_a_page_that_is_gone_while_it_is_saved_is_not_gone(
